@@ -1,0 +1,1 @@
+"""Speed, memory and size of HEARTH beside what one would otherwise use, measured in one run."""

@@ -1,0 +1,147 @@
+"""Exit codes, and how an error is told: one clear message, no traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import click
+
+from hearth.cli._text import visible
+from hearth.errors import (
+    ArtemisEscalationError,
+    DuplicateExecutionError,
+    ExecutionNotFoundError,
+    HearthError,
+    JournalDamagedError,
+    JournalLockedError,
+    LedgerNotFoundError,
+    PlanError,
+    RecordError,
+    RefusedError,
+    RunInterruptedError,
+    TaskError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hearth.cli._settings import Settings
+
+__all__ = ["DEBUG_VARIABLE", "Exit", "debugging", "exit_code", "report"]
+
+DEBUG_VARIABLE = "HEARTH_DEBUG"
+_SIGNALLED = 128
+
+
+class Exit(IntEnum):
+    """What `hearth` ends with; after a signal it is 128 and the signal's number."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    ESCALATED = 4
+    NOT_VERIFIED = 5
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
+
+
+_CODES: tuple[tuple[type[HearthError], Exit], ...] = (
+    (ArtemisEscalationError, Exit.ESCALATED),
+    # Nothing was started, and the same command may be let through another time.
+    (RefusedError, Exit.REFUSED),
+    (TaskError, Exit.REFUSED),
+    (JournalLockedError, Exit.REFUSED),
+    (DuplicateExecutionError, Exit.REFUSED),
+    # What was asked for is not there, or makes no sense.
+    (PlanError, Exit.USAGE),
+    (LedgerNotFoundError, Exit.USAGE),
+    (ExecutionNotFoundError, Exit.USAGE),
+    (JournalDamagedError, Exit.NOT_VERIFIED),
+    (RecordError, Exit.NOT_VERIFIED),
+)
+_WORDS = {
+    Exit.FAILED: "failed",
+    Exit.USAGE: "error",
+    Exit.REFUSED: "refused",
+    Exit.ESCALATED: "escalated",
+    Exit.NOT_VERIFIED: "not verified",
+}
+
+
+def exit_code(error: HearthError) -> int:
+    """Return the exit code that an error stands for."""
+    if isinstance(error, RunInterruptedError):
+        return _SIGNALLED + error.signum
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
+
+
+def report(error: BaseException, settings: Settings, arguments: Sequence[str]) -> int:
+    """Tell the user what happened, on stderr (and as a JSON document where --json was given); return the exit code."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else Exit.FAILED
+    if isinstance(error, BrokenPipeError):
+        return _silenced()
+    _trace(error)
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return _say(settings, arguments, error, Exit.INTERRUPTED, "interrupted")
+    if isinstance(error, click.ClickException):
+        if not _wants_json(settings, arguments):
+            error.show()
+            return error.exit_code
+        return _say(settings, arguments, error, error.exit_code, error.format_message())
+    if isinstance(error, HearthError):
+        notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+        code = exit_code(error)
+        return _say(settings, arguments, error, code, f"{error}{notes}", _WORDS.get(Exit(code), "stopped"))
+    hint = "" if debugging() else f"; {DEBUG_VARIABLE}=1 shows where"
+    message = f"{type(error).__name__}: {error}{hint}"
+    return _say(settings, arguments, error, Exit.FAILED, message, "internal error")
+
+
+def _say(
+    settings: Settings, arguments: Sequence[str], error: BaseException, code: int, message: str, word: str = ""
+) -> int:
+    try:
+        for number, line in enumerate(message.split("\n")):
+            lead = f"hearth: {word}: " if word and not number else "hearth: " if not number else "  "
+            click.echo(lead + visible(line), err=True)
+        if _wants_json(settings, arguments):
+            from hearth.cli._json import print_json
+
+            print_json({"error": {"kind": type(error).__name__, "message": message, "exit_code": int(code)}})
+    except BrokenPipeError:
+        return _silenced()
+    return code
+
+
+def _wants_json(settings: Settings, arguments: Sequence[str]) -> bool:
+    """Whether --json was given; where the arguments could not be parsed, whether it stands among them."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return settings.json or "--json" in own
+
+
+def _silenced() -> int:
+    """The reader of a pipe went away (`hearth list | head`): nobody wants to hear of it."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(descriptor, stream.fileno())
+    return Exit.PIPE_CLOSED
+
+
+def debugging() -> bool:
+    """Whether HEARTH_DEBUG asks for tracebacks."""
+    return os.environ.get(DEBUG_VARIABLE, "") not in {"", "0"}
+
+
+def _trace(error: BaseException) -> None:
+    if debugging():
+        import traceback
+
+        traceback.print_exception(error)

@@ -1,0 +1,137 @@
+"""The end of a run: what came of it, where the record is, what to do next, and the exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hearth.cli._errors import Exit, exit_code
+from hearth.cli._json import print_json
+from hearth.cli._text import count, seconds_text
+from hearth.record import ExecutionStatus, SealCause, StepEventType
+
+if TYPE_CHECKING:
+    from hearth.cli._screen import Part, Screen
+    from hearth.operations import RunOutcome, StandaloneOutcome
+    from hearth.record import ExecutionRecord
+
+__all__ = ["finish", "finish_command", "outcome_code", "print_outcome_json", "short_of"]
+
+
+def outcome_code(outcome: RunOutcome | StandaloneOutcome) -> int:
+    """Return the exit code of a run that came to an end."""
+    if outcome.error is not None:
+        return exit_code(outcome.error)
+    if not outcome.record.verify():
+        return Exit.NOT_VERIFIED
+    return Exit.DONE if outcome.record.status is ExecutionStatus.COMPLETED else Exit.FAILED
+
+
+def finish(screen: Screen | None, outcome: RunOutcome | StandaloneOutcome, *, where: str) -> int:
+    """Print the end of a run (without a screen only what went wrong, on stderr) and return the exit code."""
+    code = outcome_code(outcome)
+    if screen is None:
+        _complain(outcome)
+        return code
+    record = outcome.record
+    done = record.status is ExecutionStatus.COMPLETED
+    screen.blank()
+    screen.line(
+        (
+            f"{screen.symbols.done if done else screen.symbols.failed} {record.status.value}",
+            "bold green" if done else "bold red",
+        ),
+        f"  {short_of(record)}",
+    )
+    if record.completion_reason and not _told_at_its_step(record):
+        screen.line((record.completion_reason, "" if done else "red"), indent=2)
+    verdict = record.verify()
+    facts: list[tuple[str, Part | list[Part]]] = [
+        ("id", (record.execution_id, "bold")),
+        ("record", [where, (f", {verdict}", "green" if verdict else "red")]),
+    ]
+    facts += [("note", (note, "yellow")) for note in getattr(outcome, "notes", ())]
+    if not hasattr(outcome, "path"):
+        facts.append(("next", f"hearth show {_word(record.execution_id)}"))
+        if not done and record.step_events and record.live_mode_state != "DRY_RUN":
+            facts.append(("", f"hearth rollback {_word(record.execution_id)}"))
+    screen.pairs(facts)
+    return code
+
+
+def finish_command(screen: Screen, outcome: RunOutcome, *, own_code: int | None) -> int:
+    """Print the end of a single command, in few lines: its output is what matters."""
+    record = outcome.record
+    done = record.status is ExecutionStatus.COMPLETED
+    took = "" if own_code is None else f"  exit code {own_code}"
+    if record.timestamp_end is not None:
+        took += f"  {seconds_text(max((record.timestamp_end - record.timestamp_start).total_seconds(), 0.0))}"
+    sign = (f"{screen.symbols.done} ", "green") if done else (f"{screen.symbols.failed} ", "red")
+    screen.line(sign, f"{record.status.value}{took}  ", (record.execution_id, "bold"))
+    if own_code is None or record.status is ExecutionStatus.INCOMPLETE:
+        reason = record.step_events[-1].error_message if record.status is ExecutionStatus.FAILED else None
+        screen.line((reason or record.completion_reason, "" if done else "red"), indent=2)
+    for note in outcome.notes:
+        screen.line((note, "yellow"), indent=2)
+    verdict = record.verify()
+    if not verdict:
+        screen.line((str(verdict), "bold red"), indent=2)
+    return outcome_code(outcome)
+
+
+def short_of(record: ExecutionRecord) -> str:
+    """Return how far a record came: `6 of 6 steps in 2.31 s, 9 effects`."""
+    completed = sum(event.event_type is StepEventType.STEP_COMPLETED for event in record.step_events)
+    total = record.started.get("number_of_steps")
+    steps = f"{completed} of {count(total, 'step')}" if isinstance(total, int) else count(completed, "step")
+    text = steps
+    if record.timestamp_end is not None:
+        text += f" in {seconds_text(max((record.timestamp_end - record.timestamp_start).total_seconds(), 0.0))}"
+    effects = len(record.side_effects_report.side_effects_observed)
+    return f"{text}, {count(effects, 'effect')} recorded" if effects else text
+
+
+def _told_at_its_step(record: ExecutionRecord) -> bool:
+    """Whether the run failed in a step, whose line has said why."""
+    last = record.step_events[-1] if record.step_events else None
+    return record.cause is SealCause.FAILED and last is not None and last.event_type is StepEventType.STEP_FAILED
+
+
+def print_outcome_json(outcome: RunOutcome | StandaloneOutcome, where: str, **more: Any) -> None:
+    """Print what a run came to as one JSON document."""
+    record = outcome.record
+    print_json(
+        {
+            "execution_id": record.execution_id,
+            "plan_id": record.plan_id,
+            "plan_digest": record.started.get("plan_digest"),
+            "live_mode": record.live_mode_state,
+            "status": record.status.value,
+            "cause": None if record.cause is None else record.cause.value,
+            "reason": record.completion_reason,
+            "steps_completed": sum(event.event_type is StepEventType.STEP_COMPLETED for event in record.step_events),
+            "steps_total": record.started.get("number_of_steps"),
+            "effects": len(record.side_effects_report.side_effects_observed),
+            "execution_hash": record.get_execution_hash(),
+            "verdict": record.verify().to_dict(),
+            "where": where,
+            "notes": list(getattr(outcome, "notes", ())),
+            "exit_code": int(outcome_code(outcome)),
+            **more,
+        }
+    )
+
+
+def _complain(outcome: RunOutcome | StandaloneOutcome) -> None:
+    import click
+
+    from hearth.cli._text import visible
+
+    if outcome.error is not None:
+        for line in (str(outcome.error), *getattr(outcome, "notes", ())):
+            click.echo(f"hearth: {visible(line)}", err=True)
+
+
+def _word(execution_id: str) -> str:
+    import shlex
+
+    return shlex.quote(execution_id)

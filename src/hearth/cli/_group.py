@@ -1,0 +1,138 @@
+"""A click group that loads a command's module only when the command is called, and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from hearth.cli._errors import Exit, debugging, report
+from hearth.cli._settings import Settings
+from hearth.cli._text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["CommandName", "HearthGroup", "end", "prepare_streams"]
+
+_GUESSES = 3
+_LIKENESS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class CommandName:
+    """A command that is not loaded yet: `place` is `module:attribute`, `section` its heading in the help."""
+
+    name: str
+    place: str
+    help: str
+    section: str
+
+
+class HearthGroup(click.Group):
+    """The group `hearth`. Its help is made of `names` alone, so that it loads no command."""
+
+    def __init__(self, *args: Any, names: Sequence[CommandName] = (), **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.names = {name.name: name for name in names}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the commands in the order of the help."""
+        return list(self.names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Load and return a command; None for an unknown name."""
+        known = self.names.get(cmd_name)
+        if known is None:
+            return None
+        module, _, attribute = known.place.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that `args` begin with; for an unknown one, say which may be meant."""
+        if args and args[0] not in self.names and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], self.names, n=_GUESSES, cutoff=_LIKENESS)
+            near = near or [name for name in self.names if name.startswith(args[0])]
+            hint = f" Did you mean {' or '.join(near)}?" if near else f" `{ctx.info_name} --help` lists them."
+            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+        """Write the commands, section by section."""
+        for section in dict.fromkeys(name.section for name in self.names.values()):
+            with formatter.section(section):
+                formatter.write_dl([(name.name, name.help) for name in self.names.values() if name.section == section])
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: ARG002 - always
+        **extra: Any,
+    ) -> NoReturn:
+        """Run and end the process (SystemExit) with one of the documented exit codes; nothing else is raised."""
+        settings = extra.setdefault("obj", Settings())
+        given = list(sys.argv[1:] if args is None else args)
+        call = super().main
+        end(lambda: call(given, prog_name, complete_var, standalone_mode=False, **extra), settings, given)
+
+
+def end(command: Callable[[], object], settings: Settings, arguments: Sequence[str]) -> NoReturn:
+    """Call a command and end the process (SystemExit) with what it returns, or with the code of what it raises."""
+    handler = _Warnings()
+    logger = logging.getLogger("hearth")
+    logger.addHandler(handler)
+    try:
+        code = command()
+    except BaseException as error:  # noqa: BLE001 - everything becomes one message and a code
+        code = report(error, settings, arguments)
+    finally:
+        logger.removeHandler(handler)
+    sys.exit(_flushed(code if isinstance(code, int) else Exit.DONE))
+
+
+def prepare_streams() -> None:
+    """Have what a terminal's encoding lacks written as an escape: no text of a record may end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+class _Warnings(logging.Handler):
+    """Tells on stderr what HEARTH's rooms warn of.
+
+    What they log as an error they raise or return as well, and that is told as the command's own error.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR and not debugging():
+            return
+        with suppress(OSError, ValueError):
+            click.echo(f"hearth: {record.levelname.lower()}: {visible(record.getMessage())}", err=True)
+
+
+def _flushed(code: int) -> int:
+    """Write out what is still buffered; a reader that went away is no reason for noise at the very end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code

@@ -1,0 +1,144 @@
+"""`hearth list`: recorded executions, the latest first."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hearth.cli._json import json_option, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hearth.cli._screen import Part, Screen
+    from hearth.cli._settings import Settings
+    from hearth.ledger import ExecutionSummary
+    from hearth.operations import JournalNote
+
+__all__ = ["list_executions"]
+
+_AGO = re.compile(r"(\d{1,6})(s|m|h|d|w)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+STATUS_STYLES = {"completed": "green", "completed_partial": "yellow", "failed": "red", "incomplete": "red"}
+
+
+class MomentType(click.ParamType[datetime]):
+    """A point in time: ISO 8601 (UTC without a zone), or how long ago, such as `2h` or `7d`."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401 - click's
+        """Return an aware datetime, or fail with what would be accepted."""
+        if isinstance(value, datetime):
+            return value
+        text = str(value).strip()
+        now = datetime.now(UTC)
+        if match := _AGO.fullmatch(text):
+            return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        if text in {"today", "yesterday"}:
+            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+            return midnight - timedelta(days=text == "yesterday")
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(
+                f"{text!r} is no time: write 2025-09-30, 2025-09-30T12:00, today, or 2h, 7d for so long ago", param, ctx
+            )
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_STATUSES = ("completed", "completed_partial", "failed", "incomplete")
+
+
+@click.command("list")
+@click.option("--plan", metavar="ID", help="Only runs of this plan; * stands for anything.")
+@click.option("--status", type=click.Choice(_STATUSES, case_sensitive=False), help="Only runs that ended so.")
+@click.option("--since", type=MomentType(), help="Started at this time or later: 2025-09-30, today, 2h, 7d.")
+@click.option("--until", type=MomentType(), help="Started before this time.")
+@click.option("--text", metavar="TEXT", help="Look for it in step names, errors, effects and reasons.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@json_option
+@click.pass_obj
+def list_executions(
+    settings: Settings,
+    *,
+    plan: str | None,
+    status: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    text: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List and search recorded executions, the latest first. Times are UTC."""
+    chosen: dict[str, Any] = {"plan": plan, "status": status, "since": since, "until": until, "text": text}
+    with settings.records() as records:
+        found = records.ledger.list(limit=limit, **chosen)
+        total = records.ledger.count(**chosen) if len(found) == limit else len(found)
+        waiting = records.journals()
+    if as_json:
+        print_json(
+            {
+                "executions": [summary.to_dict() for summary in found],
+                "total": total,
+                "not_sealed": [
+                    {"execution_id": note.execution_id, "plan_id": note.plan_id, "journal": str(note.path)}
+                    for note in waiting
+                ],
+            }
+        )
+        return
+    screen = settings.screen()
+    if found:
+        _print_table(screen, found)
+        if total > len(found):
+            screen.line((f"{total - len(found)} more; --limit {total} lists all", "dim"))
+    elif any(value is not None for value in chosen.values()):
+        screen.line("no execution matches")
+    else:
+        screen.line("no executions yet; hearth run PLAN makes one")
+    _print_waiting(screen, waiting)
+
+
+def _print_table(screen: Screen, found: Sequence[ExecutionSummary]) -> None:
+    from hearth.cli._text import seconds_text
+
+    # An id that HEARTH made begins with the plan's; others need it beside them.
+    named = not all(summary.execution_id.startswith(f"{summary.plan_id}-") for summary in found)
+    rows: list[Sequence[Part]] = []
+    for summary in found:
+        status = summary.status.value
+        steps = f"{summary.steps_completed}/{'?' if summary.steps_total is None else summary.steps_total}"
+        rows.append(
+            (
+                f"{summary.started:%Y-%m-%d %H:%M:%S}",
+                (
+                    status if status != "incomplete" else f"incomplete ({summary.cause.value})",
+                    STATUS_STYLES.get(status, ""),
+                ),
+                summary.live_mode,
+                steps,
+                str(summary.effects),
+                seconds_text(max((summary.ended - summary.started).total_seconds(), 0.0)),
+                *((summary.plan_id,) if named else ()),
+                (summary.execution_id, "bold"),
+            )
+        )
+    screen.table(
+        ("STARTED", "STATUS", "MODE", "STEPS", "EFFECTS", "TOOK", *(("PLAN",) if named else ()), "ID"),
+        rows,
+        right=(3, 4, 5),
+    )
+
+
+def _print_waiting(screen: Screen, waiting: Sequence[JournalNote]) -> None:
+    if not waiting:
+        return
+    screen.blank()
+    for note in waiting:
+        name = note.execution_id or note.path.name
+        screen.line(("not sealed: ", "yellow"), name)
+    screen.line(("under way, or killed; `hearth recover` seals what was killed and leaves what runs alone", "dim"))

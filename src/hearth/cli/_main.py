@@ -1,0 +1,56 @@
+"""The command `hearth` itself: its options, its commands by name, and its main function."""
+
+from __future__ import annotations
+
+import click
+
+from hearth._version import __version__
+from hearth.cli._group import CommandName, HearthGroup, prepare_streams
+from hearth.cli._settings import Settings
+
+__all__ = ["cli", "main"]
+
+COMMANDS = (
+    CommandName("init", "hearth.cli._init:init", "Make a ledger here, where records will be kept.", "Runs"),
+    CommandName("plan", "hearth.cli._plan:plan", "Look at a plan before it runs: check, digest, schema, show.", "Runs"),
+    CommandName(
+        "run", "hearth.cli._run:run", "Run a plan and record it; a dry run unless --mode says otherwise.", "Runs"
+    ),
+    CommandName("exec", "hearth.cli._exec:exec_command", "Run one command and record it.", "Runs"),
+    CommandName("list", "hearth.cli._list:list_executions", "List and search recorded executions.", "Records"),
+    CommandName("show", "hearth.cli._show:show", "Show what an execution did, step by step.", "Records"),
+    CommandName("verify", "hearth.cli._verify:verify", "Check that records are whole and unchanged.", "Records"),
+    CommandName("rollback", "hearth.cli._rollback:rollback", "Show how an execution can be taken back.", "Records"),
+    CommandName("export", "hearth.cli._export:export", "Write a record as JSON, for others to check.", "Records"),
+    CommandName("recover", "hearth.cli._recover:recover", "Seal what a killed process left behind.", "Upkeep"),
+    CommandName("completion", "hearth.cli._completion:completion", "Print a shell's completion script.", "Upkeep"),
+)
+
+_EPILOG = """Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 escalated, 5 not verified; 130 and 143 after Ctrl-C and
+SIGTERM. An execution is named by its id, by the beginning of it, or by the word last."""
+
+
+@click.group(
+    cls=HearthGroup,
+    names=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EPILOG,
+)
+@click.version_option(__version__, "--version", prog_name="hearth", message="%(prog)s %(version)s")
+@click.option("--home", metavar="PATH", help="The ledger's folder; else HEARTH_HOME, else the nearest .hearth upward.")
+@click.option("--no-color", is_flag=True, help="Print without colours; so does the variable NO_COLOR.")
+@click.pass_context
+def cli(context: click.Context, home: str | None, *, no_color: bool) -> None:
+    """Run approved plans on live systems and keep the flight recorder.
+
+    It says what was to be done, who allowed it, what each step did, and how to take it back.
+    """
+    settings = context.ensure_object(Settings)
+    settings.home = home
+    settings.no_color = no_color
+
+
+def main() -> None:
+    """Run the command line; ends the process with an exit code."""
+    prepare_streams()
+    cli.main(prog_name="hearth")

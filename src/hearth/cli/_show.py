@@ -1,0 +1,152 @@
+"""`hearth show`: everything that a record says, for a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hearth.cli._errors import Exit
+from hearth.cli._json import json_option, print_json
+from hearth.cli._options import execution_argument
+
+if TYPE_CHECKING:
+    from hearth.cli._screen import Part, Screen
+    from hearth.cli._settings import Settings
+    from hearth.operations import Found, KeptPlan, Records
+    from hearth.record import ExecutionRecord, SecuritySnapshot, Verdict
+
+__all__ = ["show"]
+
+
+@click.command()
+@execution_argument
+@click.option(
+    "--output", "-o", is_flag=True, help="With all that the record has of the steps' output, not only its end."
+)
+@json_option
+@click.pass_obj
+def show(settings: Settings, execution: str, *, output: bool, as_json: bool) -> int:
+    """Show what an execution did, step by step: when, how long, with which effects and output, and whether it holds."""
+    from hearth.operations import UNSEALED, verify_found
+
+    with settings.records() as records:
+        found = records.find(execution)
+        record = records.read(found)
+        verdict = verify_found(records, found).verdict
+        plan = _kept_plan(records, record)
+    if as_json:
+        print_json(
+            {
+                "verdict": verdict.to_dict(),
+                "plan": None if plan is None else plan.to_dict(),
+                "record": record.to_dict(),
+            }
+        )
+    else:
+        from hearth.cli._timeline import print_timeline
+
+        screen = settings.screen()
+        _print_head(screen, record, verdict, found)
+        print_timeline(screen, record, whole_output=output)
+        _print_rest(screen, record, plan)
+    return Exit.DONE if verdict.ok or verdict.why == UNSEALED else Exit.NOT_VERIFIED
+
+
+def _kept_plan(records: Records, record: ExecutionRecord) -> KeptPlan | None:
+    from hearth.errors import LedgerError
+    from hearth.operations import PlanArchive
+
+    digest = record.started.get("plan_digest")
+    try:
+        return PlanArchive(records.home).find(digest if isinstance(digest, str) else None)
+    except LedgerError:
+        return None  # `hearth rollback`, which relies on it, says what is wrong
+
+
+def _print_head(screen: Screen, record: ExecutionRecord, verdict: Verdict, found: Found) -> None:
+    from hearth.cli._finish import short_of
+    from hearth.operations import UNSEALED
+
+    status = record.status.value
+    style = {"completed": "bold green", "started": "bold cyan", "completed_partial": "bold yellow"}.get(
+        status, "bold red"
+    )
+    screen.line((record.execution_id, "bold"), "  ", (status, style), f"  {record.live_mode_state}")
+    started = record.started
+    pairs: list[tuple[str, Part | list[Part]]] = [
+        ("plan", [record.plan_id, (f"  digest {started['plan_digest']}" if started.get("plan_digest") else "", "dim")]),
+        ("started", [_moment(record.timestamp_start), *_who(started)]),
+    ]
+    pairs += [("allowed", text) for text in _allowed(started.get("approval"))]
+    if record.timestamp_end is not None:
+        pairs.append(("ended", [_moment(record.timestamp_end), f"  cause {record.cause}"]))
+    else:
+        pairs.append(("ended", ("not yet: it is under way, or was killed (`hearth recover`)", "yellow")))
+    if record.completion_reason:
+        pairs.append(("reason", record.completion_reason))
+    pairs += [("did", short_of(record)), ("security", _security(screen, record))]
+    if found.journal is not None and verdict.why == UNSEALED:
+        pairs.append(("verdict", (f"not sealed; the {len(record.entries)} entries so far hold", "yellow")))
+    else:
+        pairs.append(("verdict", (str(verdict), "green" if verdict else "bold red")))
+        pairs.append(("hash", (record.get_execution_hash(), "dim")))
+    screen.pairs(pairs)
+
+
+def _moment(moment: Any) -> str:  # noqa: ANN401 - a datetime, without importing it for its name
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
+
+
+def _who(started: Any) -> list[Part]:  # noqa: ANN401 - a frozen mapping
+    parts: list[Part] = []
+    if started.get("initiator"):
+        parts.append(f"  by {started['initiator']}")
+    if started.get("host"):
+        parts.append(f" on {started['host']}")
+    return parts
+
+
+def _allowed(approval: object) -> list[str]:
+    if not isinstance(approval, dict):
+        return []
+    if approval.get("kind") != "confirmation":
+        return [str(dict(approval))]
+    how = "typed at a terminal" if approval.get("interactive") else "--yes, nobody was asked"
+    return [f"by {approval.get('by')} ({how}): {approval.get('reason')}"]
+
+
+def _security(screen: Screen, record: ExecutionRecord) -> str:
+    def told(snapshot: SecuritySnapshot | None) -> str:
+        return "?" if snapshot is None else f"{snapshot.security_state}/{snapshot.boundary_state}"
+
+    before, after = record.security_snapshot_pre, record.security_snapshot_post
+    text = f"{told(before)} before {screen.symbols.arrow} {told(after)} after"
+    unknown = [snapshot.context for snapshot in (before, after) if snapshot and "UNKNOWN" in told(snapshot)]
+    return text + "".join(f" ({context})" for context in dict.fromkeys(unknown))
+
+
+def _print_rest(screen: Screen, record: ExecutionRecord, plan: KeptPlan | None) -> None:
+    report = record.side_effects_report
+    declared = report.side_effects_declared
+    if declared:
+        screen.heading("Declared effects")
+        for effect in declared:
+            can = "  reversible" if effect.get("reversible") else ""
+            screen.line(
+                (f"step {effect.get('step_index')}  ", "dim"),
+                f"{effect.get('category')}: {effect.get('pattern')}",
+                (can, "dim"),
+                indent=2,
+            )
+    if report.unknown_effects:
+        screen.heading("What could not be seen")
+        for reason in report.unknown_effects_why:
+            index = reason.get("step_index")
+            screen.line(
+                ("all steps  " if index is None else f"step {index}  ", "dim"), str(reason.get("why")), indent=2
+            )
+    if plan is not None and plan.inputs:
+        screen.heading("Inputs")
+        for name, digest in plan.inputs.items():
+            screen.line(f"{name}  ", (f"sha256 {digest}", "dim"), indent=2)

@@ -1,0 +1,82 @@
+"""Text for a terminal: nothing from a record may act on it, hide, or pretend to be something else."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+__all__ = ["OutputLines", "bytes_text", "count", "seconds_text", "visible"]
+
+_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
+_MINUTE = 60.0
+_HOUR = 3600.0
+_KIB = 1024
+
+
+def visible(text: str) -> str:
+    """Return one line in which every character that is not printable is written as an escape.
+
+    That covers terminal control sequences, line breaks, characters that turn the reading direction, and lone
+    surrogates (Unicode categories C and Z but for the space).
+    """
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _escape(character) for character in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+class OutputLines:
+    """Turns the bytes of one output stream into lines that are safe to show.
+
+    Colours are dropped; where a line overwrites itself with carriage returns, its last state is shown.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._rest = ""
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """Return the lines that are complete now."""
+        *lines, self._rest = (self._rest + self._decoder.decode(chunk)).split("\n")
+        return [_shown(line) for line in lines]
+
+    def finish(self) -> list[str]:
+        """Return the last line, if it had no line break."""
+        rest, self._rest = self._rest + self._decoder.decode(b"", final=True), ""
+        return [_shown(rest)] if rest else []
+
+
+def _shown(line: str) -> str:
+    state = line.rstrip("\r").rpartition("\r")[2]
+    return visible(_COLOURS.sub("", state).expandtabs(4))
+
+
+def seconds_text(seconds: float) -> str:
+    """Return a duration as a person reads it: `0.12 s`, `2 min 05 s`, `1 h 02 min`."""
+    if seconds < _MINUTE:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"  # noqa: PLR2004 - three digits tell enough
+    if seconds < _HOUR:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest:02d} s"
+    hours, rest = divmod(round(seconds / 60), 60)
+    return f"{hours} h {rest:02d} min"
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 effect`, `2 effects`, `no effects`."""
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def bytes_text(number: int) -> str:
+    """Return a size: `812 bytes`, `1.2 KiB`, `3.4 MiB`."""
+    if number < _KIB:
+        return f"{number} byte{'' if number == 1 else 's'}"
+    size = float(number)
+    for unit in ("KiB", "MiB", "GiB"):
+        size /= _KIB
+        if size < _KIB:
+            return f"{size:.1f} {unit}"
+    return f"{size / _KIB:.1f} TiB"

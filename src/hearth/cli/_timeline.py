@@ -1,0 +1,112 @@
+"""The entries of a record in their order, with when they happened and how long they took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hearth.cli._text import OutputLines, bytes_text, seconds_text
+from hearth.record import SideEffect, StepEventType
+
+if TYPE_CHECKING:
+    from hearth.cli._screen import Part, Screen
+    from hearth.record import ExecutionRecord, StepEvent
+
+__all__ = ["print_timeline"]
+
+_LINES_OF_DONE = 3
+_LINES_OF_FAILED = 12
+_INDENT = 16
+
+
+def print_timeline(screen: Screen, record: ExecutionRecord, *, whole_output: bool = False) -> None:
+    """Print every entry: its offset from the start, what happened, and for a step's end its duration and output."""
+    screen.heading("Timeline")
+    for entry in record.entries:
+        offset = (entry.timestamp - record.timestamp_start).total_seconds()
+        lead: Part = (f"{_offset(offset):>12}  ", "dim")
+        if isinstance(entry, SideEffect):
+            _print_effect(screen, entry, lead)
+        else:
+            _print_event(screen, entry, lead)
+            if entry.event_type in {StepEventType.STEP_COMPLETED, StepEventType.STEP_FAILED}:
+                _print_output(screen, entry, whole=whole_output)
+
+
+def _offset(seconds: float) -> str:
+    sign = "-" if seconds < 0 else "+"
+    if abs(seconds) < 60:  # noqa: PLR2004 - a minute
+        return f"{sign}{abs(seconds):.3f} s"
+    return f"{sign}{seconds_text(abs(seconds))}"
+
+
+def _print_effect(screen: Screen, effect: SideEffect, lead: Part) -> None:
+    facts = [] if effect.reversible else ["not reversible"]
+    if effect.origin.value != "reported":
+        facts.append(effect.origin.value)
+    if effect.step_index is None:
+        facts.append("of no step")
+    told = f"  ({', '.join(facts)})" if facts else ""
+    screen.line(
+        lead, (f"  {screen.symbols.effect} ", "cyan"), f"{effect.category.value}: {effect.description}", (told, "dim")
+    )
+
+
+def _print_event(screen: Screen, event: StepEvent, lead: Part) -> None:
+    symbols = screen.symbols
+    number = "" if event.step_index is None else f"{event.step_index} "
+    name = f"{number}{event.step_name or ''}"
+    took = "" if event.elapsed_us is None else f"  {seconds_text(event.elapsed_us / 1e6)}"
+    if event.event_type is StepEventType.EXECUTION_STARTED:
+        total = event.details.get("number_of_steps")
+        screen.line(lead, ("started", "bold"), (f"  a plan of {total}" if isinstance(total, int) else "", "dim"))
+    elif event.event_type is StepEventType.EXECUTION_SEALED:
+        screen.line(
+            lead,
+            ("sealed", "bold"),
+            f"  {event.details.get('status')}",
+            (f", {event.details.get('number_of_entries')} entries", "dim"),
+        )
+    elif event.event_type is StepEventType.STEP_STARTED:
+        screen.line(lead, (f"{symbols.begun} ", "cyan"), name, (f"  {_summary(event)}", "dim"))
+    elif event.event_type is StepEventType.STEP_COMPLETED:
+        screen.line(lead, (f"{symbols.done} ", "green"), name, (f"{took}{_exit(event)}", "dim"))
+    else:
+        screen.line(lead, (f"{symbols.failed} ", "red"), name, (f"{took}{_exit(event)}", "dim"))
+        screen.line((event.error_message or "it failed without saying why", "red"), indent=_INDENT)
+
+
+def _summary(event: StepEvent) -> str:
+    task, summary = event.details.get("task_type"), event.details.get("summary")
+    if not isinstance(summary, str):
+        return task if isinstance(task, str) else ""
+    return f"{task}: {summary}" if isinstance(task, str) else summary
+
+
+def _exit(event: StepEvent) -> str:
+    code, signal = event.details.get("exit_code"), event.details.get("signal")
+    if isinstance(signal, str):
+        return f"  {signal}"
+    return f"  exit code {code}" if isinstance(code, int) and code else ""
+
+
+def _print_output(screen: Screen, event: StepEvent, *, whole: bool) -> None:
+    """Print the ends of the output streams; the store has them whole."""
+    failed = event.event_type is StepEventType.STEP_FAILED
+    for stream in ("stdout", "stderr"):
+        kept: Any = event.details.get(stream)
+        if not isinstance(kept, dict) or not isinstance(kept.get("tail"), str) or not kept["tail"]:
+            continue
+        reader = OutputLines()
+        lines = [*reader.feed(kept["tail"].encode("utf-8", "surrogatepass")), *reader.finish()]
+        most = len(lines) if whole else _LINES_OF_FAILED if failed else _LINES_OF_DONE
+        style = "dim" if stream == "stdout" else "dim yellow"
+        total = kept.get("bytes")
+        cut = len(lines) > most or (
+            isinstance(total, int) and total > len(kept["tail"].encode("utf-8", "surrogatepass"))
+        )
+        if cut and isinstance(total, int):
+            screen.line(
+                (f"{stream}, the end of {bytes_text(total)}, sha256 {kept.get('sha256')}", "dim"), indent=_INDENT
+            )
+        for line in lines[-most:]:
+            screen.line((f"{stream} {screen.symbols.bar} ", "dim"), (line, style), indent=_INDENT)

@@ -1,0 +1,117 @@
+"""`hearth verify`: is a record whole and unchanged?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hearth.cli._errors import Exit
+from hearth.cli._json import json_option, print_json
+from hearth.cli._options import EXECUTION
+from hearth.errors import ExecutionNotFoundError
+
+if TYPE_CHECKING:
+    from hearth.cli._screen import Screen
+    from hearth.cli._settings import Settings
+    from hearth.operations import Verified
+
+__all__ = ["verify"]
+
+
+class SubjectType(click.ParamType[str]):
+    """A file, or an execution."""
+
+    name = "subject"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return files and ids."""
+        return [*click.Path().shell_complete(ctx, param, incomplete), *EXECUTION.shell_complete(ctx, param, incomplete)]
+
+
+@click.command()
+@click.argument("subject", required=False, type=SubjectType(), metavar="FILE|ID|last")
+@click.option("--all", "everything", is_flag=True, help="Check every record in the ledger.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only what does not hold.")
+@json_option
+@click.pass_obj
+def verify(settings: Settings, subject: str | None, *, everything: bool, quiet: bool, as_json: bool) -> int:
+    """Check that records are whole and unchanged: a file (an exported record, or a journal), an execution, or all.
+
+    It needs no ledger for a file. Every hash, link and count is computed anew; of a stored record also the row that
+    lists show. Ends with 5 when something does not hold, and names the first bad entry.
+    """
+    if (subject is None) != everything:
+        raise click.UsageError("name a FILE or an ID, or give --all")
+    if subject is None:
+        return _verify_all(settings, quiet=quiet, as_json=as_json)
+    found = _verify_one(settings, subject)
+    if as_json:
+        print_json(found.to_dict())
+    elif not quiet or not found.verdict:
+        _print(settings.screen(), found, whole=True)
+    return Exit.DONE if found.verdict else Exit.NOT_VERIFIED
+
+
+def _verify_one(settings: Settings, subject: str) -> Verified:
+    from hearth.operations import verify_file, verify_found
+
+    path = Path(subject)
+    if path.is_file():
+        return verify_file(path)
+    if path.parent != Path() or path.suffix in {".json", ".journal"}:
+        raise ExecutionNotFoundError(f"there is no file {subject}")
+    with settings.records() as records:
+        return verify_found(records, records.find(subject))
+
+
+def _verify_all(settings: Settings, *, quiet: bool, as_json: bool) -> int:
+    from hearth.cli._text import count
+    from hearth.operations import verify_all
+
+    checked = 0
+    bad: list[dict[str, Any]] = []
+    screen = settings.screen()
+    with settings.records() as records:
+        for found in verify_all(records.ledger):
+            checked += 1
+            if not found.verdict:
+                bad.append(found.to_dict())
+            if not as_json and not (quiet and found.verdict):
+                _print(screen, found)
+        waiting = len(records.journals())
+    if as_json:
+        print_json({"ok": not bad, "checked": checked, "not_verified": bad, "not_sealed": waiting})
+    elif bad:
+        screen.line((f"{len(bad)} of {count(checked, 'record')} NOT VERIFIED", "bold red"))
+    elif not quiet:
+        screen.line(
+            (
+                f"{count(checked, 'record')} verified" if checked else "no records to verify",
+                "bold green" if checked else "",
+            )
+        )
+    if waiting and not as_json and not quiet:
+        screen.line((f"{count(waiting, 'execution')} not sealed, and not checked here; see `hearth list`", "yellow"))
+    return Exit.NOT_VERIFIED if bad else Exit.DONE
+
+
+def _print(screen: Screen, found: Verified, *, whole: bool = False) -> None:
+    verdict = found.verdict
+    if verdict:
+        screen.line((f"{screen.symbols.done} ", "green"), found.subject, ("  verified", "green"))
+    else:
+        first = "" if verdict.first_bad is None else f" (first bad entry: {verdict.first_bad})"
+        screen.line(
+            (f"{screen.symbols.failed} ", "red"),
+            found.subject,
+            ("  NOT VERIFIED: ", "bold red"),
+            f"{verdict.why}{first}",
+        )
+    for note in verdict.notes:
+        screen.line((f"note: {note}", "yellow"), indent=2)
+    if whole and verdict and found.execution_id is not None and found.execution_hash is not None:
+        if found.execution_id != found.subject:
+            screen.line(("execution ", "dim"), found.execution_id, indent=2)
+        screen.line(("hash      ", "dim"), found.execution_hash, indent=2)

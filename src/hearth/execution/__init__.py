@@ -1,0 +1,62 @@
+"""Stage 4: `ApprovalExecutor`, what a run gives, and what a task is. Names load when they are first used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hearth._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hearth.execution._cancellation import Cancellation, CancellationHandle
+    from hearth.execution._environment import INPUTS_VARIABLE, scrubbed_environment
+    from hearth.execution._executor import ApprovalExecutor, new_execution_id
+    from hearth.execution._listener import RunListener
+    from hearth.execution._policy_file import load_policy
+    from hearth.execution._results import ObservedEffect, PlanResult, StepOutcome
+    from hearth.execution._store import EMPTY_DIGEST, ContentStore, ContentWriter
+    from hearth.execution._task import Task, TaskContext, TaskEffect, TaskResult
+
+__all__ = [
+    "EMPTY_DIGEST",
+    "INPUTS_VARIABLE",
+    "ApprovalExecutor",
+    "Cancellation",
+    "CancellationHandle",
+    "ContentStore",
+    "ContentWriter",
+    "ObservedEffect",
+    "PlanResult",
+    "RunListener",
+    "StepOutcome",
+    "Task",
+    "TaskContext",
+    "TaskEffect",
+    "TaskResult",
+    "load_policy",
+    "new_execution_id",
+    "scrubbed_environment",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "EMPTY_DIGEST": "_store",
+        "INPUTS_VARIABLE": "_environment",
+        "ApprovalExecutor": "_executor",
+        "Cancellation": "_cancellation",
+        "CancellationHandle": "_cancellation",
+        "ContentStore": "_store",
+        "ContentWriter": "_store",
+        "ObservedEffect": "_results",
+        "PlanResult": "_results",
+        "RunListener": "_listener",
+        "StepOutcome": "_results",
+        "Task": "_task",
+        "TaskContext": "_task",
+        "TaskEffect": "_task",
+        "TaskResult": "_task",
+        "load_policy": "_policy_file",
+        "new_execution_id": "_executor",
+        "scrubbed_environment": "_environment",
+    },
+)

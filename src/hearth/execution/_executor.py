@@ -1,0 +1,273 @@
+"""Stage 4: ApprovalExecutor runs a plan and keeps its record."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+import tempfile
+import weakref
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import LedgerError, PlanError, RecorderError
+from hearth.execution._concurrency import plan_slot
+from hearth.execution._inputs import PlanGuard
+from hearth.execution._listener import SafeListener
+from hearth.execution._preflight import check_called_plan, check_plan
+from hearth.execution._results import PlanResult
+from hearth.execution._run import Run
+from hearth.execution._steps import CalledSteps, DrySteps, StepRunner, TaskSteps
+from hearth.execution._store import ContentStore
+from hearth.execution._watch import RunWatch
+from hearth.plan import InputCopies, Plan, load_tasks
+from hearth.record import Redactor, percent_encode, utc_now
+from hearth.recorder import ExecutionObserver
+from hearth.security import LiveMode, LiveModeGate, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from hearth.execution._listener import RunListener
+    from hearth.execution._task import Task
+    from hearth.record import ExecutionRecord
+    from hearth.recorder import JournalSink
+
+__all__ = ["ApprovalExecutor", "new_execution_id"]
+
+_log = logging.getLogger(__name__)
+
+
+class ApprovalExecutor:
+    """Runs plans, one record each; the same executor may run several, also at the same time.
+
+    `kernel` says posture and live mode (any object with `get_security_state` and `get_boundary_state`; without a
+    `live_mode`, or without a kernel, it is DRY_RUN). `execute_step(step)` does the steps of plans in the handoff's
+    style, any object with `id` and `steps`; without it a plan is a `hearth.plan.Plan`, whose tasks do them.
+    `journal` makes the journal of an execution id, `store` keeps outputs (else they last as long as this object),
+    `runs_folder` takes the private copies of inputs while a run lasts, `locks_folder` counts runs against the plan's
+    `concurrency`, `policy` says what STAGING may act on, `keep` takes each sealed record.
+    """
+
+    def __init__(
+        self,
+        kernel: Any = None,  # noqa: ANN401 - any object with the two states
+        execute_step: Callable[[Any], object] | None = None,
+        *,
+        journal: Callable[[str], JournalSink] | None = None,
+        tasks: Mapping[str, Task] | None = None,
+        initiator: str | None = None,
+        listener: RunListener | None = None,
+        store: ContentStore | None = None,
+        runs_folder: Path | None = None,
+        locks_folder: Path | None = None,
+        ledger_id: str | None = None,
+        approval: Mapping[str, Any] | None = None,
+        policy: Policy | None = None,
+        keep: Callable[[ExecutionRecord], None] | None = None,
+    ) -> None:
+        self._kernel = kernel
+        self._execute_step = execute_step
+        self._journal = journal
+        self._tasks = tasks
+        self._initiator = initiator
+        self._listener = listener
+        self._store = store
+        self._runs_folder = runs_folder
+        self._locks_folder = locks_folder
+        self._ledger_id = ledger_id
+        self._approval = approval
+        self._policy = policy or Policy()
+        self._keep = keep
+
+    @property
+    def store(self) -> ContentStore:
+        """Where outputs are kept whole; a temporary folder, unless one was given."""
+        if self._store is None:
+            folder = tempfile.mkdtemp(prefix="hearth-outputs-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self._store = ContentStore(folder, durable=False)
+        return self._store
+
+    def execute(self, plan: Any, *, execution_id: str | None = None) -> PlanResult:  # noqa: ANN401 - see the class
+        """Run `plan` once, in the kernel's live mode, and return its result when every step completed.
+
+        DRY_RUN acts on nothing: it checks and records. Raises, before anything is recorded, RefusedErrors (gate,
+        posture, policy, changed inputs, concurrency), PlanError and TaskError; with the sealed record as
+        `execution_record` StepFailedError, ArtemisEscalationError and RunInterruptedError; RecorderError when
+        something could not be recorded (the run stopped there, its journal is for `hearth recover`); LedgerError when
+        the record of a run that completed could not be stored. After another end a failed store is a note of the
+        error raised. SIGINT, SIGTERM and SIGHUP, in the main thread, stop the run; the second one without grace.
+        """
+        execution_id = new_execution_id(str(plan.id)) if execution_id is None else execution_id
+        listener = SafeListener(self._listener)
+        with ExitStack() as stack:
+            begin = getattr(self._kernel, "begin_run", None)
+            if callable(begin):
+                stack.callback(begin())
+            watch = stack.enter_context(RunWatch(self._kernel))
+            # After the posture: a gate that fell back since then fell with a posture that stops the run.
+            mode = LiveModeGate.of(self._kernel).mode
+            watch.start.refuse(mode, acts=self._execute_step is not None)
+            if self._execute_step is None:
+                prepared = self._prepare_tasks(plan, mode, execution_id, watch, listener, stack)
+            else:
+                prepared = self._prepare_calls(plan, mode, self._execute_step, watch)
+            journal = None
+            if self._journal is not None:
+                journal = self._journal(execution_id)
+                stack.callback(_close_quietly, journal)
+            observer = ExecutionObserver(
+                execution_id,
+                str(plan.id),
+                self._kernel,
+                journal=journal,
+                plan=plan,
+                live_mode=mode,
+                initiator=self._initiator,
+                approval=self._approval,
+                ledger_id=self._ledger_id,
+                redactor=prepared.redactor,
+            )
+            listener.tell("run_started", plan, execution_id)
+            run = Run(
+                prepared.steps,
+                prepared.runner,
+                observer=observer,
+                watch=watch,
+                check=prepared.check,
+                listener=listener,
+                completion_reason=prepared.completion_reason,
+            )
+            ending = run.go()
+            record = observer.get_execution_record(mode)
+            if journal is not None:
+                journal.close()
+            unkept = self._give_to_keep(record)
+            listener.tell("run_finished", record)
+            if ending is not None:
+                error = ending(record)
+                if unkept is not None:
+                    error.add_note(str(unkept))
+                raise error
+            if unkept is not None:
+                raise unkept
+            return PlanResult(record.status, run.completed, record)
+
+    def _prepare_calls(
+        self,
+        plan: Any,  # noqa: ANN401 - any plan
+        mode: LiveMode,
+        execute_step: Callable[[Any], object],
+        watch: RunWatch,
+    ) -> _Prepared:
+        steps = check_called_plan(plan, mode)
+        return _Prepared(steps, CalledSteps(execute_step, watch.signals), Redactor(), lambda _: self._check_gate(mode))
+
+    def _prepare_tasks(
+        self,
+        plan: Any,  # noqa: ANN401 - only a Plan passes
+        mode: LiveMode,
+        execution_id: str,
+        watch: RunWatch,
+        listener: SafeListener,
+        stack: ExitStack,
+    ) -> _Prepared:
+        if not isinstance(plan, Plan):
+            raise PlanError(
+                f"the plan {plan.id} is a {type(plan).__name__}, not a hearth.plan.Plan: load one with load_plan, "
+                "or give execute_step= to do its steps"
+            )
+        redactor = Redactor(disclosable=plan.disclosable)
+        tasks: Any = load_tasks() if self._tasks is None else self._tasks
+        guard = PlanGuard(plan)
+        summaries = check_plan(plan, mode, tasks=tasks, policy=self._policy, register=redactor.add_secret)
+
+        def check(step: Any) -> None:  # noqa: ANN401 - one of the plan's
+            self._check_gate(mode)
+            guard.check(step)
+
+        if mode is LiveMode.DRY_RUN:
+            plan.verify_inputs()
+            runner = DrySteps(plan, summaries, redactor)
+            return _Prepared(plan.steps, runner, redactor, check, "dry run: nothing was acted on")
+        if self._locks_folder is not None:
+            stack.enter_context(plan_slot(self._locks_folder, plan.id, plan.concurrency, execution_id))
+        copies = InputCopies.create(plan, stack.enter_context(_run_folder(self._runs_folder, execution_id)))
+        guard.add_copies(plan, copies)
+        watch.start_thread()
+        acting = TaskSteps(
+            plan,
+            tasks,
+            summaries,
+            copies=copies,
+            store=self.store,
+            redactor=redactor,
+            cancellation=watch.cancellation,
+            output=lambda step, stream, chunk: listener.tell("output", step, stream, chunk),
+        )
+        return _Prepared(plan.steps, acting, redactor, check)
+
+    def _check_gate(self, mode: LiveMode) -> None:
+        LiveModeGate.of(self._kernel).check(mode)
+
+    def _give_to_keep(self, record: ExecutionRecord) -> LedgerError | None:
+        """Have the record kept; return what is to be said when that failed."""
+        if self._keep is None:
+            return None
+        try:
+            self._keep(record)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the record is not where it should be
+            unkept = LedgerError(
+                f"{record.execution_id} is sealed as {record.status}, but its record could not be stored: {error}; "
+                "its journal is kept, `hearth recover` stores it"
+            )
+            unkept.__cause__ = error
+            _log.error("%s", unkept)
+            return unkept
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What a run needs, once it may begin."""
+
+    steps: tuple[Any, ...]
+    runner: StepRunner
+    redactor: Redactor
+    check: Callable[[Any], None]
+    completion_reason: str = ""
+
+
+def new_execution_id(plan_id: str) -> str:
+    """Return a fresh id, `<plan>-YYYYMMDDTHHMMSSZ-<8 hex digits>` (UTC)."""
+    return f"{plan_id}-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+@contextmanager
+def _run_folder(runs: Path | None, execution_id: str) -> Iterator[Path]:
+    """Make the private folder of a run, and remove it with all that is in it at the end."""
+    if runs is None:
+        folder = Path(tempfile.mkdtemp(prefix="hearth-run-"))
+    else:
+        runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The prefix is the execution's, so that one left by a killed process can be told; the rest keeps it unique.
+        folder = Path(tempfile.mkdtemp(prefix=f"{percent_encode(execution_id)}.", dir=runs))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, onerror=_note_left_over)
+
+
+def _note_left_over(function: object, path: str, error: Any) -> None:  # noqa: ANN401, ARG001 - shutil's signature
+    _log.warning("%s is left over from a run and cannot be removed: %s", path, error[1])
+
+
+def _close_quietly(journal: JournalSink) -> None:
+    """Let go of a journal after an error that says more than this one could."""
+    try:
+        journal.close()
+    except RecorderError as error:
+        _log.warning("%s", error)

@@ -1,0 +1,67 @@
+"""Reading a policy file, strictly: in doubt nothing runs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from hearth.errors import GateRefusedError
+from hearth.security import Policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["load_policy"]
+
+_LARGEST = 1 << 16
+
+
+def load_policy(path: Path) -> Policy:
+    """Read a policy file (YAML); one that is not there is the default policy.
+
+    What cannot be read, is no YAML, repeats a key, uses an alias, or says what `Policy` does not know, raises
+    GateRefusedError: what it would have forbidden is not known then.
+    """
+    try:
+        # Not to block on a named pipe.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _refused(path, "the policy is not a regular file")
+            data = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        return Policy(source=str(path))
+    except OSError as error:
+        raise _refused(path, f"the policy cannot be read: {error.strerror}") from None
+    if len(data) > _LARGEST:
+        raise _refused(path, f"the policy is larger than {_LARGEST} bytes")
+    try:
+        document = yaml.load(data, _Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _refused(path, " ".join(str(error).split())) from None
+    return Policy.from_mapping(document, str(path))
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses aliases and repeated keys: a policy says each thing once, where one reads it."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - PyYAML's nodes
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"line {parent.start_mark.line + 1}: aliases are not accepted")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:  # noqa: ANN401 - as above
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.YAMLError(f"line {key.start_mark.line + 1}: the key {key.value!r} stands there twice")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _refused(path: Path, what: str) -> GateRefusedError:
+    return GateRefusedError(f"{path}: {what}; nothing is run until the policy is put right")

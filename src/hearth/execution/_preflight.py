@@ -1,0 +1,76 @@
+"""What is checked before a run begins; whatever is refused here has left nothing behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import GateRefusedError, PlanError
+from hearth.execution._steps import reveal
+from hearth.execution._task import Task
+from hearth.security import LiveMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from hearth.plan import Plan
+    from hearth.security import Policy
+
+__all__ = ["check_called_plan", "check_plan"]
+
+
+def check_called_plan(plan: Any, mode: LiveMode) -> tuple[Any, ...]:  # noqa: ANN401 - any object with id and steps
+    """Check a plan in the handoff's style, whose steps a caller's function does, and return its steps.
+
+    Raises GateRefusedError in LIVE, PlanError for an index that is no int.
+    """
+    if mode is LiveMode.LIVE:
+        raise GateRefusedError(
+            f"the plan {plan.id} is done by execute_step=, which acts without tasks or approval, so it does not run in "
+            "LIVE; write it as a plan with tasks, or arm STAGING"
+        )
+    steps = tuple(plan.steps)
+    for place, step in enumerate(steps):
+        index = getattr(step, "index", None)
+        if not isinstance(index, int) or isinstance(index, bool):
+            raise PlanError(f"plan {plan.id}: steps[{place}].index is {index!r}; it must be an int")
+    return steps
+
+
+def check_plan(
+    plan: Plan, mode: LiveMode, *, tasks: Mapping[str, Task], policy: Policy, register: Callable[[str], None]
+) -> dict[int, str]:
+    """Check a plan whose steps are tasks, and return a line on each, by its index.
+
+    Every secret that the plan names goes to `register`. All of them must be there at the start, in every mode: what
+    is known is kept out of the record from the first entry on, and a run does not stop half-way for want of one.
+    Raises PlanError, TaskError, and in STAGING GateRefusedError for a target that the policy does
+    not list.
+    """
+    for step in plan.steps:
+        if not isinstance(tasks.get(step.task_type), Task):
+            raise PlanError(
+                f"plan {plan.id}: steps[{step.index}] ({step.name}): there is no task {step.task_type} to run it; "
+                f"there are {', '.join(sorted(tasks)) or 'none'}"
+            )
+    if not plan.cwd.is_dir():
+        raise PlanError(f"plan {plan.id}: cwd: {plan.cwd} is not a folder; make it, or correct the plan")
+    if mode is LiveMode.STAGING:
+        policy.check_staging(_targets(plan, tasks))
+    summaries = {step.index: tasks[step.task_type].summary(step.params) for step in plan.steps}
+    for step in plan.steps:
+        reveal(plan, step, register)
+    return summaries
+
+
+def _targets(plan: Plan, tasks: Mapping[str, Task]) -> Iterator[tuple[str, str]]:
+    # Links are followed, so that a pattern means the folder in which a step really runs.
+    here = f"host:{socket.gethostname()}:{os.path.realpath(plan.cwd)}"
+    for step in plan.steps:
+        where = f"step {step.index} ({step.name})"
+        targets = tasks[step.task_type].targets(step.params)
+        if not targets:
+            raise GateRefusedError(f"{where} does not say what it acts on, so it does not run in STAGING")
+        for target in targets:
+            yield where, here if target == "host" else target

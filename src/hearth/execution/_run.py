@@ -1,0 +1,188 @@
+"""One run: every step in order, once, each with its intent recorded before it acts."""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import ArtemisEscalationError, RefusedError, RunInterruptedError, StepFailedError
+from hearth.execution._results import StepOutcome
+from hearth.record import SealCause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hearth.execution._listener import SafeListener
+    from hearth.execution._steps import StepRunner
+    from hearth.execution._watch import RunWatch
+    from hearth.record import ExecutionRecord
+    from hearth.recorder import ExecutionObserver
+
+    Ending = Callable[[ExecutionRecord], BaseException]
+
+__all__ = ["Run"]
+
+
+class Run:
+    """The steps of one execution, from the first check to the last mark.
+
+    States: before a step → its start recorded → done → its effects and its end recorded → before the next one.
+    Forbidden: acting before the start is recorded; a second start of a step; going on after a step that failed, an
+    escalation, an interruption, a check that refused, or any error of the recorder. Of several reasons to stop, an
+    escalation counts before an interruption, and that before a failure; each counts until the seal, so that a run
+    whose last step was told to stop is not called completed.
+
+    `check(step)` raises a RefusedError when the step, the plan's inputs or the gate are not what they were.
+    """
+
+    def __init__(
+        self,
+        steps: tuple[Any, ...],
+        runner: StepRunner,
+        *,
+        observer: ExecutionObserver,
+        watch: RunWatch,
+        check: Callable[[Any], None],
+        listener: SafeListener,
+        completion_reason: str = "",
+    ) -> None:
+        self.completed = 0
+        self._steps = steps
+        self._runner = runner
+        self._observer = observer
+        self._watch = watch
+        self._check = check
+        self._listener = listener
+        self._completion_reason = completion_reason
+
+    def go(self) -> Ending | None:
+        """Run to the last mark; return None at the plan's end, else what makes the error to raise from the record.
+
+        An error of the recorder is raised at once: what was done since the last entry is unknown then.
+        """
+        for step in self._steps:
+            ending = self._stopped() or self._refused(step) or self._step(step)
+            if ending is not None:
+                return ending
+        ending = self._stopped()
+        if ending is None:
+            self._observer.mark_completed(self._completion_reason)
+        return ending
+
+    def _step(self, step: Any) -> Ending | None:  # noqa: ANN401 - any object with index and name
+        index, name = step.index, _name(step)
+        # Durable before it returns, or it raises: no evidence, no action.
+        self._observer.record_step_started(index, name, self._runner.describe(step))
+        self._listener.tell("step_started", step)
+        began = time.monotonic()
+        outcome, error = self._perform(step)
+        seconds = time.monotonic() - began
+        outcome = self._record(index, name, outcome)
+        self._listener.tell("step_finished", step, outcome, seconds)
+        if isinstance(error, ArtemisEscalationError):
+            self._watch.report(error)
+            return self._escalated(error)
+        if outcome.failed:
+            return self._stopped() or self._failed(step, outcome, error)
+        self.completed += 1
+        return None
+
+    def _failed(self, step: Any, outcome: StepOutcome, error: BaseException | None) -> Ending:  # noqa: ANN401 - as above
+        if error is not None:
+            self._observer.mark_incomplete(SealCause.INTERRUPTED, f"{_which(step)} raised {type(error).__name__}")
+            return lambda _: error
+        self._observer.mark_failed(f"{_which(step)} failed: {outcome.error}")
+        # The recorded text: no secret is in it.
+        return lambda record: StepFailedError(
+            record.step_events[-1].error_message or outcome.error, record, step_index=step.index, step_name=_name(step)
+        )
+
+    def _perform(self, step: Any) -> tuple[StepOutcome, BaseException | None]:  # noqa: ANN401 - as above
+        """Do the step; return also what it raised, where that ends more than the step."""
+        signals = self._watch.signals
+        why = self._why_to_stop()
+        if why:  # since the checks: nothing was done yet, and nothing will be
+            return StepOutcome.failure("not begun"), None
+        try:
+            return self._runner.perform(step), None
+        except ArtemisEscalationError as error:
+            return StepOutcome.failure(str(error)), error
+        except KeyboardInterrupt:
+            signals.raising = False
+            if signals.signum is None:
+                signals.signum = signal.SIGINT
+            return StepOutcome.failure("its outcome is unknown"), None
+        except BaseException as error:  # noqa: BLE001 - GeneratorExit, CancelledError …: raised again after the seal
+            return StepOutcome.failure(f"{type(error).__name__}: {error}; its outcome is unknown"), error
+
+    def _record(self, index: int, name: str, outcome: StepOutcome) -> StepOutcome:
+        for effect in outcome.side_effects:
+            self._observer.record_side_effect(
+                effect.category, effect.description, effect.reversible, index, effect.details
+            )
+        if not outcome.failed:
+            self._observer.record_step_completed(index, name, outcome.details)
+            return outcome
+        why = self._why_to_stop()
+        error = outcome.error or "the step failed without saying why"
+        if why and why not in error:
+            error = f"{error} ({why})"
+        self._observer.record_step_failed(index, name, error, outcome.details)
+        return replace(outcome, error=error)
+
+    # --- reasons to stop
+
+    def _why_to_stop(self) -> str:
+        return str(self._watch.escalation or self._watch.interruption)
+
+    def _stopped(self) -> Ending | None:
+        escalation = self._watch.look()
+        if escalation is not None:
+            return self._escalated(ArtemisEscalationError(escalation.new_state, escalation.reason))
+        why = self._watch.interruption
+        if not why:
+            return None
+        self._observer.mark_incomplete(SealCause.INTERRUPTED, why)
+        number = self._watch.signals.signum or signal.SIGINT
+        return lambda record: RunInterruptedError(
+            f"{why}; {_counted(self.completed)} completed before", record, signum=number
+        )
+
+    def _escalated(self, error: ArtemisEscalationError) -> Ending:
+        self._observer.mark_incomplete_security_escalation(str(error))
+
+        def ending(record: ExecutionRecord) -> BaseException:
+            error.execution_record = record
+            return error
+
+        return ending
+
+    def _refused(self, step: Any) -> Ending | None:  # noqa: ANN401 - as above
+        try:
+            self._check(step)
+        except RefusedError as refusal:
+            text = f"{_which(step)} was not begun: {refusal}"
+            failure = StepFailedError(text, step_index=step.index, step_name=_name(step))
+            failure.__cause__ = refusal
+            self._observer.mark_failed(text)
+
+            def ending(record: ExecutionRecord) -> BaseException:
+                failure.execution_record = record
+                return failure
+
+            return ending
+        return None
+
+
+def _name(step: Any) -> str:  # noqa: ANN401 - as above
+    return str(getattr(step, "name", None) or f"step {step.index}")
+
+
+def _which(step: Any) -> str:  # noqa: ANN401 - as above
+    return f"step {step.index} ({_name(step)})"
+
+
+def _counted(steps: int) -> str:
+    return "one step" if steps == 1 else f"{steps or 'no'} steps"

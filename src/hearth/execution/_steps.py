@@ -1,0 +1,147 @@
+"""How a step is carried out: by a caller's function, by a task, or (DRY_RUN) not at all."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hearth.errors import ArtemisEscalationError, TaskError
+from hearth.execution._environment import scrubbed_environment
+from hearth.execution._results import StepOutcome, read_outcome
+from hearth.execution._task import TaskContext
+from hearth.plan import Secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hearth.execution._cancellation import Cancellation
+    from hearth.execution._signals import SignalGuard
+    from hearth.execution._store import ContentStore
+    from hearth.execution._task import Task
+    from hearth.plan import InputCopies, Plan, Step
+    from hearth.record import Redactor
+
+__all__ = ["CalledSteps", "DrySteps", "StepRunner", "TaskSteps", "reveal"]
+
+_LONGEST_TRACEBACK = 4000
+
+
+class StepRunner(Protocol):
+    """Carries out one step after its intent was recorded."""
+
+    def describe(self, step: Any) -> dict[str, Any]:  # noqa: ANN401 - any object with index and name
+        """Return the details of the step's start; acts on nothing."""
+
+    def perform(self, step: Any) -> StepOutcome:  # noqa: ANN401 - as above
+        """Do it, once. Raises ArtemisEscalationError, and what is no Exception; all else is a failed outcome."""
+
+
+class CalledSteps:
+    """Steps of a plan in the handoff's style: a caller's function does them, in DRY_RUN too."""
+
+    def __init__(self, execute_step: Callable[[Any], object], signals: SignalGuard) -> None:
+        self._execute_step = execute_step
+        self._signals = signals
+
+    def describe(self, step: Any) -> dict[str, Any]:  # noqa: ANN401 - any object
+        """Return the step's task type, where it has one."""
+        kind = getattr(step, "task_type", None)
+        return {} if kind is None else {"task_type": kind}
+
+    def perform(self, step: Any) -> StepOutcome:  # noqa: ANN401 - any object
+        """Call the function; what it raises is the step's error."""
+        self._signals.raising = True
+        try:
+            return read_outcome(self._execute_step(step))
+        except ArtemisEscalationError:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises, the step has failed
+            return StepOutcome.failure(str(error) or type(error).__name__)
+        finally:
+            self._signals.raising = False
+
+
+class DrySteps:
+    """Steps of a plan in DRY_RUN: what can be checked without acting is checked."""
+
+    def __init__(self, plan: Plan, summaries: Mapping[int, str], redactor: Redactor) -> None:
+        self._plan = plan
+        self._summaries = summaries
+        self._redactor = redactor
+
+    def describe(self, step: Step) -> dict[str, Any]:
+        """Return the task and what it would do."""
+        return {"task_type": step.task_type, "summary": self._summaries[step.index]}
+
+    def perform(self, step: Step) -> StepOutcome:
+        """Check that every secret can be had; act on nothing."""
+        try:
+            reveal(self._plan, step, self._redactor.add_secret)
+        except TaskError as error:
+            return StepOutcome.failure(str(error), {"dry_run": True})
+        return StepOutcome(details={"dry_run": True, "summary": self._summaries[step.index]})
+
+
+class TaskSteps:
+    """Steps of a plan in STAGING and LIVE: tasks do them, on private copies of the inputs."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        tasks: Mapping[str, Task],
+        summaries: Mapping[int, str],
+        *,
+        copies: InputCopies,
+        store: ContentStore,
+        redactor: Redactor,
+        cancellation: Cancellation,
+        output: Callable[[Step, str, bytes], None],
+    ) -> None:
+        self._plan = plan
+        self._tasks = tasks
+        self._summaries = summaries
+        self._copies = copies
+        self._store = store
+        self._redactor = redactor
+        self._cancellation = cancellation
+        self._output = output
+
+    def describe(self, step: Step) -> dict[str, Any]:
+        """Return the task and what it will do."""
+        return {"task_type": step.task_type, "summary": self._summaries[step.index]}
+
+    def perform(self, step: Step) -> StepOutcome:
+        """Run the task; one that raises, against its contract, has failed."""
+        try:
+            params, plan_env, step_env = reveal(self._plan, step, self._redactor.add_secret)
+            context = TaskContext(
+                step=step,
+                cwd=self._plan.cwd,
+                env=scrubbed_environment(plan_env, step_env, self._copies),
+                inputs=self._copies,
+                timeout=step.timeout,
+                cancellation=self._cancellation,
+                output=lambda stream, chunk: self._output(step, stream, chunk),
+                store=self._store,
+                redactor=self._redactor,
+                folder=self._plan.folder,
+            )
+            return read_outcome(self._tasks[step.task_type].run(params, context))
+        except ArtemisEscalationError:
+            raise
+        except TaskError as error:
+            return StepOutcome.failure(str(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a task of somebody else's may raise anything
+            trace = "".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:]
+            return StepOutcome.failure(f"{type(error).__name__}: {error}", {"traceback": trace})
+
+
+def reveal(plan: Plan, step: Step, register: Callable[[str], None]) -> tuple[Any, Mapping[str, str], Mapping[str, str]]:
+    """Return the step's parameters and the two environments with their secrets; each goes to `register` first.
+
+    TaskError names a secret that cannot be had.
+    """
+    params, plan_env, step_env = (
+        Secrets.resolve(value, folder=plan.folder, register=register) for value in (step.params, plan.env, step.env)
+    )
+    return params, plan_env, step_env

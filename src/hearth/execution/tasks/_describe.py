@@ -1,0 +1,40 @@
+"""Parameters as an operator reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["one_line", "seconds", "size"]
+
+_LONGEST = 120
+_UNITS = (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0))
+
+
+def one_line(value: Any, longest: int = _LONGEST) -> str:  # noqa: ANN401 - a JSON tree
+    """Return a text's first line that says something, shortened; a reference to a secret stays a reference."""
+    if isinstance(value, dict) and isinstance(value.get("secret"), str):
+        value = f"{{secret: {value['secret']}}}"
+    lines = [" ".join(line.split()) for line in str(value).splitlines()]
+    lines = [line for line in lines if line]
+    if not lines:
+        return "(empty)"
+    telling = [line for line in lines if not line.startswith(("#", "--"))] or lines
+    first = "".join(character if character.isprintable() else "�" for character in telling[0])
+    if len(first) > longest:
+        return first[: longest - 2] + " …"
+    return first + (" …" if len(lines) > 1 else "")
+
+
+def size(count: int) -> str:
+    """Return a number of bytes with its unit."""
+    return f"{count:,} byte{'' if count == 1 else 's'}".replace(",", " ")
+
+
+def seconds(value: float | str) -> float:
+    """Return a duration, a number of seconds or a text such as "500ms", "5s", "2m", in seconds."""
+    if not isinstance(value, str):
+        return float(value)
+    for unit, factor in _UNITS:
+        if value.endswith(unit):
+            return float(value.removesuffix(unit)) * factor
+    return float(value)

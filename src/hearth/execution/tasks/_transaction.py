@@ -1,0 +1,264 @@
+"""What the sql task does between BEGIN and COMMIT, and what it tells of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import TaskError
+from hearth.execution._task import TaskEffect
+from hearth.execution.tasks._clean import clean
+from hearth.execution.tasks._describe import one_line
+from hearth.execution.tasks._statements import read_statement, split_sqlite
+from hearth.execution.tasks._urls import safe_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection
+    from sqlalchemy.engine import CursorResult
+
+    from hearth.execution._task import TaskContext
+    from hearth.execution.tasks._database import Limits
+    from hearth.execution.tasks._statements import Statement
+
+__all__ = ["Transaction"]
+
+_MOST_ROWS = 100
+_MOST_BYTES = 16 << 10
+_LONGEST_VALUE = 500
+_LONGEST_SQL = 200
+_MOST_STATEMENTS = 50  # told one by one; more are told by what they do to which table
+_PIECE = 1000
+
+
+class Transaction:
+    """One run of the task: the statements, what each of them did, and how the transaction ended."""
+
+    def __init__(self, params: Any, context: TaskContext) -> None:  # noqa: ANN401 - a JSON tree
+        self._params = params
+        self._context = context
+        self._done: list[tuple[Statement, int | None, dict[str, Any]]] = []
+        self._created = ""
+        self._unseen_rows = 0
+        given = params.get("parameters", {})
+        self._unused = set(given) if isinstance(given, dict) else set().union(*given)
+        self.outcome = "not begun"
+
+    def do(self) -> str:
+        """Do everything; return why it failed, or ""."""
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+        from hearth.execution.tasks._database import Limits, connect, is_sqlite, locate_sqlite, message
+
+        limits = Limits(self._context.timeout, self._context.cancellation)
+        try:
+            url = make_url(self._params["url"])
+        except ArgumentError as error:
+            raise TaskError("the database URL cannot be read; it is written dialect://user@host/database") from error
+        statements = self._statements(split=url.get_backend_name() == "sqlite")
+        if is_sqlite(url):
+            url, file = locate_sqlite(url, self._context.cwd, create=self._params.get("create", False))
+            if file is not None and not file.exists():
+                self._created = str(file)
+        engine = connect(url, limits)
+        try:
+            with engine.connect() as connection:
+                reads = all(not statement.kind for statement in statements)
+                connection = connection.execution_options(hearth_reads=reads)  # noqa: PLW2901 - the same one, told more
+                return self._in_transaction(connection, statements, limits)
+        except SQLAlchemyError as error:
+            return limits.over() or f"{'cannot connect: ' if self.outcome == 'not begun' else ''}{message(error)}"
+        finally:
+            engine.dispose()
+
+    def _in_transaction(self, connection: Connection, statements: Sequence[Statement], limits: Limits) -> str:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from hearth.execution.tasks._database import commit, message
+
+        driver: Any = connection.connection.dbapi_connection
+        changed_before = getattr(driver, "total_changes", None)
+        cancel = None if hasattr(driver, "set_progress_handler") else getattr(driver, "cancel", None)
+        error = ""
+        with limits.interrupting(cancel):
+            for number, statement in enumerate(statements, 1):
+                error = limits.over()
+                if error:
+                    break
+                try:
+                    self._execute(connection, statement)
+                except (SQLAlchemyError, TypeError, ValueError, OverflowError) as problem:
+                    which = f"statement {number} of {len(statements)}: " if len(statements) > 1 else ""
+                    error = limits.over() or f"{which}{message(problem)}"
+                    break
+        error = error or limits.over() or self._missed()
+        if error:
+            self.outcome = "rolled back"
+            connection.rollback()
+            return f"{error}; nothing was changed (rolled back)"
+        if changed_before is not None:
+            known = sum(
+                rows or 0 for statement, rows, _ in self._done if statement.kind in ("insert", "update", "delete")
+            )
+            self._unseen_rows = driver.total_changes - changed_before - known
+        self.outcome, why = commit(connection)
+        if self.outcome == "unknown":
+            return f"{why}; whether the database has committed is unknown: look at it before anything else is done"
+        return f"{why}; nothing was changed (rolled back)" if why else ""
+
+    def _execute(self, connection: Connection, statement: Statement) -> None:
+        from sqlalchemy import text
+
+        parameters = self._params.get("parameters")
+        if parameters is None:
+            result = connection.exec_driver_sql(statement.text, execution_options={"no_parameters": True})
+        else:
+            clause = text(statement.text)
+            names = clause.compile(dialect=connection.dialect).params
+            self._unused -= set(names)
+            many = isinstance(parameters, list | tuple)
+            result = connection.execute(clause, (parameters if many else dict(parameters)) if names else None)
+        told: dict[str, Any] = {"sql": self._shown(statement)}
+        if statement.table:
+            told["table"] = clean(statement.table, self._context.redactor)
+        if result.returns_rows:
+            rows: int | None = self._fetch(result, told)
+        else:
+            rows = _changed_rows(connection, result, statement)
+        told["rows"] = rows
+        self._done.append((statement, rows, told))
+
+    def _fetch(self, result: CursorResult[Any], told: dict[str, Any]) -> int:
+        columns = list(result.keys())
+        kept: list[dict[str, Any]] = []
+        count = used = 0
+        while rows := result.fetchmany(_PIECE):
+            for row in rows:
+                count += 1
+                if len(kept) < _MOST_ROWS and used < _MOST_BYTES:
+                    values = [_value(value) for value in row]
+                    used += sum(len(str(value)) for value in values) + sum(map(len, columns))
+                    kept.append(clean(dict(_named(columns, values)), self._context.redactor))
+        told["columns"] = columns
+        told["result"] = kept
+        if count > len(kept):
+            told["result_truncated"] = True
+        return count
+
+    def _statements(self, *, split: bool) -> list[Statement]:
+        params = self._params
+        if "file" in params:
+            texts = [self._read_file(params["file"])]
+        else:
+            texts = list(params.get("statements") or [params["statement"]])
+        try:
+            if split:
+                texts = [statement for text in texts for statement in split_sqlite(text)]
+        except ValueError as error:
+            raise TaskError(f"the SQL cannot be split into statements: {error}") from error
+        statements = [read_statement(text) for text in texts]
+        for number, statement in enumerate(statements, 1):
+            if statement.refused:
+                raise TaskError(f"statement {number} of {len(statements)}: {statement.refused}")
+        if not statements:
+            raise TaskError("there is no statement in the SQL")
+        if isinstance(params.get("parameters"), list | tuple) and len(statements) != 1:
+            raise TaskError(f"a list of parameters needs exactly one statement; there are {len(statements)}")
+        return statements
+
+    def _read_file(self, name: str) -> str:
+        inputs = self._context.inputs
+        path = self._context.folder / (inputs.resolve(name) if inputs is not None else name)
+        try:
+            return Path(path).read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise TaskError(f"{name} is not UTF-8: {error.reason} at byte {error.start}") from error
+        except OSError as error:
+            raise TaskError(f"{name} cannot be read: {error.strerror}") from error
+
+    def _missed(self) -> str:
+        if self._unused:
+            return f"no statement has the parameter :{', :'.join(sorted(self._unused))}"
+        expected = self._params.get("expect_rows")
+        if expected is None:
+            return ""
+        rows = self._done[-1][1]
+        least, most = (
+            (expected, expected) if isinstance(expected, int) else (expected.get("min", 0), expected.get("max"))
+        )
+        if rows is not None and rows >= least and (most is None or rows <= most):
+            return ""
+        wanted = f"{least}" if least == most else f"{least} to {most}" if most is not None else f"at least {least}"
+        return f"the last statement touched {'an unknown number of' if rows is None else rows} rows, expected {wanted}"
+
+    def _shown(self, statement: Statement) -> str:
+        return one_line(clean(" ".join(statement.text.split()), self._context.redactor), _LONGEST_SQL)
+
+    # ---- what is told ------------------------------------------------------------------------------------------------
+
+    def details(self) -> dict[str, Any]:
+        """Return the statements' part of the details."""
+        told = [details for _, _, details in self._done]
+        if len(told) > _MOST_STATEMENTS:
+            return {"statements": told[-_MOST_STATEMENTS:], "statements_before": len(told) - _MOST_STATEMENTS}
+        return {"statements": told}
+
+    def effects(self) -> Iterator[TaskEffect]:
+        """Yield what the statements did; many of them are told by kind and table."""
+        url = safe_url(self._params["url"], self._context.redactor)
+        if self._created:
+            yield TaskEffect("FILE_SYSTEM", f"created the database {self._created}", details={"path": self._created})
+        changes = [(statement, rows) for statement, rows, _ in self._done if statement.kind and rows != 0]
+        if len(changes) <= _MOST_STATEMENTS:
+            for statement, rows in changes:
+                yield self._effect(
+                    statement.did(rows), statement, rows, {"database": url, "sql": self._shown(statement)}
+                )
+        else:
+            groups: dict[tuple[str, str, str], list[tuple[Statement, int | None]]] = {}
+            for statement, rows in changes:
+                groups.setdefault((statement.kind, statement.verb, statement.table), []).append((statement, rows))
+            for group in groups.values():
+                counted = [rows for _, rows in group]
+                total = None if None in counted else sum(rows or 0 for rows in counted)
+                told = group[0][0].did(total)
+                many = f"{told} by {len(group)} statements" if len(group) > 1 else told
+                yield self._effect(many, group[0][0], total, {"database": url, "statements": len(group)})
+        if self._unseen_rows > 0:
+            yield TaskEffect(
+                "DATA_MUTATION",
+                f"changed {self._unseen_rows} more rows by triggers or foreign keys",
+                details={"database": url, "rows": self._unseen_rows},
+            )
+
+    def _effect(self, description: str, statement: Statement, rows: int | None, more: dict[str, Any]) -> TaskEffect:
+        details = {**more, "verb": statement.verb, "table": statement.table, "rows": rows}
+        return TaskEffect("DATA_MUTATION", clean(description, self._context.redactor), details=details)
+
+
+def _changed_rows(connection: Connection, result: CursorResult[Any], statement: Statement) -> int | None:
+    if statement.kind not in ("insert", "update", "delete", "merge"):
+        return None
+    if result.rowcount < 0 and connection.dialect.name == "sqlite":
+        # Python's driver counts only where the first word says that rows change; WITH does not.
+        return int(connection.exec_driver_sql("SELECT changes()").scalar_one())
+    return result.rowcount if result.rowcount >= 0 else None
+
+
+def _value(value: object) -> object:
+    """Return a value of a row as it stands in the record: short."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"<{len(value)} bytes>"
+    text = str(value)
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + " …"
+
+
+def _named(columns: list[str], values: list[object]) -> Iterator[tuple[str, object]]:
+    seen: dict[str, int] = {}
+    for column, value in zip(columns, values, strict=True):
+        seen[column] = seen.get(column, 0) + 1
+        yield (column if seen[column] == 1 else f"{column} ({seen[column]})"), value

@@ -1,0 +1,42 @@
+"""URLs that can be shown and recorded: without what gives access."""
+
+from __future__ import annotations
+
+import re
+
+from hearth.record import Redactor
+
+__all__ = ["safe_url"]
+
+_PARTS = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?"
+)
+_PAIR = re.compile(r"(?P<key>[^=&;]*)=(?P<value>[^&;]*)")
+_MORE_TELLING = frozenset(("code", "key", "sig", "signature", "state", "hmac", "hash"))
+_REFERENCE = re.compile(r"\{\s*secret\s*:[^{}]*\}")
+_HIDDEN = "***"
+_by_key = Redactor()
+
+
+def safe_url(url: str, redactor: Redactor | None = None) -> str:
+    """Return a URL without password, fragment, values of telling query keys, and what a redactor finds.
+
+    A user's name stays. References (`{secret: env:NAME}`) within a URL are hidden too. A text that is no URL comes back
+    with nothing but the redactor's work done.
+    """
+    plain = _REFERENCE.sub(_HIDDEN, url)
+    match = _PARTS.match(plain)
+    if match is not None:
+        user, at, host = match["authority"].rpartition("@")
+        if ":" in user:
+            user = user.partition(":")[0] + ":" + _HIDDEN
+        plain = f"{match['scheme']}://{user}{at}{host}{match['path']}"
+        if match["query"]:
+            plain += "?" + _PAIR.sub(_without_value, match["query"])
+    return redactor.text(plain) if redactor is not None else plain
+
+
+def _without_value(pair: re.Match[str]) -> str:
+    key = pair["key"]
+    telling = _by_key.telling(key) or key.lower().replace("_", "-").rpartition("-")[2] in _MORE_TELLING
+    return f"{key}={_HIDDEN if telling and pair['value'] else pair['value']}"

@@ -1,0 +1,238 @@
+"""The python task: a function or a script, in a child process, from the private copies of the inputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hearth.execution._process import Command
+from hearth.execution._task import TaskEffect, TaskResult
+from hearth.execution.tasks._clean import clean
+from hearth.execution.tasks._command import last_line, run_command
+from hearth.execution.tasks._describe import one_line
+from hearth.execution.tasks._modules import module_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hearth.execution._task import Task, TaskContext
+    from hearth.execution.tasks._command import CommandRun
+
+__all__ = ["PYTHON", "PythonTask", "report_effect"]
+
+_CHILD = str(Path(__file__).with_name("_python_child.py"))
+_FLAGS = ("-P", "-s", "-B", "-u")  # no unsafe path, no user's packages, no .pyc, no buffering
+_LARGEST_RESULT = 16 << 20
+_LARGEST_INLINE = 64 << 10
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+
+
+class PythonTask:
+    """Calls a function, or runs a script, with the interpreter that runs HEARTH.
+
+    The child imports from the private copies of the inputs first, then what is installed; not from the folder it runs
+    in. Arguments go to it, and the result comes back, through pipes of their own: what it prints is output. An argument
+    that is the path of an input is replaced by the private copy.
+    """
+
+    name = "python"
+    version = "1"
+    schema: Mapping[str, Any] = {
+        "description": "Exactly one of call and script, with args",
+        "type": "object",
+        "properties": {
+            "call": {
+                "type": "string",
+                "pattern": rf"^{_NAME}(\.{_NAME})*:{_NAME}(\.{_NAME})*$(?!\n)",
+                "description": 'a function as "module:function"; the module lies in the plan\'s folder or is installed',
+            },
+            "script": {"type": "string", "minLength": 1, "description": "A Python file, an input of the plan"},
+            "args": {"description": "For call: arguments by name, or a list; for script: a list of texts"},
+        },
+        "additionalProperties": False,
+        "oneOf": [{"required": ["call"]}, {"required": ["script"]}],
+        "dependentSchemas": {
+            "call": {"properties": {"args": {"type": ["object", "array"]}}},
+            "script": {"properties": {"args": {"type": "array", "items": {"type": "string"}}}},
+        },
+    }
+
+    def inputs(self, params: Any, folder: Path) -> tuple[str, ...]:  # noqa: ANN401 - the port prescribes it
+        """Return the script, or the files of the function's module (of its whole package)."""
+        if "script" in params:
+            return (params["script"],)
+        return module_files(params["call"].partition(":")[0], folder)
+
+    def targets(self, params: Any) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - as above
+        """Return `host`: Python code acts here."""
+        return ("host",)
+
+    def summary(self, params: Any) -> str:  # noqa: ANN401 - as above
+        """Return the call, as Python would write it."""
+        args = params.get("args", ())
+        if "script" in params:
+            return one_line(" ".join((f"python {params['script']}", *(one_line(word, 40) for word in args))))
+        named = args.items() if isinstance(args, dict) else ()
+        words = [f"{key}={_shown(value)}" for key, value in named] or [_shown(value) for value in args]
+        return one_line(f"{params['call']}({', '.join(words)})")
+
+    def unseen(self, params: Any) -> str:  # noqa: ANN401, ARG002 - as above
+        """Return what this task cannot see of its own effects."""
+        return "Python code may do anything that its user may; only the effects that it reports are known"
+
+    def run(self, params: Any, context: TaskContext) -> TaskResult:  # noqa: ANN401 - as above
+        """Run it; failed when it raises, exits with another code than 0, or had to be stopped.
+
+        `details` are a command's, and `result`: what the function returned, as JSON.
+        """
+        if not sys.executable:
+            return TaskResult(failed=True, error="the path of the Python interpreter is not known here")
+        messages = _Messages()
+        try:
+            ends = os.pipe()
+        except OSError as error:
+            return TaskResult(failed=True, error=f"no pipe for the result: {error.strerror}")
+        command = Command(
+            argv=(sys.executable, *_FLAGS, _CHILD),
+            cwd=context.cwd,
+            env={**context.env, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=_request(params, context, ends[1]),
+            result_pipe=ends,
+        )
+        done = run_command(command, context, result=messages)
+        return messages.result(done, context, returns="call" in params)
+
+
+def report_effect(
+    category: str, description: str, *, reversible: bool = False, details: Mapping[str, Any] | None = None
+) -> bool:
+    """From inside a python task: have an effect recorded, even if the task fails later.
+
+    `category` is the name of a SideEffectCategory. Outside of a python task nothing happens, and False is returned.
+    """
+    child = sys.modules.get("_hearth_python_child")
+    if child is None:
+        return False
+    child.report(
+        {
+            "category": category,
+            "description": description,
+            "reversible": reversible,
+            "details": dict(details or {}),
+        }
+    )
+    return True
+
+
+class _Messages:
+    """What the child says through its pipe: a sink, and then the result of the task."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size <= _LARGEST_RESULT:
+            self._pieces.append(chunk)
+
+    def result(self, done: CommandRun, context: TaskContext, *, returns: bool) -> TaskResult:
+        details = dict(done.details)
+        effects: list[TaskEffect] = []
+        end: dict[str, Any] = {}
+        for line in b"".join(self._pieces).splitlines():
+            try:
+                message = json.loads(line)
+            except ValueError:  # cut off when the child was stopped, or another process of the group wrote there
+                continue
+            if isinstance(message, dict) and "effect" in message:
+                effects += _effects([message["effect"]], context)
+            elif isinstance(message, dict):
+                end = message
+        effects += _effects(end.get("effects", []), context)
+        error = done.error or self._why_failed(end, done)
+        if not error and returns:
+            try:
+                details |= _kept(end["result"], context)
+            except OSError as problem:
+                error = f"the result cannot be kept: {problem.strerror or problem}"
+        return TaskResult(
+            failed=bool(error), error=clean(error, context.redactor), details=details, side_effects=tuple(effects)
+        )
+
+    def _why_failed(self, end: dict[str, Any], done: CommandRun) -> str:
+        if self._size > _LARGEST_RESULT:
+            return f"its result and effects are larger than {_LARGEST_RESULT} bytes; write such a result to a file"
+        if "error" in end:
+            return str(end["error"])
+        code = done.outcome.exit_code if done.outcome is not None else None
+        if "result" not in end:
+            return f"the process ended (exit code {code}) before the code had come to its end"
+        if code:
+            why = last_line(done.details)
+            return f"exit code {code} after the code had come to its end" + (f": {why}" if why else "")
+        return ""
+
+
+def _request(params: Any, context: TaskContext, descriptor: int) -> bytes:  # noqa: ANN401 - a JSON tree
+    folder = str(context.inputs.folder if context.inputs is not None else context.folder)
+    request: dict[str, Any] = {"result": descriptor, "path": [folder]}
+    if "script" in params:
+        script = _private(params["script"], context)
+        request["script"] = script if script != params["script"] else os.path.normpath(context.folder / script)
+        request["args"] = _private(params.get("args", []), context)
+    else:
+        request["call"] = params["call"]
+        request["args"] = _private(params.get("args", {}), context)
+    return json.dumps(request).encode()
+
+
+def _private(value: Any, context: TaskContext) -> Any:  # noqa: ANN401 - a JSON tree
+    """Return the tree with the private copy's path in place of each text that is an input's path."""
+    if context.inputs is None:
+        return value
+    if isinstance(value, str):
+        return context.inputs.resolve(value)
+    if isinstance(value, dict):
+        return {key: _private(item, context) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_private(item, context) for item in value]
+    return value
+
+
+def _effects(reported: Any, context: TaskContext) -> list[TaskEffect]:  # noqa: ANN401 - whatever the child said
+    effects = []
+    for effect in reported if isinstance(reported, list) else [reported]:
+        if not isinstance(effect, dict):
+            effect = {"description": str(effect)}  # noqa: PLW2901 - read what is there: no effect may get lost
+        given = clean(effect.get("details") or {}, context.redactor)
+        effects.append(
+            TaskEffect(
+                str(effect.get("category", "OTHER")).upper(),
+                clean(str(effect.get("description", "")), context.redactor),
+                effect.get("reversible") is True,
+                given if isinstance(given, dict) else {"details": given},
+            )
+        )
+    return effects
+
+
+def _kept(result: Any, context: TaskContext) -> dict[str, Any]:  # noqa: ANN401 - a JSON tree
+    """Return what stands in the record for a result; a large one goes to the store, without its secrets."""
+    if len(json.dumps(result)) <= _LARGEST_INLINE:
+        return {"result": clean(result, context.redactor)}
+    plain, _ = context.redactor.details(result)
+    content = json.dumps(plain, ensure_ascii=False, indent=1).encode("utf-8", "replace")
+    return {"result": None, "result_kept": {"sha256": context.store.put(content), "bytes": len(content)}}
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - a JSON tree
+    if isinstance(value, dict) and set(value) == {"secret"}:
+        return one_line(value, 40)
+    return one_line(json.dumps(value, ensure_ascii=False), 40)
+
+
+PYTHON: Task = PythonTask()

@@ -1,0 +1,28 @@
+"""Where sealed records live: `LedgerHome` (the folder), `Ledger` (the SQL store) and its search.
+
+Names load when they are first used: `LedgerHome` needs no SQLAlchemy, `Ledger` does (DESIGN section 3).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hearth._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hearth.ledger._home import HOME_NAME, HOME_VARIABLE, LedgerHome
+    from hearth.ledger._ledger import Ledger
+    from hearth.ledger._summary import ExecutionSummary
+
+__all__ = ["HOME_NAME", "HOME_VARIABLE", "ExecutionSummary", "Ledger", "LedgerHome"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "HOME_NAME": "_home",
+        "HOME_VARIABLE": "_home",
+        "ExecutionSummary": "_summary",
+        "Ledger": "_ledger",
+        "LedgerHome": "_home",
+    },
+)

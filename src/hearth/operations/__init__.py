@@ -1,0 +1,108 @@
+"""What the command line and a console both do: run, preview, verify, recover, export. Nothing here prints or asks.
+
+Names load when they are first used: most of them need the ledger.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hearth._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hearth.operations._checks import HANDOFF, Check, checks
+    from hearth.operations._command import command_plan
+    from hearth.operations._examples import EXAMPLES, Example
+    from hearth.operations._export import export_record, write_file
+    from hearth.operations._find import Found, JournalNote, Records
+    from hearth.operations._home import Initialised, find_home, initialise
+    from hearth.operations._observation import observation_plan
+    from hearth.operations._people import person
+    from hearth.operations._plans import KeptPlan, PlanArchive
+    from hearth.operations._preview import Preview, StepPreview, preview_plan
+    from hearth.operations._recover import Recovered, recover
+    from hearth.operations._rollback import RollbackReport, plan_rollback
+    from hearth.operations._run import Confirmation, RunOutcome, run_plan
+    from hearth.operations._standalone import StandaloneOutcome, installed_tasks, run_standalone
+    from hearth.operations._verify import UNSEALED, Verified, verify_all, verify_file, verify_found
+
+__all__ = [
+    "EXAMPLES",
+    "HANDOFF",
+    "UNSEALED",
+    "Check",
+    "Confirmation",
+    "Example",
+    "Found",
+    "Initialised",
+    "JournalNote",
+    "KeptPlan",
+    "PlanArchive",
+    "Preview",
+    "Records",
+    "Recovered",
+    "RollbackReport",
+    "RunOutcome",
+    "StandaloneOutcome",
+    "StepPreview",
+    "Verified",
+    "checks",
+    "command_plan",
+    "export_record",
+    "find_home",
+    "initialise",
+    "installed_tasks",
+    "observation_plan",
+    "person",
+    "plan_rollback",
+    "preview_plan",
+    "recover",
+    "run_plan",
+    "run_standalone",
+    "verify_all",
+    "verify_file",
+    "verify_found",
+    "write_file",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "HANDOFF": "_checks",
+        "checks": "_checks",
+        "EXAMPLES": "_examples",
+        "UNSEALED": "_verify",
+        "Check": "_checks",
+        "Confirmation": "_run",
+        "Example": "_examples",
+        "Found": "_find",
+        "Initialised": "_home",
+        "JournalNote": "_find",
+        "KeptPlan": "_plans",
+        "PlanArchive": "_plans",
+        "Preview": "_preview",
+        "Records": "_find",
+        "Recovered": "_recover",
+        "RollbackReport": "_rollback",
+        "RunOutcome": "_run",
+        "StandaloneOutcome": "_standalone",
+        "StepPreview": "_preview",
+        "Verified": "_verify",
+        "command_plan": "_command",
+        "export_record": "_export",
+        "find_home": "_home",
+        "initialise": "_home",
+        "installed_tasks": "_standalone",
+        "observation_plan": "_observation",
+        "person": "_people",
+        "plan_rollback": "_rollback",
+        "preview_plan": "_preview",
+        "recover": "_recover",
+        "run_plan": "_run",
+        "run_standalone": "_standalone",
+        "verify_all": "_verify",
+        "verify_file": "_verify",
+        "verify_found": "_verify",
+        "write_file": "_export",
+    },
+)

@@ -1,0 +1,53 @@
+"""Handing a record over: as JSON, with or without the values that the plan allows to disclose."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import LedgerError
+from hearth.record import canonical_bytes
+
+if TYPE_CHECKING:
+    from hearth.operations._find import Found, Records
+
+__all__ = ["export_record", "write_file"]
+
+
+def export_record(records: Records, found: Found, *, indent: bool = False, disclose: bool = False) -> bytes:
+    """Return a record as UTF-8 JSON with a line break at its end: canonical and compact, or indented for reading.
+
+    `disclose` adds the values kept beside the record. An unsealed record, from a journal, is exported as it stands.
+    """
+    document: dict[str, Any] = records.read(found).to_dict()
+    if disclose and found.journal is None:
+        kept = records.ledger.disclosures(found.execution_id)
+        if kept:
+            document["disclosures"] = [item.to_dict() for item in kept]
+    if indent:
+        return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
+    return canonical_bytes(document) + b"\n"
+
+
+def write_file(path: Path | str, data: bytes) -> None:
+    """Write a file whole or not at all, readable by its owner alone; LedgerError when that fails."""
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink()
+            raise
+    except OSError as error:
+        raise LedgerError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,180 @@
+"""Bringing journals to their end: what a dead process left is sealed and stored, what is damaged is refused."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hearth.errors import (
+    ExecutionNotFoundError,
+    HearthError,
+    JournalDamagedError,
+    JournalLockedError,
+    RecorderError,
+)
+from hearth.record import percent_encode
+from hearth.recorder import recover_journal
+
+if TYPE_CHECKING:
+    from hearth.operations._find import JournalNote, Records
+    from hearth.record import ExecutionRecord
+    from hearth.recorder import Recovery
+
+__all__ = ["Recovered", "recover"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What became of one journal.
+
+    `outcome`: `recovered` (sealed now, and stored), `stored` (it was sealed, and is stored now), `known` (the ledger
+    had it already), `empty` (its execution never began), `running` (its process lives: nothing was done), `damaged`
+    (refused and quarantined), `failed` (it could not be finished: try again). `kept` is where the original lies.
+    """
+
+    outcome: Literal["recovered", "stored", "known", "empty", "running", "damaged", "failed"]
+    journal: Path
+    execution_id: str | None
+    message: str
+    kept: Path | None = None
+    discarded: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return self.outcome not in {"damaged", "failed"}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "outcome": self.outcome,
+            "execution_id": self.execution_id,
+            "journal": str(self.journal),
+            "kept": None if self.kept is None else str(self.kept),
+            "discarded_bytes": self.discarded,
+            "message": self.message,
+        }
+
+
+def recover(records: Records, reference: str | None = None) -> list[Recovered]:
+    """Recover the journals of a home: all, or the one of the execution that `reference` names (or begins).
+
+    Each is handled by itself; what is wrong with one is an outcome, not an error. ExecutionNotFoundError when no
+    journal belongs to the reference.
+    """
+    notes = records.journals()
+    if reference is not None:
+        exact = [note for note in notes if note.execution_id == reference]
+        notes = exact or [note for note in notes if (note.execution_id or "").startswith(reference)]
+        if not notes:
+            raise ExecutionNotFoundError(
+                f"no journal of an execution {reference!r} waits in {records.home.journals}; "
+                "`hearth list` shows what is stored"
+            )
+        if len(notes) > 1:
+            names = ", ".join(sorted(str(note.execution_id) for note in notes))
+            raise ExecutionNotFoundError(
+                f"{reference!r} is the beginning of more than one execution id: {names}; give more of it"
+            )
+    return [_recover(records, note) for note in sorted(notes, key=lambda note: note.path.name)]
+
+
+def _recover(records: Records, note: JournalNote) -> Recovered:
+    try:
+        recovery = recover_journal(note.path, quarantine=records.home.quarantine)
+    except JournalLockedError:
+        return _told(note, "running", "its process is running: nothing was done")
+    except JournalDamagedError as error:
+        return _told(note, "damaged", str(error), kept=error.path)
+    except RecorderError as error:
+        if not note.path.exists():
+            return _told(note, "known", "it was stored by another process meanwhile")
+        return _told(note, "failed", str(error))
+    if recovery.record is None:
+        kept = _put_away(records, note)
+        _remove_run_folders(records, note.execution_id)
+        message = "not one line was whole: the execution never began"
+        return _told(note, "empty", message, kept=kept, discarded=recovery.discarded)
+    return _store(records, note, recovery, recovery.record)
+
+
+def _store(records: Records, note: JournalNote, recovery: Recovery, record: ExecutionRecord) -> Recovered:
+    try:
+        new = records.ledger.store(record)
+        note.path.unlink(missing_ok=True)
+    except HearthError as error:
+        return _told(note, "failed", f"it is sealed, but was not stored: {error}", record=record)
+    except OSError as error:
+        return _told(note, "failed", f"its record is stored, but {note.path} cannot be removed: {error.strerror}")
+    kept = _put_away(records, note)
+    _remove_run_folders(records, record.execution_id)
+    if recovery.outcome == "recovered":
+        message = f"sealed as {record.status.value} with {len(record.entries)} entries, and stored"
+        if recovery.discarded:
+            message += f"; {recovery.discarded} torn bytes at its end were cut off"
+        return _told(note, "recovered", message, kept=kept, discarded=recovery.discarded, record=record)
+    if new:
+        message = f"it was sealed as {record.status.value}, and is stored now"
+        return _told(note, "stored", message, kept=kept, record=record)
+    return _told(note, "known", "the ledger had its record already", kept=kept, record=record)
+
+
+def _told(
+    note: JournalNote,
+    outcome: Literal["recovered", "stored", "known", "empty", "running", "damaged", "failed"],
+    message: str,
+    *,
+    kept: Path | str | None = None,
+    discarded: int = 0,
+    record: ExecutionRecord | None = None,
+) -> Recovered:
+    return Recovered(
+        outcome=outcome,
+        journal=note.path,
+        execution_id=note.execution_id if record is None else record.execution_id,
+        message=message,
+        kept=None if kept is None else Path(kept),
+        discarded=discarded,
+    )
+
+
+def _put_away(records: Records, note: JournalNote) -> Path | None:
+    """Move the originals that recovery kept beside a journal into the quarantine; return the last one's place."""
+    place = None
+    for original in sorted(note.path.parent.glob(f"{_escaped(note.path.name)}.original*")):
+        target = _free_name(records.home.quarantine / original.name)
+        try:
+            original.replace(target)
+            place = target
+        except OSError:
+            place = original  # it is kept all the same, only elsewhere
+    return place
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
+
+
+def _free_name(path: Path) -> Path:
+    number, candidate = 1, path
+    while candidate.exists():
+        candidate = path.with_name(f"{path.name}.{number}")
+        number += 1
+    return candidate
+
+
+def _remove_run_folders(records: Records, execution_id: str | None) -> None:
+    """Remove the private copies of inputs that a dead process left; the plan's own files are elsewhere."""
+    if execution_id is None or not records.home.runs.is_dir():
+        return
+    prefix = f"{percent_encode(execution_id)}."
+    for folder in records.home.runs.iterdir():
+        if (
+            folder.name.startswith(prefix)
+            and "." not in folder.name[len(prefix) :]
+            and folder.is_dir()
+            and not folder.is_symlink()
+        ):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,108 @@
+"""Running a plan under a ledger's kernel: the gate, the kept plan, the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import ArtemisEscalationError, ExecutionError, GateRefusedError, HearthError
+from hearth.kernel import HearthKernel
+from hearth.operations._people import person
+from hearth.operations._plans import PlanArchive
+from hearth.security import LiveMode
+
+if TYPE_CHECKING:
+    from hearth.execution import RunListener
+    from hearth.ledger import LedgerHome
+    from hearth.plan import Plan
+    from hearth.record import ExecutionRecord
+
+__all__ = ["Confirmation", "RunOutcome", "require_confirmation", "run_plan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """Somebody takes responsibility for a run: who, why, and whether a person answered a question on a terminal."""
+
+    by: str
+    reason: str
+    interactive: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form in which entry 0 of the record holds it."""
+        return {"kind": "confirmation", "by": self.by, "reason": self.reason, "interactive": self.interactive}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome:
+    """A run that came to an end, with its sealed record.
+
+    `error` is what ended it before the plan's end (None otherwise), `notes` are what else went wrong, such as a
+    record that could not be stored.
+    """
+
+    record: ExecutionRecord
+    error: HearthError | None = None
+    notes: tuple[str, ...] = ()
+
+
+def run_plan(
+    plan: Plan,
+    *,
+    home: LedgerHome,
+    mode: LiveMode = LiveMode.DRY_RUN,
+    confirmation: Confirmation | None = None,
+    execution_id: str | None = None,
+    listener: RunListener | None = None,
+) -> RunOutcome:
+    """Run a plan once; its record is in the ledger when this returns.
+
+    LIVE needs a confirmation, which arms the gate and stands in entry 0; STAGING acts on what the policy lists. Before
+    anything was started it raises a RefusedError, PlanError, TaskError or LedgerError; RecorderError and LedgerError
+    also when a run could not be recorded or its record not be stored. Any other end is an outcome.
+    """
+    require_confirmation(plan, mode, confirmation)
+    who = person()
+    with HearthKernel.open(home) as kernel:
+        arm(kernel, plan, mode, who=who, confirmation=confirmation)
+        PlanArchive(home).keep(plan)
+        executor = kernel.executor(
+            listener=listener,
+            initiator=who,
+            approval=None if confirmation is None else confirmation.to_dict(),
+        )
+        try:
+            result = executor.execute(plan, execution_id=execution_id)
+        except (ExecutionError, ArtemisEscalationError) as error:
+            return ended(error)
+        return RunOutcome(record=result.execution_record)
+
+
+def require_confirmation(plan: Plan, mode: LiveMode, confirmation: Confirmation | None) -> None:
+    """Raise GateRefusedError for a LIVE run that nobody has confirmed with a reason."""
+    if mode is not LiveMode.LIVE:
+        return
+    if confirmation is None:
+        raise GateRefusedError(
+            f"a LIVE run of the plan {plan.id} needs a confirmation; run it from a terminal and answer the question, "
+            "or give --yes together with --reason TEXT"
+        )
+    if not confirmation.reason.strip():
+        raise GateRefusedError(f"a LIVE run of the plan {plan.id} needs a reason; give --reason TEXT")
+
+
+def arm(kernel: HearthKernel, plan: Plan, mode: LiveMode, *, who: str, confirmation: Confirmation | None) -> None:
+    """Arm the kernel's gate for one run."""
+    if mode is LiveMode.DRY_RUN:
+        return
+    if confirmation is None:
+        kernel.arm(mode, who=who, why=f"run of the plan {plan.id}")
+    else:
+        kernel.arm(mode, who=confirmation.by, why=confirmation.reason)
+
+
+def ended(error: ExecutionError | ArtemisEscalationError) -> RunOutcome:
+    """Return the outcome of a run that was stopped; one without a record never began, so its error is raised."""
+    if error.execution_record is None:
+        raise error
+    return RunOutcome(record=error.execution_record, error=error, notes=tuple(getattr(error, "__notes__", ())))

@@ -1,0 +1,184 @@
+"""Verifying: a file that somebody sent, a stored record and its row in the ledger, or everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from hearth.errors import ExecutionNotFoundError, LedgerError, RecordError
+from hearth.record import Disclosure, ExecutionRecord, Verdict, format_time, strict_loads, verify_document
+from hearth.recorder import verify_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from hearth.ledger import ExecutionSummary, Ledger
+    from hearth.operations._find import Found, Records
+
+__all__ = ["UNSEALED", "Verified", "verify_all", "verify_file", "verify_found", "verify_stored"]
+
+UNSEALED = "unsealed"
+"""The verdict's `why` for a record that holds so far but has no seal."""
+
+_JOURNAL_START = 66
+_HEX = frozenset(b"0123456789abcdef")
+_SMALLEST_STEP = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What was checked and what came out: `subject` is a file's path or an execution id."""
+
+    subject: str
+    kind: Literal["record", "journal", "ledger"]
+    verdict: Verdict
+    execution_id: str | None = None
+    execution_hash: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "subject": self.subject,
+            "kind": self.kind,
+            "execution_id": self.execution_id,
+            "execution_hash": self.execution_hash,
+            **self.verdict.to_dict(),
+        }
+
+
+def verify_file(path: Path) -> Verified:
+    """Check an exported record (JSON) or a journal; a journal of any length takes bounded memory.
+
+    What is neither is not verified, and the verdict says why. LedgerError when the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(_JOURNAL_START)
+            if _is_journal(start):
+                return Verified(subject=str(path), kind="journal", verdict=_journal_verdict(path))
+            data = start + file.read()
+    except OSError as error:
+        raise LedgerError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not data.strip():
+        return Verified(subject=str(path), kind="record", verdict=Verdict(ok=False, why="the file is empty"))
+    document: Any = None
+    try:
+        document = strict_loads(data)
+        verdict = verify_document(document)
+    except RecordError as error:
+        verdict = Verdict(ok=False, first_bad=error.first_bad, why=str(error))
+    return _verified(str(path), "record", document, verdict)
+
+
+def verify_found(records: Records, found: Found) -> Verified:
+    """Check one execution of a home, wherever its record is."""
+    if found.journal is None:
+        return verify_stored(records.ledger, found.execution_id)
+    verdict = _journal_verdict(found.journal)
+    return Verified(subject=found.execution_id, kind="journal", verdict=verdict, execution_id=found.execution_id)
+
+
+def verify_all(ledger: Ledger) -> Iterator[Verified]:
+    """Check every stored record, one after the other, in bounded memory."""
+    for execution_id in ledger.iterate_ids():
+        yield verify_stored(ledger, execution_id)
+
+
+def verify_stored(ledger: Ledger, execution_id: str) -> Verified:
+    """Check a stored record, the values disclosed beside it, and that the ledger's row says what the record says."""
+    document: Any = None
+    try:
+        document = strict_loads(ledger.get_bytes(execution_id))
+        verdict = verify_document(document)
+        if verdict:
+            verdict = _with_disclosures(ledger, document, verdict)
+        if verdict:
+            verdict = _with_row(ledger, execution_id, document, verdict)
+    except RecordError as error:
+        verdict = Verdict(ok=False, first_bad=error.first_bad, why=str(error))
+    return _verified(execution_id, "ledger", document, verdict)
+
+
+def _verified(subject: str, kind: Literal["record", "ledger"], document: object, verdict: Verdict) -> Verified:
+    said: Mapping[str, Any] = document if isinstance(document, dict) else {}
+    execution_id, execution_hash = said.get("execution_id"), said.get("execution_hash")
+    return Verified(
+        subject=subject,
+        kind=kind,
+        verdict=verdict,
+        execution_id=execution_id if isinstance(execution_id, str) else None,
+        execution_hash=execution_hash if isinstance(execution_hash, str) else None,
+    )
+
+
+def _is_journal(start: bytes) -> bool:
+    """Whether a file begins as a journal's line does; a short one may be a journal with a torn first line."""
+    return (
+        bool(start) and not start.startswith((b"{", b" ", b"\n", b"\r", b"\t", b"\xef")) and _HEX.issuperset(start[:64])
+    )
+
+
+def _journal_verdict(path: Path) -> Verdict:
+    try:
+        return verify_journal(path)
+    except RecordError as error:
+        return Verdict(ok=False, first_bad=error.first_bad, why=str(error))
+
+
+def _with_disclosures(ledger: Ledger, document: dict[str, Any], verdict: Verdict) -> Verdict:
+    try:
+        kept: tuple[Disclosure, ...] = ledger.disclosures(document["execution_id"])
+    except LedgerError as error:
+        return Verdict(ok=False, why=str(error), notes=verdict.notes)
+    if not kept:
+        return verdict
+    found = verify_document({**document, "disclosures": [item.to_dict() for item in kept]})
+    return verdict if found else found
+
+
+def _with_row(ledger: Ledger, execution_id: str, document: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Compare what lists and searches show with what the record says."""
+    if document["execution_id"] != execution_id:
+        why = f"the ledger holds the record of {document['execution_id']!r} under this id"
+        return Verdict(ok=False, why=why, notes=verdict.notes)
+    record = ExecutionRecord.from_dict(document)
+    try:
+        row = _row(ledger, record)
+    except ExecutionNotFoundError:
+        return Verdict(ok=False, why="the ledger's row has another start than the record", notes=verdict.notes)
+    except LedgerError as error:
+        return Verdict(ok=False, why=f"the ledger's row is damaged: {error}", notes=verdict.notes)
+    said, shown = _summary_of(record), row.to_dict()
+    wrong = sorted(key for key in said if said[key] != shown.get(key))
+    if wrong:
+        key = wrong[0]
+        why = f"the ledger's row says {key} {shown.get(key)!r}, the record {said[key]!r}"
+        return Verdict(ok=False, why=why, notes=verdict.notes)
+    return verdict
+
+
+def _row(ledger: Ledger, record: ExecutionRecord) -> ExecutionSummary:
+    start = record.timestamp_start
+    for summary in ledger.list(since=start, until=start + _SMALLEST_STEP, limit=None):
+        if summary.execution_id == record.execution_id:
+            return summary
+    raise ExecutionNotFoundError(record.execution_id)
+
+
+def _summary_of(record: ExecutionRecord) -> dict[str, Any]:
+    total = record.started.get("number_of_steps")
+    return {
+        "execution_id": record.execution_id,
+        "plan_id": record.plan_id,
+        "status": record.status.value,
+        "cause": None if record.cause is None else record.cause.value,
+        "live_mode": record.live_mode_state,
+        "started": format_time(record.timestamp_start),
+        "ended": None if record.timestamp_end is None else format_time(record.timestamp_end),
+        "steps_completed": sum(event.event_type == "step_completed" for event in record.step_events),
+        "steps_total": total if type(total) is int else None,
+        "effects": len(record.side_effects_report.side_effects_observed),
+        "execution_hash": record.get_execution_hash(),
+    }

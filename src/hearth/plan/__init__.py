@@ -1,0 +1,58 @@
+"""The plan room: what is to be done, loaded strictly, immutable, with a digest (design, section 6).
+
+`load_plan` reads a plan file; `parse_plan` takes a mapping. Names load when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hearth._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hearth.plan._copies import InputCopies
+    from hearth.plan._digest import plan_digest
+    from hearth.plan._effects import DeclaredEffect
+    from hearth.plan._hints import RollbackHint
+    from hearth.plan._load import load_plan, parse_plan
+    from hearth.plan._model import Plan, Step
+    from hearth.plan._patterns import path_matches
+    from hearth.plan._ports import TaskSpec
+    from hearth.plan._schema import plan_schema
+    from hearth.plan._secrets import Secrets
+    from hearth.plan._tasks import load_tasks
+
+__all__ = [
+    "DeclaredEffect",
+    "InputCopies",
+    "Plan",
+    "RollbackHint",
+    "Secrets",
+    "Step",
+    "TaskSpec",
+    "load_plan",
+    "load_tasks",
+    "parse_plan",
+    "path_matches",
+    "plan_digest",
+    "plan_schema",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "DeclaredEffect": "_effects",
+        "InputCopies": "_copies",
+        "Plan": "_model",
+        "RollbackHint": "_hints",
+        "Secrets": "_secrets",
+        "Step": "_model",
+        "TaskSpec": "_ports",
+        "load_plan": "_load",
+        "load_tasks": "_tasks",
+        "parse_plan": "_load",
+        "path_matches": "_patterns",
+        "plan_digest": "_digest",
+        "plan_schema": "_schema",
+    },
+)

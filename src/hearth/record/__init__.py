@@ -1,0 +1,72 @@
+"""What happened: frozen data, canonical JSON, the chain, redaction. Pure; no I/O."""
+
+from __future__ import annotations
+
+from hearth.record._canonical import canonical_bytes
+from hearth.record._chain import ChainCheck, ChainFault
+from hearth.record._effect import SideEffect, SideEffectReport
+from hearth.record._encoder import make_details_encoder, make_text_encoder
+from hearth.record._entry import EVENT_DOMAIN, GENESIS_HASH, SCHEMA, entry_hash, hash_entry_bytes, record_hash
+from hearth.record._enums import ExecutionStatus, Origin, SealCause, SideEffectCategory, StepEventType
+from hearth.record._event import StepEvent
+from hearth.record._filename import percent_decode, percent_encode
+from hearth.record._freeze import FrozenDict, FrozenList, freeze, thaw
+from hearth.record._plain import MAX_INTEGER, printable, text_of, to_plain
+from hearth.record._progress import Progress
+from hearth.record._record import ExecutionRecord
+from hearth.record._redact import Disclosure, Redactor, commitment
+from hearth.record._secret import Secret
+from hearth.record._snapshot import SecuritySnapshot
+from hearth.record._strict_json import strict_loads
+from hearth.record._structure import EntryForms, check_entry
+from hearth.record._time import format_time, parse_time, utc_now
+from hearth.record._verdict import Verdict
+from hearth.record._verify import UNSEALED, verify_document
+
+__all__ = [
+    "EVENT_DOMAIN",
+    "GENESIS_HASH",
+    "MAX_INTEGER",
+    "SCHEMA",
+    "UNSEALED",
+    "ChainCheck",
+    "ChainFault",
+    "Disclosure",
+    "EntryForms",
+    "ExecutionRecord",
+    "ExecutionStatus",
+    "FrozenDict",
+    "FrozenList",
+    "Origin",
+    "Progress",
+    "Redactor",
+    "SealCause",
+    "Secret",
+    "SecuritySnapshot",
+    "SideEffect",
+    "SideEffectCategory",
+    "SideEffectReport",
+    "StepEvent",
+    "StepEventType",
+    "Verdict",
+    "canonical_bytes",
+    "check_entry",
+    "commitment",
+    "entry_hash",
+    "format_time",
+    "freeze",
+    "hash_entry_bytes",
+    "make_details_encoder",
+    "make_text_encoder",
+    "parse_time",
+    "percent_decode",
+    "percent_encode",
+    "printable",
+    "record_hash",
+    "strict_loads",
+    "text_of",
+    "thaw",
+    "to_plain",
+    "utc_now",
+    "verify_document",
+]

@@ -1,0 +1,123 @@
+"""From what a caller hands over to the canonical, redacted bytes of an entry's variable parts.
+
+The usual event, flat details of texts and numbers without a secret, goes straight through orjson: its key names are
+looked up as one tuple, its value types as one set, and its encoded bytes are searched for anything suspicious.
+Whatever is not plainly harmless takes the slow, exact way. Both ways give the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from hearth.record._canonical import OPTIONS, canonical_bytes, common_float
+from hearth.record._plain import MAX_INTEGER, printable, text_of
+from hearth.record._suspicion import suspicious
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hearth.record._redact import Disclosure, Redactor
+
+__all__ = ["make_details_encoder", "make_text_encoder"]
+
+_SIMPLE = frozenset((str, int, bool, type(None)))
+_CONTAINERS = frozenset((dict, list, tuple))
+_CACHED = 1024
+_LONGEST_CACHED = 200
+
+
+def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would be paid for with every event
+    redactor: Redactor,
+) -> Callable[[Any], tuple[str, list[Disclosure] | None]]:
+    """Return a function from `details` (anything) to the canonical JSON of an object, and what is kept beside.
+
+    The function never raises for what it is given; it is safe to call from several threads.
+    """
+    plain_keys: dict[tuple[Any, ...], bool] = {}
+    dumps = orjson.dumps
+    needles = redactor.needles
+    simple = _SIMPLE.issuperset
+
+    def learn(keys: tuple[Any, ...]) -> bool:
+        plain = all(
+            type(key) is str and key.isascii() and not key.startswith("$") and not redactor.telling(key) for key in keys
+        )
+        if all(type(key) is str and len(key) <= _LONGEST_CACHED for key in keys):
+            if len(plain_keys) >= _CACHED:
+                plain_keys.clear()
+            plain_keys[keys] = plain
+        return plain
+
+    def harmless(container: Any, depth: int) -> bool:  # noqa: ANN401 - a dict, list or tuple
+        if type(container) is dict:
+            keys = tuple(container)
+            known = plain_keys.get(keys)
+            if not (learn(keys) if known is None else known):
+                return False
+            items = container.values()
+        else:
+            items = container
+        for item in items:
+            kind = type(item)
+            if kind in _SIMPLE:
+                continue
+            if kind is float:
+                # From 2^53 on, where every float is integral, it is recorded as an explicit object.
+                if not (common_float(item) and -MAX_INTEGER <= item <= MAX_INTEGER):
+                    return False
+            elif kind not in _CONTAINERS or depth == 0 or not harmless(item, depth - 1):
+                return False
+        return True
+
+    def slowly(details: Any) -> tuple[str, list[Disclosure] | None]:  # noqa: ANN401
+        plain, kept = redactor.details(details)
+        if not isinstance(plain, dict):
+            plain, kept = redactor.details(details, "/details/value")
+            plain = {"value": plain}
+        return canonical_bytes(plain).decode(), kept or None
+
+    def encode(details: Any) -> tuple[str, list[Disclosure] | None]:  # noqa: ANN401
+        if type(details) is dict:
+            try:
+                if (plain_keys.get(tuple(details)) and simple(map(type, details.values()))) or harmless(details, 16):
+                    raw = dumps(details, option=OPTIONS)
+                    text = raw.decode()
+                    if not suspicious(raw, text) and not (needles and redactor.suspicious(raw)):
+                        return text, None
+            except (TypeError, RuntimeError):
+                # An integer or text that orjson refuses, or a dict that another thread changes meanwhile.
+                pass
+        elif details is None:
+            return "{}", None
+        return slowly(details)
+
+    return encode
+
+
+def make_text_encoder(redactor: Redactor, pointer: str) -> Callable[[Any], str]:
+    """Return a function from a text (or anything with a `str()`) to its redacted JSON form; None gives `null`.
+
+    Short texts, mostly step names, are remembered while the redactor knows no secret by value.
+    """
+    remembered: dict[str, str] = {}
+    needles = redactor.needles
+    dumps = orjson.dumps
+
+    def encode(value: Any) -> str:  # noqa: ANN401
+        if value is None:
+            return "null"
+        text = value if type(value) is str else text_of(value)
+        known = remembered.get(text)
+        if known is not None and not needles:
+            return known
+        recorded = redactor.text(printable(text), pointer)
+        raw = dumps(recorded).decode()
+        if len(text) <= _LONGEST_CACHED and recorded == text and not needles:
+            if len(remembered) >= _CACHED:
+                remembered.clear()
+            remembered[text] = raw
+        return raw
+
+    return encode

@@ -1,0 +1,154 @@
+"""What a secret looks like within a text: keys of known makers, and values behind telling words.
+
+Every search is linear in the length of the text: a key is looked for only where a run of its characters begins, its
+quantifiers give nothing back, and a value is looked for only behind a key that tells.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
+
+from hearth.record._telling import is_surely_telling, is_telling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["KEY_SIGNS", "find_secrets", "secret_arguments"]
+
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
+    r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    re.DOTALL,
+)
+# Makers' keys. Each must hold sixteen letters, digits or underscores in a row, so that `suspicious` cannot miss it; the
+# two kinds that may lack such a run are looked for by their beginning.
+_SHORT_KEYS = r"glpat-[\w-]{16,}+|AIza[\w-]{30,}+"
+_LONG_KEYS = (
+    r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"
+    r"|gh[pousr]_[A-Za-z0-9]{16,}+|github_pat_\w{16,}+|npm_[A-Za-z0-9]{20,}+|pypi-[\w-]{16,}+"
+    r"|xox[a-z]-[\w-]{10,}+|xapp-[\w-]{10,}+|hf_[A-Za-z0-9]{20,}+|hvs\.[\w-]{16,}+|dop_v1_[a-f0-9]{16,}+"
+    r"|ya29\.[\w-]{16,}+|[sr]k_(?:live|test)_[A-Za-z0-9]{10,}+|sk-[\w-]{16,}+|SG\.[\w-]{16,}+\.[\w-]{16,}+"
+    r"|AGE-SECRET-KEY-1[A-Z0-9]{16,}+"
+    r"|eyJ[\w-]{6,}+\.[\w-]{6,}+(?:\.[\w-]*+)?"
+)
+_KEYS = re.compile(rf"(?<![A-Za-z0-9])(?:(?P<short>{_SHORT_KEYS})|{_LONG_KEYS})", re.ASCII)
+_RUN = re.compile(r"\w{16}", re.ASCII)
+KEY_SIGNS = (
+    "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "npm_", "pypi-",
+    "xox", "xapp-", "hf_", "hvs.", "dop_v1_", "AIza", "ya29.", "k_live_", "k_test_", "sk-", "SG.", "AGE-SECRET", "eyJ",
+)  # fmt: skip
+
+# Behind a telling word: a quoted value (the quotes escaped, or not), or what goes on to the next blank or quote.
+_VALUE = re.compile(
+    r"(?P<b>\\{1,15})\"(?P<e>.*?)(?<!\\)(?P=b)\"|\"(?P<d>(?:[^\"\\]|\\.)++)\"|'(?P<s>(?:[^'\\]|\\.)++)'|\\*+[\"']?(?P<u>[^\s\"'&;|<>\\]++)",
+    re.ASCII | re.DOTALL,
+)
+_KEYED = re.compile(
+    r"(?<![\w.-])[\d.-]*+(?P<key>[A-Za-z_][\w.-]*+)\\*+[\"']?\s{0,4}+(?P<op>=>|:=|[:=])\s{0,4}+", re.ASCII
+)
+_OPTION = re.compile(r"(?<![\w-])--?(?P<key>[A-Za-z][\w-]{2,}+)\s{1,4}+", re.ASCII)
+_URL = re.compile(r"(?<=[A-Za-z0-9])://[^\s/:@'\"]{0,512}+:(?P<secret>[^\s/'\"]{1,2048})@", re.ASCII)
+_TELLING_OPTION = re.compile(r"--?[A-Za-z][\w-]{2,}", re.ASCII)
+_PAIR = 2
+_HEADER = re.compile(
+    r"(?<![A-Za-z0-9])(?:authorization|cookie)\\*+[\"']?\s{0,4}+[:=]\s{0,4}+\\*+[\"']?"
+    r"(?:(?:bearer|basic|digest|token|negotiate|apikey)\s{1,4}+)?(?P<secret>[^\r\n\"'\\]++)",
+    re.ASCII | re.IGNORECASE,
+)
+_BEARER = re.compile(r"\b[Bb]earer\s{1,4}+(?P<secret>(?=[^\s\"']*[0-9._~+/=-])[A-Za-z0-9+/=._~-]{6,}+)", re.ASCII)
+_COMMANDS = (
+    re.compile(r"(?<![\w-])(?:-u|--user|--proxy-user)[\s=]{1,4}+[\"']?[^\s:\"']++:(?P<secret>[^\s\"']++)", re.ASCII),
+    re.compile(r"\b(?:mysql|mariadb)\w*\b[^|;&\n]{0,400}?\s-p(?P<secret>[^\s\"'-][^\s\"']*+)", re.ASCII),
+    re.compile(r"\bsshpass\s{1,4}+-p\s{0,4}+[\"']?(?P<secret>[^\s\"']++)", re.ASCII),
+)
+_REFERENCE = re.compile(
+    r"(?:\$(?:[A-Za-z_]\w*|\{[^}]*\}|\([^)]*\)|\d)|%\w+%|\*+|(?i:none|null|true|false|bearer|basic|digest|negotiate))[,)}\]]*"
+    r"|\{\{.*|\[redacted:.*",
+    re.ASCII | re.DOTALL,
+)
+
+
+def find_secrets(text: str) -> list[tuple[int, int]]:
+    """Return the spans `(start, end)` of secrets within a text, in order and without overlap."""
+    spans: list[tuple[int, int]] = []
+    if "PRIVATE KEY" in text:
+        spans += [match.span() for match in _PEM.finditer(text)]
+    if any(sign in text for sign in KEY_SIGNS):
+        spans += [match.span() for match in _KEYS.finditer(text) if match["short"] or _RUN.search(match[0])]
+    if "://" in text and "@" in text:
+        spans += _secrets(_URL, text)
+    if "=" in text or ":" in text:
+        spans += _behind(_KEYED, text)
+        spans += _secrets(_HEADER, text)
+    if "-" in text:
+        spans += _behind(_OPTION, text)
+        for pattern in _COMMANDS:
+            spans += _secrets(pattern, text)
+    if "earer " in text or "earer\t" in text:
+        spans += _secrets(_BEARER, text)
+    return _merged(spans)
+
+
+def secret_arguments(texts: list[str]) -> set[int]:
+    """Return the positions of secrets in a command's arguments: `["--password", "…"]`, `["curl", "-u", "name:…"]`.
+
+    What a text shows by itself (`--password=…`) is not among them; `find_secrets` finds that. A list of two texts of
+    which the first tells (`["X-Api-Key", "…"]`) is taken as a pair.
+    """
+    if len(texts) == _PAIR and is_telling(texts[0]) and not _is_reference(texts[1]):
+        return {1}
+    found: set[int] = set()
+    for position, (option, value) in enumerate(pairwise(texts), 1):
+        if _TELLING_OPTION.fullmatch(option) and is_telling(option) and value[:1] != "-" and not _is_reference(value):
+            found.add(position)
+    # The commands that take a secret behind a short option, or glued to one.
+    joined = " ".join(texts)
+    ends = list(accumulate(len(text) + 1 for text in texts))
+    for pattern in _COMMANDS:
+        found.update(bisect_right(ends, start) for start, _ in _secrets(pattern, joined))
+    return found
+
+
+def _is_reference(value: str) -> bool:
+    """Whether a value only stands for one (`$TOKEN`, `${TOKEN}`, `%TOKEN%`), or for none (`null`, `***`)."""
+    return _REFERENCE.fullmatch(value) is not None
+
+
+def _secrets(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
+    return (match.span("secret") for match in pattern.finditer(text) if not _is_reference(match["secret"]))
+
+
+def _behind(keys: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
+    position = 0
+    while (match := keys.search(text, position)) is not None:
+        # From here on again, as the value may itself be `key=value`; the key's last character stays in view.
+        position = match.end("key")
+        telling = is_surely_telling if match.groupdict().get("op") == ":" else is_telling
+        if not telling(match["key"]):
+            continue
+        value = _VALUE.match(text, match.end())
+        if value is None:
+            continue
+        group = next(name for name in "edsu" if value[name] is not None)
+        if _is_reference(value[group]):
+            continue
+        start, end = value.span(group)
+        if group == "u":
+            end = start + len(value["u"].rstrip(",)}]")) or end
+        yield start, end
+        position = max(position, value.end())
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if start >= end:
+            continue
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged

@@ -1,0 +1,258 @@
+"""Journal: an append-only file with group commit, one for each execution.
+
+A line is `event_hash SP JCS(entry) LF`. Lines are handed over in memory; one thread writes and syncs what has come
+together, at most 5 ms behind. `sync` asks it to do so at once and waits, but not beyond a deadline. Because only that
+thread touches the file, an exception in a caller (Ctrl-C, say) never leaves half a line behind.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import os
+import threading
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from hearth.errors import JournalLockedError, RecorderError
+from hearth.recorder._lock import try_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Journal", "sync_directory"]
+
+# How long lines gather before the thread writes them; with the write itself that stays below 5 ms.
+_WINDOW_SECONDS = 0.003
+# Back pressure: with as many lines in memory the caller waits for the disk.
+_MOST_PENDING = 4096
+_DEADLINE_SECONDS = 30.0
+_BINARY = getattr(os, "O_BINARY", 0)
+_fdatasync = getattr(os, "fdatasync", os.fsync)
+
+
+def sync_directory(folder: Path) -> None:
+    """Make the names in a folder durable, where the platform can (Windows cannot, and need not)."""
+    with suppress(PermissionError, NotADirectoryError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class Journal:
+    """A journal file open for writing, locked against every other writer. It fulfils `JournalSink`.
+
+    After a failed write or sync, a missed deadline, or when the file was removed or replaced, what is on disk is
+    unknown, so the journal is dead: every later call raises RecorderError, also in a process forked from the writer.
+    """
+
+    def __init__(self, path: Path, descriptor: int, deadline: float) -> None:
+        """Use `Journal.create`."""
+        self._path = path
+        self._descriptor = descriptor
+        self._deadline = deadline
+        self._pending: list[bytes] = []
+        self._failure: str | None = None
+        self._closed = False
+        self._fresh_threading()
+        _writers.add(self)
+
+    @classmethod
+    def create(cls, path: Path | str, *, deadline: float = _DEADLINE_SECONDS) -> Self:
+        """Create the file (0600), which must not exist, and lock it. `deadline`: seconds that a sync may take.
+
+        Raises RecorderError when it exists or cannot be made, JournalLockedError when another writer has it.
+        """
+        path = Path(path)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY, 0o600)
+        except FileExistsError:
+            message = f"{path} exists: this execution was recorded before. Use another execution id"
+            raise RecorderError(message) from None
+        except OSError as error:
+            message = f"{path}: the journal cannot be created: {error.strerror}. Nothing was started"
+            raise RecorderError(message) from error
+        try:
+            locked = try_lock(descriptor)
+            sync_directory(path.parent)
+        except OSError as error:
+            os.close(descriptor)
+            message = f"{path}: the journal cannot be made durable: {error.strerror}. Nothing was started"
+            raise RecorderError(message) from error
+        if not locked:
+            os.close(descriptor)
+            message = f"{path} is being written by another process"
+            raise JournalLockedError(message)
+        return cls(path, descriptor, deadline)
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies."""
+        return self._path
+
+    def append(self, line: bytes) -> None:
+        """Accept one whole line; it is on disk within 5 ms, or the journal is dead and the next call says so."""
+        if self._failure is not None:
+            raise RecorderError(self._failure)
+        pending = self._pending
+        pending.append(line)
+        if not self._rung:
+            # After the append: the thread clears the flag before it looks, so it cannot miss this line.
+            self._ring()
+        if len(pending) >= _MOST_PENDING:
+            self.sync()
+
+    def sync(self) -> None:
+        """Return when every accepted line is durable; RecorderError when that cannot be said within the deadline."""
+        if self._failure is None:
+            answered = threading.Lock()
+            answered.acquire()
+            self._waiting.append(answered)
+            with suppress(RuntimeError):
+                self._urgent.release()
+            self._ring()
+            if not answered.acquire(timeout=self._deadline):
+                self._die(f"the disk did not answer within {self._deadline:g} s")
+        if self._failure is not None:
+            raise RecorderError(self._failure)
+
+    def close(self) -> None:
+        """Sync, stop the thread and unlock; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._failure is None:
+                self.sync()
+        finally:
+            self._failure = self._failure or f"{self._path}: the journal is closed"
+            self._ring()
+            if self._thread is not None:
+                self._thread.join(self._deadline)
+            _writers.discard(self)
+            if self._thread is None or not self._thread.is_alive():
+                os.close(self._descriptor)
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines on disk, without LF, in bounded memory; where the journal lives, all accepted ones."""
+        if self._failure is None:
+            self.sync()
+        with self._path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield line[:-1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- the thread's side
+
+    def _fresh_threading(self) -> None:
+        # Plain locks as bells: handing over takes a few microseconds, against a sync of a hundred or more.
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self._urgent = threading.Lock()
+        self._urgent.acquire()
+        self._rung = False
+        self._waiting: list[threading.Lock] = []
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def _ring(self) -> None:
+        if self._thread is None:
+            self._start()
+        self._rung = True
+        with suppress(RuntimeError):  # rung already
+            self._bell.release()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                thread = threading.Thread(target=self._commit_in_groups, name="hearth-journal", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    self._die(str(error))
+                    raise RecorderError(self._failure) from error
+                self._thread = thread
+
+    def _commit_in_groups(self) -> None:
+        while self._failure is None:
+            self._bell.acquire()
+            if not self._waiting:
+                self._urgent.acquire(timeout=_WINDOW_SECONDS)
+            self._rung = False
+            self._urgent.acquire(blocking=False)
+            waiting = self._waiting[:]
+            del self._waiting[: len(waiting)]
+            try:
+                self._commit()
+            except OSError as error:
+                self._die(error.strerror or str(error))
+            except BaseException as error:
+                self._die(f"{type(error).__name__}: {error}")
+                raise
+            finally:
+                for answered in waiting:
+                    answered.release()
+        for answered in self._waiting:
+            answered.release()
+
+    def _commit(self) -> None:
+        if self._failure is not None:
+            return
+        # Always the same list object: an append that comes in between lands behind what is taken here.
+        taken = self._pending[:]
+        del self._pending[: len(taken)]
+        data = b"".join(taken)
+        while data and self._failure is None:
+            written = os.write(self._descriptor, data)
+            if written == 0:
+                raise OSError(errno.EIO, "nothing could be written")
+            data = data[written:]
+        _fdatasync(self._descriptor)
+        # A file that no name leads to any more is no evidence.
+        here, there = os.fstat(self._descriptor), self._path.stat()
+        if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+            raise OSError(errno.ESTALE, "another file has taken its place")
+
+    def _die(self, why: str) -> None:
+        self._failure = self._failure or (
+            f"{self._path}: the journal could not be written ({why}); what reached the disk is unknown, so the run "
+            "stops here. Mend that, then run `hearth recover`"
+        )
+
+    def _abandon(self) -> None:
+        """In a forked child: this process is not the writer, and must neither write nor hold the lock's file."""
+        self._failure = f"{self._path}: the journal belongs to the process that opened it, not to one forked from it"
+        self._closed = True
+        self._fresh_threading()  # the parent's locks may be held for ever here
+        with suppress(OSError):
+            os.close(self._descriptor)
+
+
+_writers: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for journal in list(_writers):
+        journal._abandon()  # noqa: SLF001 - the module's own class
+
+
+@atexit.register
+def _close_all() -> None:
+    """Write what was accepted in the last milliseconds of a process that ends without closing its journals."""
+    for journal in list(_writers):
+        with suppress(RecorderError):
+            journal.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)

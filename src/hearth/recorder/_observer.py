@@ -1,0 +1,387 @@
+"""ExecutionObserver: writes down what an execution does, while it does it."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from hearth._version import __version__
+from hearth.errors import ExecutionSealedError, LiveModeMismatchError, RecorderError
+from hearth.record import (
+    MAX_INTEGER,
+    ChainCheck,
+    ChainFault,
+    Disclosure,
+    ExecutionRecord,
+    ExecutionStatus,
+    Origin,
+    Progress,
+    Redactor,
+    SealCause,
+    SecuritySnapshot,
+    SideEffectCategory,
+    canonical_bytes,
+    hash_entry_bytes,
+    make_details_encoder,
+    make_text_encoder,
+    printable,
+    text_of,
+)
+from hearth.recorder._appender import Appender
+from hearth.recorder._step import StepRecording
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hearth.recorder._sink import JournalSink
+
+__all__ = ["ExecutionObserver"]
+
+_log = logging.getLogger("hearth.recorder")
+_NOT_OBSERVED = "effects are what the code reported; nothing observed the step"
+_CATEGORIES: dict[str, str] = {
+    **{category: str(category) for category in SideEffectCategory},
+    **{str(category): str(category) for category in SideEffectCategory},
+    **{category.name: str(category) for category in SideEffectCategory},
+}
+_OPEN = ExecutionStatus.STARTED
+_STATUS = {SealCause.FAILED: ExecutionStatus.FAILED}
+_LIVE_MODES = frozenset(("DRY_RUN", "STAGING", "LIVE"))
+
+
+class ExecutionObserver:
+    """Records one execution: one chain of steps, effects and marks, in the order in which they happen.
+
+    With three arguments it works in memory, without a file or a thread. With a `journal` each entry is handed over to
+    that sink, and `record_step_started` and the marks return only when it is durable; RecorderError means that nothing
+    may act any more. `plan` is any object with `steps` (each with `index`, perhaps `effects`) and perhaps `digest`.
+
+    Thread-safe. In async code the calls are short, except that with a journal starts and marks wait for the disk:
+    use `async with observer.step(…)`, which waits in a thread.
+    """
+
+    def __init__(
+        self,
+        execution_id: str,
+        plan_id: str,
+        kernel: object | None = None,
+        *,
+        journal: JournalSink | None = None,
+        plan: object | None = None,
+        live_mode: str | None = None,
+        initiator: str | None = None,
+        approval: Mapping[str, Any] | None = None,
+        ledger_id: str | None = None,
+        redactor: Redactor | None = None,
+    ) -> None:
+        for name, value in (("execution_id", execution_id), ("plan_id", plan_id)):
+            if not isinstance(value, str):
+                message = f"{name} must be a str, not {type(value).__name__}"
+                raise TypeError(message)
+        self._kernel = kernel
+        self._journal = journal
+        self._redactor = Redactor() if redactor is None else redactor
+        self._memory: list[bytes] = []
+        self._disclosures: list[Disclosure] = []
+        self._of_marks: list[Disclosure] = []
+        self._status = ExecutionStatus.STARTED
+        self._live_mode = None if live_mode is None else _mode_name(live_mode)
+        self._unknown_why: list[dict[str, Any]] | None = None
+        self._encode_details = make_details_encoder(self._redactor)
+        self._encode_name = make_text_encoder(self._redactor, "/step_name")
+        self._encode_error = make_text_encoder(self._redactor, "/error_message")
+        self._encode_description = make_text_encoder(self._redactor, "/description")
+        steps = None if plan is None else tuple(getattr(plan, "steps", ()))
+        self._declared = None if steps is None else self._declarations(steps)
+        self._progress = Progress(None if steps is None else len(steps))
+        emit = self._memory.append if journal is None else journal.append
+        self._appender = Appender(printable(execution_id), emit, whole_lines=journal is not None)
+        self._lock = self._appender.lock
+        self._append = self._appender.append
+        start = {
+            "plan_id": self._text(plan_id, "plan_id"),
+            "plan_digest": getattr(plan, "digest", None),
+            "number_of_steps": None if steps is None else len(steps),
+            "approval": self._caller(approval, "approval"),
+            "live_mode": self._live_mode,
+            "initiator": self._text(initiator, "initiator"),
+            "host": self._text(platform.node(), "host"),
+            "recorder_version": __version__,
+            "ledger_id": ledger_id,
+            "security_snapshot": self._snapshot("before execution"),
+        }
+        self._mark("execution_started", start)
+
+    @property
+    def status(self) -> ExecutionStatus:
+        """The present status; STARTED until the seal."""
+        return self._status
+
+    @property
+    def head_hash(self) -> str:
+        """The hash of the last entry, current at every moment: kept elsewhere, it shows any later change."""
+        return self._appender.head()
+
+    @property
+    def redactor(self) -> Redactor:
+        """What takes secrets out; make secret values known to it with `add_secret`."""
+        return self._redactor
+
+    @property
+    def disclosures(self) -> tuple[Disclosure, ...]:
+        """The redacted values that are kept beside the record (`record.with_disclosures` puts them into an export)."""
+        with self._lock:
+            return tuple(self._disclosures)
+
+    def record_step_started(self, step_index: int, step_name: str, details: Any = None) -> None:  # noqa: ANN401
+        """Record that a step is about to act; with a journal, durable before this returns (law 1)."""
+        _check_index(step_index)
+        encoded, kept = self._encode_details(details)  # first: a Secret in there makes its value known
+        name = self._encode_name(step_name)
+        first = "" if self._declared is None else f'"declared_effects":{self._declared.get(step_index, "[]")},'
+        with self._lock:
+            self._refuse_sealed()
+            front = f'{first}"details":{encoded},"error_message":null,"event_type":"step_started",'
+            sequence = self._append(front, step_index, name)
+            self._progress.started(step_index, time.monotonic_ns(), name)
+            if kept:
+                self._keep(kept, sequence)
+        if self._journal is not None:
+            self._journal.sync()
+
+    def record_step_completed(self, step_index: int, step_name: str, details: Any = None) -> None:  # noqa: ANN401
+        """Record that a step did what it was to do."""
+        self._ended("step_completed", step_index, step_name, details)
+
+    def record_step_failed(
+        self,
+        step_index: int,
+        step_name: str,
+        error_message: str | None,
+        details: Any = None,  # noqa: ANN401
+    ) -> None:
+        """Record that a step failed; `error_message=None` is ""."""
+        self._ended("step_failed", step_index, step_name, details, "" if error_message is None else error_message)
+
+    def record_side_effect(
+        self,
+        category: SideEffectCategory | str,
+        description: str,
+        reversible: bool = False,
+        step_index: int | None = None,
+        details: Any = None,  # noqa: ANN401
+        *,
+        origin: Origin = Origin.REPORTED,
+    ) -> None:
+        """Record something that a step changed.
+
+        `category` is a SideEffectCategory, its name or its value; `reversible` is the reporter's word. Raises
+        ValueError for an unknown category and TypeError for a wrong index, before anything is recorded.
+        """
+        try:
+            known = _CATEGORIES[category]
+        except (KeyError, TypeError):
+            message = f"{category!r} is no side effect category; use one of {', '.join(SideEffectCategory.__members__)}"
+            raise ValueError(message) from None
+        if step_index is not None:
+            _check_index(step_index)
+        encoded, kept = self._encode_details(details)
+        text = self._encode_description("" if description is None else description)
+        with self._lock:
+            self._refuse_sealed()
+            running = self._progress.open.get(step_index) if step_index is not None else None
+            name = running[1] if running else "null"
+            front = (
+                f'"category":"{known}","description":{text},"details":{encoded},'
+                f'"error_message":null,"event_type":"side_effect",'
+            )
+            sequence = self._append(
+                front,
+                "null" if step_index is None else step_index,
+                name,
+                f'"origin":"{origin.value}",',
+                '"reversible":true,' if reversible else '"reversible":false,',
+            )
+            if kept:
+                self._keep(kept, sequence)
+
+    def step(self, index: int, name: str, details: Any = None) -> StepRecording:  # noqa: ANN401
+        """Return a context manager that records the step's start, then its completion, or its failure by exception."""
+        return StepRecording(self, index, name, details)
+
+    def set_unknown_effects(self, reasons: Iterable[tuple[int | None, str]]) -> None:
+        """Say what could not be seen, as (step index or None for all, why); an empty iterable: everything was seen.
+
+        Without this call the seal says that nothing observed the steps.
+        """
+        self._unknown_why = [{"step_index": index, "why": why} for index, why in reasons]
+
+    def mark_completed(self, reason: str = "") -> None:
+        """Seal: the execution ran to its end. COMPLETED when every step did, else COMPLETED_PARTIAL."""
+        self._seal(SealCause.COMPLETED, reason)
+
+    def mark_failed(self, reason: str = "") -> None:
+        """Seal: the execution failed."""
+        self._seal(SealCause.FAILED, reason)
+
+    def mark_incomplete_security_escalation(self, reason: str = "") -> None:
+        """Seal: the security state became worse, and the execution was stopped."""
+        self._seal(SealCause.ESCALATION, reason)
+
+    def mark_incomplete(self, cause: SealCause, reason: str = "") -> None:
+        """Seal INCOMPLETE for another cause: interrupted, recovered or recorder_failure."""
+        if cause in {SealCause.COMPLETED, SealCause.FAILED}:
+            message = f"the cause {cause} does not leave an execution incomplete"
+            raise ValueError(message)
+        self._seal(SealCause(cause), reason)
+
+    def get_execution_record(self, live_mode_state: str | None = None) -> ExecutionRecord:
+        """Return the record as it stands; before a mark it is unsealed, with status STARTED.
+
+        Where entry 0 commits a live mode, asking with another one raises LiveModeMismatchError; where it does not, the
+        record carries what is told here, and its verdict notes that the live mode is not anchored.
+        """
+        told = None if live_mode_state is None else _mode_name(live_mode_state)
+        if self._live_mode is not None and told not in {None, self._live_mode}:
+            message = f"the execution was recorded in {self._live_mode}; it cannot be retrieved as {told}"
+            raise LiveModeMismatchError(message)
+        with self._lock:
+            entries = self._entries()
+        return ExecutionRecord.from_entries(entries, live_mode_state=told)
+
+    def _ended(self, kind: str, index: int, step_name: str, details: Any, message: Any = None) -> None:  # noqa: ANN401
+        if type(index) is not int or not -MAX_INTEGER <= index <= MAX_INTEGER:
+            _check_index(index)
+        encoded, kept = self._encode_details(details)  # first: a Secret in there makes its value known
+        name = self._encode_name(step_name)
+        error = "null" if message is None else self._encode_error(message)
+        with self._lock:
+            if self._status is not _OPEN:
+                self._refuse_sealed()
+            start = self._progress.ended(index, kind == "step_completed")
+            elapsed = "null" if start is None else (time.monotonic_ns() - start[0]) // 1000
+            front = f'"details":{encoded},"elapsed_us":{elapsed},"error_message":{error},"event_type":"{kind}",'
+            sequence = self._append(front, index, name)
+            if kept:
+                self._keep(kept, sequence)
+
+    def _seal(self, cause: SealCause, reason: str) -> None:
+        if self._status is not ExecutionStatus.STARTED:
+            self._warn_sealed(cause)
+            return
+        snapshot = self._snapshot("after execution")
+        with self._lock:
+            if self._status is not ExecutionStatus.STARTED:
+                self._warn_sealed(cause)
+                return
+            if cause is SealCause.COMPLETED:
+                status = self._progress.status_when_completed()
+            else:
+                status = _STATUS.get(cause, ExecutionStatus.INCOMPLETE)
+            why = self._unknown_why
+            if why is None:
+                why = [{"step_index": None, "why": _NOT_OBSERVED}] if self._progress.any else []
+            self._mark(
+                "execution_sealed",
+                {
+                    "status": str(status),
+                    "cause": str(cause),
+                    "reason": self._text(reason, "reason") or "",
+                    "number_of_entries": self._appender.length() + 1,
+                    "unknown_effects": bool(why),
+                    "unknown_effects_why": why,
+                    "security_snapshot": snapshot,
+                },
+            )
+            self._status = status
+        if self._journal is not None:
+            self._journal.sync()
+
+    def _mark(self, kind: str, details: dict[str, Any]) -> None:
+        """Append a mark; the recorder's own words in it are never redacted, only what callers brought in."""
+        front = f'"details":{canonical_bytes(details).decode()},"error_message":null,"event_type":"{kind}",'
+        with self._lock:
+            sequence = self._append(front, "null", "null")
+            self._keep(self._of_marks, sequence)
+            self._of_marks = []
+
+    def _text(self, value: object, name: str) -> str | None:
+        return None if value is None else self._redactor.text(text_of(value), f"/details/{name}")
+
+    def _caller(self, value: Any, name: str) -> Any:  # noqa: ANN401
+        if value is None:
+            return None
+        plain, kept = self._redactor.details(value, f"/details/{name}")
+        self._of_marks += kept
+        return plain
+
+    def _snapshot(self, context: str) -> dict[str, Any]:
+        snapshot = SecuritySnapshot.from_kernel(self._kernel, context).to_dict()
+        return {**snapshot, "context": self._redactor.text(snapshot["context"], "/details/security_snapshot/context")}
+
+    def _keep(self, kept: list[Disclosure], sequence: int) -> None:
+        self._disclosures += [
+            Disclosure(sequence=sequence, pointer=item.pointer, salt=item.salt, value=item.value, digest=item.digest)
+            for item in kept
+        ]
+
+    def _declarations(self, steps: tuple[Any, ...]) -> dict[int, str]:
+        declarations: dict[int, str] = {}
+        for position, step in enumerate(steps):
+            effects = [effect.to_dict() for effect in getattr(step, "effects", ()) or () if hasattr(effect, "to_dict")]
+            if effects:
+                index = getattr(step, "index", position)
+                plain = [{str(key): self._declared_value(value) for key, value in effect.items()} for effect in effects]
+                declarations[index] = canonical_bytes(plain).decode()
+        return declarations
+
+    def _declared_value(self, value: Any) -> Any:  # noqa: ANN401
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, SideEffectCategory):
+            return str(value)
+        plain, _ = self._redactor.details([value], "/declared_effects")
+        return plain[0]
+
+    def _entries(self) -> list[dict[str, Any]]:
+        """Read back what was recorded; what a dying sink left behind the last whole, true line does not count."""
+        raws = iter(self._memory) if self._journal is None else (line[65:] for line in self._journal.lines())
+        check = ChainCheck()
+        entries = []
+        for raw in raws:
+            try:
+                entry = {**orjson.loads(raw), "event_hash": hash_entry_bytes(raw)}
+                check.add(entry)
+            except (ValueError, TypeError, KeyError, ChainFault):
+                break
+            entries.append(entry)
+        if not entries:
+            message = "nothing of this execution is readable; its journal died before the first entry was written"
+            raise RecorderError(message)
+        return entries
+
+    def _refuse_sealed(self) -> None:
+        if self._status is not ExecutionStatus.STARTED:
+            message = f"the execution is sealed ({self._status}); nothing can be added to its record"
+            raise ExecutionSealedError(message)
+
+    def _warn_sealed(self, cause: SealCause) -> None:
+        _log.warning("the execution is sealed already (%s); the mark %r changes nothing", self._status, str(cause))
+
+
+def _check_index(index: Any) -> None:  # noqa: ANN401
+    if type(index) is not int:
+        message = f"a step index must be an int, not {type(index).__name__} ({index!r})"
+        raise TypeError(message)
+    if not -MAX_INTEGER <= index <= MAX_INTEGER:
+        message = f"a step index must lie within ±(2^53-1), not {index}"
+        raise ValueError(message)
+
+
+def _mode_name(mode: object) -> str:
+    name = printable(str(getattr(mode, "value", mode)))
+    return name.upper() if name.upper() in _LIVE_MODES else name

@@ -1,0 +1,155 @@
+"""Reading a journal back: which lines are whole and true, and what the first other one is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from hearth.errors import JournalDamagedError, RecorderError, RecordError
+from hearth.record import (
+    EVENT_DOMAIN,
+    UNSEALED,
+    ChainCheck,
+    ChainFault,
+    EntryForms,
+    ExecutionRecord,
+    Verdict,
+    canonical_bytes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+__all__ = ["Scan", "read_journal", "scan_journal", "verify_journal"]
+
+_HASH = 64
+_SMALLEST = _HASH + 3
+_BEGINNING = re.compile(rb"[0-9a-f]{64} \{")
+_CHUNK = 1 << 20
+
+
+@dataclass(slots=True)
+class Scan:
+    """What a journal holds: the check of its whole lines, and the torn bytes behind them."""
+
+    chain: ChainCheck
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    whole_bytes: int = 0
+    torn_bytes: int = 0
+    torn_digest: str | None = None
+
+
+def read_journal(path: Path | str) -> ExecutionRecord:
+    """Return the record that a journal tells, changing nothing; a torn last line is left out.
+
+    Raises JournalDamagedError, and RecorderError when the file cannot be read or holds no whole line.
+    """
+    scan = scan_journal(path, keep=True)
+    if not scan.entries:
+        message = f"{path} holds no whole line: its execution never began"
+        raise RecorderError(message)
+    return ExecutionRecord.from_entries(scan.entries)
+
+
+def verify_journal(path: Path | str) -> Verdict:
+    """Check every line of a journal in bounded memory; a damaged or unsealed one is not ok."""
+    try:
+        scan = scan_journal(path)
+    except JournalDamagedError as error:
+        return Verdict(ok=False, first_bad=error.line - 1, why=error.why)
+    notes = scan.chain.notes()
+    if scan.torn_bytes:
+        notes += (f"the last line is torn ({scan.torn_bytes} bytes); run `hearth recover`",)
+    if not scan.chain.sealed:
+        return Verdict(ok=False, why=UNSEALED, notes=notes)
+    return Verdict(ok=True, notes=notes)
+
+
+def scan_journal(path: Path | str, *, keep: bool = False) -> Scan:
+    """Read a journal from its beginning; `keep` collects the entries (JSON form with `event_hash`).
+
+    The first line that is not whole and true ends it: if nothing behind it parses it is torn, otherwise
+    JournalDamagedError says that the damage lies before a line that still parses.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            return _scan(path, file, keep=keep)
+    except OSError as error:
+        message = f"{path}: the journal cannot be read: {error.strerror}"
+        raise RecorderError(message) from error
+
+
+def _scan(path: Path, file: BinaryIO, *, keep: bool) -> Scan:
+    scan = Scan(ChainCheck())
+    chain = scan.chain
+    fresh_digest = hashlib.sha256(EVENT_DOMAIN).copy
+    loads = orjson.loads
+    check_form = EntryForms().check
+    add = chain.add
+    whole = 0
+    for number, line in enumerate(file, 1):
+        raw = line[_HASH + 1 : -1]
+        state = fresh_digest()
+        state.update(raw)
+        stated = state.hexdigest()
+        if not line.startswith(b"%b {" % stated.encode()) or not line.endswith(b"}\n"):
+            _torn(path, file, scan, line, number)
+            break
+        try:
+            entry = loads(raw)
+            entry["event_hash"] = stated
+            check_form(entry, "line", number)
+            add(entry)
+            if keep and canonical_bytes(loads(raw)) != raw:
+                raise JournalDamagedError(path, number, "the line is not in canonical form: readers may disagree on it")
+        except ChainFault as fault:
+            raise JournalDamagedError(path, number, str(fault)) from None
+        except (RecordError, ValueError, TypeError) as error:
+            raise JournalDamagedError(path, number, f"the line is whole but is no entry: {error}") from None
+        whole += len(line)
+        if keep:
+            scan.entries.append(entry)
+    scan.whole_bytes = whole
+    if chain.length:
+        try:
+            chain.finish()
+        except ChainFault as fault:
+            raise JournalDamagedError(path, chain.length, str(fault)) from None
+    return scan
+
+
+def _torn(path: Path, file: BinaryIO, scan: Scan, line: bytes, number: int) -> None:
+    """Account for everything from the first bad line on, unless something true follows it."""
+    why = (
+        "its hash does not fit its content"
+        if len(line) >= _SMALLEST and line.endswith(b"\n")
+        else "the line is not whole"
+    )
+    if scan.chain.sealed:
+        raise JournalDamagedError(path, number, "bytes stand behind the seal")
+    digest = hashlib.sha256()
+    for torn in _with_rest(line, file):
+        digest.update(torn)
+        scan.torn_bytes += len(torn)
+        for match in _BEGINNING.finditer(torn):
+            # The torn line itself may lack no more than its LF: that is torn, not followed by anything.
+            if (torn is not line or match.start() > 0) and _holds(torn[match.start() :]):
+                raise JournalDamagedError(path, number, f"{why}, and a true line follows")
+    scan.torn_digest = digest.hexdigest()
+
+
+def _with_rest(line: bytes, file: BinaryIO) -> Iterator[bytes]:
+    yield line
+    yield from file
+
+
+def _holds(line: bytes) -> bool:
+    raw = line[_HASH + 1 :].removesuffix(b"\n")
+    return hashlib.sha256(EVENT_DOMAIN + raw).hexdigest().encode() == line[:_HASH]

@@ -1,0 +1,13 @@
+"""How to take an execution back: `RollbackPlanner` makes a `RollbackScaffold` from a record and the plan's hints.
+
+Nothing here runs anything; a scaffold is guidance for a person (DESIGN section 4).
+"""
+
+from __future__ import annotations
+
+from hearth.plan import RollbackHint
+from hearth.rollback._planner import RollbackPlanner
+from hearth.rollback._scaffold import RollbackScaffold
+from hearth.rollback._steps import ExecutedStep, StepOutcome
+
+__all__ = ["ExecutedStep", "RollbackHint", "RollbackPlanner", "RollbackScaffold", "StepOutcome"]

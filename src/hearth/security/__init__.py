@@ -1,0 +1,25 @@
+"""May it go on: Artemis' states and rules, the live-mode gate, the policy. Pure."""
+
+from __future__ import annotations
+
+from hearth.errors import ArtemisEscalationError
+from hearth.security._artemis import Artemis
+from hearth.security._gate import LiveModeGate
+from hearth.security._policy import Policy
+from hearth.security._posture import KeptPosture, Posture, PostureStore
+from hearth.security._reading import PostureReading
+from hearth.security._states import BoundaryState, LiveMode, SecurityState
+
+__all__ = [
+    "Artemis",
+    "ArtemisEscalationError",
+    "BoundaryState",
+    "KeptPosture",
+    "LiveMode",
+    "LiveModeGate",
+    "Policy",
+    "Posture",
+    "PostureReading",
+    "PostureStore",
+    "SecurityState",
+]

@@ -1,0 +1,520 @@
+"""The command line from end to end, in one process: what a user types, reads, and gets as an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from hearth.cli import cli
+from hearth.kernel import HearthKernel
+from hearth.record import ExecutionRecord
+from hearth.recorder import ExecutionObserver, Journal
+from hearth.security import SecurityState
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+LIVE = ("--mode", "live", "--yes", "--reason", "a test")
+EXEC = ("exec", "--yes", "--reason", "a test")
+posix = pytest.mark.skipif(os.name != "posix", reason="commands in process groups of their own")
+
+PLAN = """\
+plan: tidy
+description: Tidy the reports
+variables: {name: report.txt}
+steps:
+  - name: Write the report
+    file: {write: "{{ name }}", content: "hello\\n"}
+    effects:
+      - {file_system: "{{ name }}", reversible: true}
+    rollback: {description: Remove the report, actions: ["rm {{ name }}"], risks: [Somebody may read it]}
+  - name: Count it
+    shell: "wc -l {{ name }}; echo a warning >&2"
+    timeout: 30s
+"""
+FAILING = (
+    PLAN
+    + """\
+  - name: Delete what is not there
+    file: {delete: nothing.txt}
+"""
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a ledger and two plans."""
+    monkeypatch.chdir(tmp_path)
+    assert hearth("init").exit_code == 0
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    (tmp_path / "failing.yaml").write_text(FAILING)
+    return tmp_path
+
+
+def hearth(*arguments: str, code: int | None = None, **environment: str) -> Result:
+    """Run `hearth`; with `code`, expect that exit code."""
+    result = CliRunner(env=environment).invoke(cli, list(arguments))
+    if code is not None:
+        assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
+    assert "Traceback" not in result.output
+    return result
+
+
+def document(*arguments: str, code: int = 0) -> Any:
+    """Run `hearth` with --json; return the one document on stdout."""
+    return json.loads(hearth(*arguments, "--json", code=code).stdout)
+
+
+# --- plans ------------------------------------------------------------------------------------------------------------
+
+
+def test_checking_a_plan() -> None:
+    result = hearth("plan", "check", "plan.yaml", code=0)
+    digest = hearth("plan", "digest", "plan.yaml", code=0).stdout.strip()
+    assert "tidy is valid: 2 steps, no inputs" in result.stdout
+    assert digest in result.stdout
+    assert document("plan", "check", "plan.yaml")["digest"] == digest
+    assert document("plan", "digest", "plan.yaml") == {"plan_id": "tidy", "digest": digest}
+    assert hearth("plan", "digest", "plan.yaml", "--var", "name=other.txt", code=0).stdout.strip() != digest
+
+
+def test_everything_that_is_wrong_with_a_plan_is_named(folder: Path) -> None:
+    (folder / "bad.yaml").write_text(
+        "plan: x\nsteps:\n  - {name: a, shel: ls}\n  - {name: b, file: {write: x, mode: 7}}\n"
+    )
+    result = hearth("plan", "check", "bad.yaml", code=2)
+    assert "bad.yaml:3:" in result.stderr
+    assert "bad.yaml:4:" in result.stderr
+    told = document("plan", "check", "bad.yaml", code=2)
+    assert told["ok"] is False
+    assert len(told["problems"]) >= 2
+    hearth("run", "bad.yaml", code=2)
+
+
+def test_showing_a_plan() -> None:
+    text = hearth("plan", "show", "plan.yaml", code=0).stdout
+    for part in (
+        "report.txt",
+        "wc -l report.txt; echo a warning >&2",
+        "file_system: report.txt",
+        "rm report.txt",
+        "timeout 30 s",
+    ):
+        assert part in text
+    told = document("plan", "show", "plan.yaml", "--var", "name=other.txt")
+    assert told["steps"][0]["params"]["write"] == "other.txt"
+
+
+def test_a_plans_text_cannot_act_on_the_terminal(folder: Path) -> None:
+    (folder / "evil.yaml").write_text('plan: evil\nsteps:\n  - {name: Nice, shell: "true # \\x1b[2K\\rls"}\n')
+    text = hearth("plan", "show", "evil.yaml", code=0).stdout
+    assert "\x1b" not in text
+    assert r"\x1b[2K\rls" in text
+
+
+def test_the_schema_knows_the_tasks() -> None:
+    schema = json.loads(hearth("plan", "schema", code=0).stdout)
+    assert {"file", "shell", "sql"} <= set(schema["$defs"]["step"]["properties"])
+
+
+@pytest.mark.parametrize("given", ["novalue", "=x", "name"])
+def test_a_variable_that_is_none(given: str) -> None:
+    assert "KEY=VALUE" in hearth("run", "plan.yaml", "--var", given, code=2).stderr
+
+
+def test_a_variable_given_twice() -> None:
+    assert "twice" in hearth("run", "plan.yaml", "--var", "name=a", "--var", "name=b", code=2).stderr
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_acts_on_nothing_and_says_what_it_would_do(folder: Path) -> None:
+    result = hearth("run", "plan.yaml", code=0)
+    assert not (folder / "report.txt").exists()
+    assert "DRY_RUN" in result.stdout
+    assert "write report.txt" in result.stdout
+    assert "dry run: nothing was acted on" in result.stdout
+
+
+@posix
+def test_a_live_run(folder: Path) -> None:
+    result = hearth("run", "plan.yaml", *LIVE, "--id", "one", code=0)
+    assert (folder / "report.txt").read_text() == "hello\n"
+    lines = result.stdout.splitlines()
+    assert "▸ 1/2 Write the report" in lines
+    assert any(line.startswith("✓ 1/2 Write the report") and "1 effect" in line for line in lines)
+    assert "    1 report.txt" in lines
+    assert "    a warning" in lines
+    assert any("verified" in line and ".hearth" in line for line in lines)
+    assert any("hearth show one" in line for line in lines)
+    assert "rollback" not in result.stdout
+
+
+@posix
+def test_a_failed_run_says_where_and_what_next() -> None:
+    result = hearth("run", "failing.yaml", *LIVE, "--id", "one", code=1)
+    lines = result.stdout.splitlines()
+    assert any(line.startswith("✗ 3/3 Delete what is not there") for line in lines)
+    assert any("hearth rollback one" in line for line in lines)
+
+
+@posix
+def test_what_a_run_prints_can_be_less() -> None:
+    result = hearth("run", "plan.yaml", *LIVE, "--quiet", code=0)
+    assert result.stdout.count("\n") == 1
+    assert result.stdout.startswith("tidy-")
+    assert result.stderr == ""
+    assert hearth("show", result.stdout.strip()).exit_code == 0
+    failed = hearth("run", "failing.yaml", *LIVE, "--quiet", code=1)
+    assert "nothing.txt" in failed.stderr
+
+
+@posix
+def test_a_run_as_json() -> None:
+    told = document("run", "failing.yaml", *LIVE, "--id", "one", code=1)
+    assert (told["execution_id"], told["status"], told["cause"], told["exit_code"]) == ("one", "failed", "failed", 1)
+    assert (told["steps_completed"], told["steps_total"]) == (2, 3)
+    assert told["verdict"]["ok"] is True
+    assert told["execution_hash"] == document("show", "one")["record"]["execution_hash"]
+
+
+def test_live_without_a_terminal_needs_yes_and_a_reason(folder: Path) -> None:
+    result = hearth("run", "plan.yaml", "--mode", "live", code=3)
+    assert "--yes and --reason TEXT" in result.stderr
+    assert "--yes needs --reason" in hearth("run", "plan.yaml", "--mode", "live", "--yes", code=2).stderr
+    assert (
+        "--yes needs --reason" in hearth("run", "plan.yaml", "--mode", "live", "--yes", "--reason", " ", code=2).stderr
+    )
+    assert not (folder / "report.txt").exists()
+    assert document("list")["total"] == 0
+
+
+def test_staging_acts_on_what_the_policy_lists(folder: Path) -> None:
+    (folder / "file.yaml").write_text("plan: f\nsteps:\n  - {name: W, file: {write: made.txt, content: x}}\n")
+    result = hearth("run", "file.yaml", "--mode", "staging", code=3)
+    assert "policy.yaml" in result.stderr
+    assert not (folder / "made.txt").exists()
+    (folder / ".hearth" / "policy.yaml").write_text('staging: {targets: ["host:*"]}\n')
+    hearth("run", "file.yaml", "--mode", "staging", code=0)
+    assert (folder / "made.txt").exists()
+
+
+def test_a_changed_input_refuses_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hearth import operations
+
+    (folder / "data.csv").write_text("1\n")
+    (folder / "with.yaml").write_text(
+        "plan: w\ninputs: [data.csv]\nsteps:\n  - {name: W, file: {write: made.txt, content: x}}\n"
+    )
+    original = operations.run_plan
+
+    def change_then_run(*arguments: Any, **options: Any) -> object:
+        (folder / "data.csv").write_text("2\n")  # between the confirmation and the run
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(operations, "run_plan", change_then_run)
+    result = hearth("run", "with.yaml", *LIVE, code=3)
+    assert "data.csv" in result.stderr
+    assert not (folder / "made.txt").exists()
+
+
+def test_an_escalation_ends_with_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = HearthKernel.executor
+
+    def executor(self: HearthKernel, *arguments: Any, **options: Any) -> object:
+        listener = options["listener"]
+        finished = listener.step_finished
+
+        def escalate(step: Any, result: Any, seconds: float) -> None:
+            finished(step, result, seconds)
+            self.escalate(SecurityState.LOCKDOWN, "an unknown login")
+
+        listener.step_finished = escalate
+        return original(self, *arguments, **options)
+
+    monkeypatch.setattr(HearthKernel, "executor", executor)
+    result = hearth("run", "plan.yaml", *LIVE, "--id", "one", code=4)
+    assert "incomplete" in result.stdout
+    assert "an unknown login" in result.stdout
+    assert "the posture worsened" in result.stderr
+    assert document("show", "one")["record"]["marks"][1]["details"]["cause"] == "escalation"
+    assert "escalation" in hearth("rollback", "one", code=0).stdout
+
+
+def test_a_missing_secret_is_refused_by_name(folder: Path) -> None:
+    (folder / "secret.yaml").write_text(
+        "plan: s\nsteps:\n  - {name: S, file: {write: made.txt, content: {secret: env:NOT_SET_ANYWHERE}}}\n"
+    )
+    result = hearth("run", "secret.yaml", *LIVE, code=3)
+    assert "env:NOT_SET_ANYWHERE" in result.stderr
+    assert not (folder / "made.txt").exists()
+
+
+def test_an_id_that_is_used_already() -> None:
+    hearth("run", "plan.yaml", "--id", "same", code=0)
+    assert "same" in hearth("run", "plan.yaml", "--id", "same", code=3).stderr
+
+
+# --- single commands --------------------------------------------------------------------------------------------------
+
+
+@posix
+def test_exec_passes_output_through_and_tells_its_own_end_on_stderr() -> None:
+    result = hearth(*EXEC, "--id", "one", "--", "sh", "-c", r"printf 'out\033[1m'; printf err >&2", code=0)
+    assert result.stdout == "out\x1b[1m"
+    assert result.stderr.startswith("err")
+    assert "completed  exit code 0" in result.stderr
+    assert "one" in result.stderr
+
+
+@posix
+def test_execs_exit_code_is_hearths_and_the_commands_own_is_shown() -> None:
+    result = hearth(*EXEC, "--", "sh", "-c", "exit 7", code=1)
+    assert "exit code 7" in result.stderr
+    told = json.loads(hearth(*EXEC, "--json", "--id", "two", "--", "sh", "-c", "echo out; exit 7", code=1).stdout)
+    assert (told["command_exit_code"], told["exit_code"]) == (7, 1)
+    assert document("show", "two")["record"]["step_events"][1]["details"]["exit_code"] == 7
+
+
+@posix
+def test_exec_takes_words_as_they_are(folder: Path) -> None:
+    result = hearth(*EXEC, "--", "printf", "%s|", "{{.Names}}", "--json", "a  b", "$HOME", code=0)
+    assert result.stdout == "{{.Names}}|--json|a  b|$HOME|"
+
+
+@posix
+def test_execs_environment() -> None:
+    result = hearth(
+        *EXEC, "--id", "one", "--env", "TOKEN_X", "--env", "PLAIN=visible",
+        "--", "sh", "-c", "echo ${#TOKEN_X} $PLAIN $OTHER.",
+        code=0, TOKEN_X="sixteen-letters!", OTHER="not passed on",
+    )  # fmt: skip
+    assert result.stdout == "16 visible .\n"
+    assert "sixteen-letters!" not in hearth("export", "one", code=0).stdout
+    assert "NAME" in hearth(*EXEC, "--env", "=x", "--", "true", code=2).stderr
+
+
+@posix
+def test_exec_that_cannot_start_or_runs_too_long() -> None:
+    assert "no-such-program" in hearth(*EXEC, "--", "no-such-program", code=1).stderr
+    assert "timed out" in hearth(*EXEC, "--timeout", "100ms", "--", "sleep", "9", code=1).stderr
+
+
+def test_exec_asks_too() -> None:
+    assert "--yes and --reason TEXT" in hearth("exec", "--", "true", code=3).stderr
+    hearth("exec", code=2)
+    hearth(*EXEC, "--name", "not a name", "--", "true", code=2)
+
+
+@posix
+def test_exec_can_be_a_dry_run(folder: Path) -> None:
+    hearth("exec", "--mode", "dry-run", "--", "touch", "made.txt", code=0)
+    assert not (folder / "made.txt").exists()
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+
+
+@posix
+def test_list_and_search() -> None:
+    hearth("run", "plan.yaml", *LIVE, "--id", "good", code=0)
+    hearth("run", "failing.yaml", *LIVE, "--id", "bad", code=1)
+    hearth("run", "plan.yaml", "--id", "dry", code=0)
+    assert [line.split()[-1] for line in hearth("list", code=0).stdout.splitlines()] == ["ID", "dry", "bad", "good"]
+
+    def found(*options: str) -> list[str]:
+        return [summary["execution_id"] for summary in document("list", *options)["executions"]]
+
+    assert found() == ["dry", "bad", "good"]
+    assert found("--status", "failed") == ["bad"]
+    assert found("--text", "NOTHING.txt") == ["bad"]
+    assert found("--plan", "ti*", "--limit", "2") == ["dry", "bad"]
+    assert found("--plan", "other") == []
+    assert found("--since", "1h") == ["dry", "bad", "good"]
+    assert found("--until", "yesterday") == []
+    assert found("--since", "2020-01-01", "--until", "2020-01-02T03:04+02:00") == []
+    assert "1 more; --limit 3 lists all" in hearth("list", "--limit", "2", code=0).stdout
+    assert hearth("list", "--plan", "other", code=0).stdout == "no execution matches\n"
+
+
+@pytest.mark.parametrize(
+    "options", [["--since", "soon"], ["--limit", "0"], ["--status", "good"], ["--until", "2025-13-01"]]
+)
+def test_searches_that_make_no_sense(options: list[str]) -> None:
+    hearth("list", *options, code=2)
+
+
+@posix
+def test_show() -> None:
+    hearth("run", "failing.yaml", *LIVE, "--id", "one", code=1)
+    for reference in ("one", "o", "last"):
+        text = hearth("show", reference, code=0).stdout
+        assert text.startswith("one  failed  LIVE")
+    for part in (
+        "a test", "+0.000 s", "✓ 1 Count it", "~ file_system: wrote report.txt", "stdout │ 1 report.txt",
+        "stderr │ a warning", "OPERATIONAL/NOMINAL before", "verified", "✗ 2 Delete what is not there",
+        "Declared effects", "sealed  failed",
+    ):  # fmt: skip
+        assert part in text, part
+    told = document("show", "one")
+    assert told["verdict"]["ok"] is True
+    assert told["plan"]["document"]["plan"] == "tidy"
+    assert ExecutionRecord.from_dict(told["record"]).verify()
+
+
+@posix
+def test_what_a_record_says_cannot_act_on_the_terminal() -> None:
+    hearth(*EXEC, "--id", "one", "--", "printf", r"\033]0;evil\007\033[2J", code=0)
+    for command in (["show", "one"], ["list"], ["rollback", "one"], ["verify", "one"]):
+        assert "\x1b" not in hearth(*command, code=0).stdout
+
+
+def test_ids_that_name_nothing_or_too_much() -> None:
+    hearth("show", "last", code=2)
+    hearth("run", "plan.yaml", "--id", "alpha-1", code=0)
+    hearth("run", "plan.yaml", "--id", "alpha-2", code=0)
+    for command in ("show", "rollback", "export", "verify"):
+        result = hearth(command, "alpha")
+        assert result.exit_code in {1, 2}
+        assert "alpha-1, alpha-2" in result.stderr
+        hearth(command, "beta", code=2)
+
+
+def test_verify_finds_what_was_changed(folder: Path) -> None:
+    hearth("run", "plan.yaml", "--id", "one", code=0)
+    hearth("run", "plan.yaml", "--id", "two", code=0)
+    assert "2 records verified" in hearth("verify", "--all", code=0).stdout
+    hearth("export", "one", "-o", "one.json", code=0)
+    result = hearth("verify", "one.json", code=0)
+    assert "one.json  verified" in result.stdout
+    text = (folder / "one.json").read_text()
+    (folder / "one.json").write_text(text.replace("Write the report", "Wrote the report", 1))
+    assert "first bad entry: 1" in hearth("verify", "one.json", code=5).stdout
+    assert document("verify", "one.json", code=5)["first_bad"] == 1
+    (folder / "one.json").write_text(text[:-100])
+    hearth("verify", "one.json", code=5)
+    hearth("verify", "--quiet", "one", code=0)
+
+    with closing(sqlite3.connect(folder / ".hearth" / "ledger.db")) as connection, connection:
+        connection.execute("UPDATE executions SET status = 'failed' WHERE execution_id = 'one'")
+    assert "row" in hearth("verify", "one", code=5).stdout
+    result = hearth("verify", "--all", "--quiet", code=5)
+    assert "1 of 2 records NOT VERIFIED" in result.stdout
+    assert "two" not in result.stdout
+    told = document("verify", "--all", code=5)
+    assert (told["ok"], told["checked"], [item["subject"] for item in told["not_verified"]]) == (False, 2, ["one"])
+    hearth("show", "one", code=5)
+    hearth("export", "one", code=5)
+    hearth("rollback", "one", code=5)
+
+
+def test_a_file_is_verified_without_a_ledger(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hearth("run", "plan.yaml", "--id", "one", code=0)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "one.json").write_text(hearth("export", "one", "--indent", code=0).stdout)
+    monkeypatch.chdir(elsewhere)
+    hearth("list", code=2)
+    hearth("verify", "one.json", code=0)
+
+
+@pytest.mark.parametrize("arguments", [[], ["x", "--all"], ["nothing.json"], ["no/such/file"]])
+def test_verify_of_nothing(arguments: list[str]) -> None:
+    hearth("verify", *arguments, code=2)
+
+
+@posix
+def test_rollback() -> None:
+    hearth("run", "failing.yaml", *LIVE, "--id", "one", code=1)
+    text = hearth("rollback", "one", code=0).stdout
+    assert "rm report.txt" in text
+    assert "Somebody may read it" in text
+    told = document("rollback", "one")
+    assert told["is_rollback_possible"] is True
+    assert [hint["step_index"] for hint in told["rollback_hints"]] == [0]
+
+
+def test_export() -> None:
+    hearth("run", "plan.yaml", "--id", "one", code=0)
+    compact = hearth("export", "one", code=0).stdout
+    indented = hearth("export", "one", "--indent", code=0).stdout
+    assert compact.count("\n") == 1
+    assert indented.count("\n") > 50
+    assert json.loads(compact) == json.loads(indented)
+    result = hearth("export", "one", "-o", "one.json", code=0)
+    assert result.stdout == ""
+    assert Path("one.json").read_text() == compact
+    assert "No such file" in hearth("export", "one", "-o", "no/such/one.json", code=1).stderr
+
+
+def test_disclosed_values_are_exported_on_demand(folder: Path) -> None:
+    (folder / "names.yaml").write_text(
+        "plan: names\ndisclosable: [customer]\nsteps:\n"
+        "  - name: Ask\n"
+        "    sql: {url: 'sqlite:///x.db', create: true, statement: 'SELECT :x AS customer',"
+        " parameters: {x: Ada Lovelace}}\n"
+    )
+    hearth("run", "names.yaml", *LIVE, "--id", "one", code=0)
+    assert "Ada Lovelace" not in hearth("export", "one", code=0).stdout
+    told = json.loads(hearth("export", "one", "--disclose", code=0).stdout)
+    assert [item["value"] for item in told["disclosures"]] == ["Ada Lovelace"]
+
+
+# --- recovery and the ledger ------------------------------------------------------------------------------------------
+
+
+def test_recover_seals_what_was_killed_and_reports_damage(folder: Path) -> None:
+    journals = folder / ".hearth" / "journals"
+    for name in ("killed", "damaged"):
+        with Journal.create(journals / f"{name}.journal") as journal:
+            observer = ExecutionObserver(name, "tidy", journal=journal)
+            observer.record_step_started(0, "first")
+            observer.record_step_completed(0, "first")
+    path = journals / "damaged.journal"
+    path.write_bytes(path.read_bytes().replace(b'"first"', b'"FIRST"', 1))
+    assert "not sealed: killed" in hearth("list", code=0).stdout
+    assert "not sealed" in hearth("show", "killed", code=0).stdout
+    hearth("verify", "killed", code=5)
+    result = hearth("recover", code=5)
+    assert "recovered  killed" in result.stdout
+    assert "DAMAGED  damaged" in result.stdout
+    assert str(folder / ".hearth" / "quarantine") in result.stdout
+    hearth("verify", "killed", code=0)
+    told = document("recover")
+    assert told == {"ok": True, "journals": []}
+    assert "nothing to recover" in hearth("recover", code=0).stdout
+    hearth("recover", "killed", code=2)
+
+
+def test_a_home_can_be_named(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hearth("run", "plan.yaml", "--id", "one", code=0)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    home = str(folder / ".hearth")
+    assert "hearth init" in hearth("list", code=2).stderr
+    assert "one" in hearth("--home", home, "list", code=0).stdout
+    assert "one" in hearth("list", code=0, HEARTH_HOME=home).stdout
+    assert "init" in hearth("--home", "nowhere", "list", code=2).stderr
+    made = json.loads(hearth("init", "sub/folder", "--json", code=0).stdout)
+    assert Path(made["home"]) == Path("sub/folder/.hearth").absolute()
+    assert made["created"] is True
+    hearth("--home", "named", "init", code=0)
+    assert Path("named/ledger.db").exists()
+    hearth("--home", "named", "init", "folder", code=2)
+    assert "already" in hearth("--home", "named", "init", code=0).stdout
+
+
+def test_completion_of_ids() -> None:
+    hearth("run", "plan.yaml", "--id", "alpha-1", code=0)
+    words = {"_HEARTH_COMPLETE": "bash_complete", "COMP_WORDS": "hearth show al", "COMP_CWORD": "2"}
+    assert "alpha-1" in CliRunner(env=words).invoke(cli, [], prog_name="hearth").stdout

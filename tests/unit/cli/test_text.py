@@ -1,0 +1,107 @@
+"""Text for a terminal: nothing from a record can act on it."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hearth.cli._text import OutputLines, bytes_text, count, seconds_text, visible
+
+
+@given(st.text(st.characters()))
+def test_what_is_shown_has_no_characters_that_act(text: str) -> None:
+    shown = visible(text)
+    assert shown.isprintable()
+    assert not any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in shown)
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("plain ü ✓", "plain ü ✓"),
+        ("\x1b[2Jgone", r"\x1b[2Jgone"),
+        ("a\nb\tc\r", r"a\nb\tc\r"),
+        ("\u202etxt.exe", r"\u202etxt.exe"),
+        ("\u2028", r"\u2028"),
+        ("\udc80", r"\udc80"),
+        ("\x9b31m", r"\x9b31m"),
+        ("[bold]not markup[/bold]", "[bold]not markup[/bold]"),
+    ],
+)
+def test_control_characters_are_seen(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_lines_of_output_come_when_they_are_complete() -> None:
+    reader = OutputLines()
+    assert reader.feed(b"one\ntw") == ["one"]
+    assert reader.feed(b"o\n") == ["two"]
+    assert reader.feed(b"three") == []
+    assert reader.finish() == ["three"]
+    assert reader.finish() == []
+
+
+@given(st.binary(), st.integers(min_value=1, max_value=5))
+def test_any_bytes_in_any_pieces_give_the_same_safe_lines(data: bytes, size: int) -> None:
+    whole = OutputLines()
+    lines = [*whole.feed(data), *whole.finish()]
+    pieces = OutputLines()
+    found = [line for start in range(0, len(data), size) for line in pieces.feed(data[start : start + size])]
+    assert [*found, *pieces.finish()] == lines
+    assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize(
+    "data, lines",
+    [
+        (b"\x1b[31mred\x1b[0m\n", ["red"]),
+        (b"10%\r50%\r100%\r\n", ["100%"]),
+        (b"windows\r\nlines\r\n", ["windows", "lines"]),
+        (b"\x1b]0;title\x07\n", [r"\x1b]0;title\x07"]),
+        (b"a\tb\n", ["a   b"]),
+        (b"\xff\xfe\n", [r"\xff\xfe"]),
+        ("é".encode(), ["é"]),
+        (b"\xc3", [r"\xc3"]),
+        (b"\n\n", ["", ""]),
+    ],
+)
+def test_output(data: bytes, lines: list[str]) -> None:
+    reader = OutputLines()
+    assert [*reader.feed(data), *reader.finish()] == lines
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [
+        (0, "0.00 s"),
+        (0.123, "0.12 s"),
+        (12.34, "12.3 s"),
+        (65, "1 min 05 s"),
+        (3725, "1 h 02 min"),
+        (90000, "25 h 00 min"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert seconds_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    "number, text",
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (1023, "1023 bytes"),
+        (1536, "1.5 KiB"),
+        (5 << 20, "5.0 MiB"),
+        (3 << 40, "3.0 TiB"),
+    ],
+)
+def test_sizes(number: int, text: str) -> None:
+    assert bytes_text(number) == text
+
+
+def test_counting() -> None:
+    assert [count(number, "step") for number in (0, 1, 2)] == ["no steps", "1 step", "2 steps"]

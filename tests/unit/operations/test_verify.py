@@ -1,0 +1,153 @@
+"""Verifying files, stored records and their rows."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hearth.errors import LedgerError
+from hearth.operations import UNSEALED, export_record, verify_all, verify_file, verify_found
+from hearth.recorder import ExecutionObserver, Journal
+from tests.unit.operations._steps import WRITE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hearth.ledger import LedgerHome
+    from hearth.operations import Records, RunOutcome
+
+
+@pytest.fixture
+def stored(run: Callable[..., RunOutcome], records: Records) -> Records:
+    """A ledger with one record, `one`."""
+    run(WRITE, execution_id="one")
+    return records
+
+
+def sql(home: LedgerHome, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        assert connection.execute(statement, values).rowcount == 1
+
+
+def test_an_exported_record_verifies(stored: Records, tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    for indent in (False, True):
+        path.write_bytes(export_record(stored, stored.find("one"), indent=indent))
+        found = verify_file(path)
+        assert found.verdict
+        assert (found.kind, found.execution_id) == ("record", "one")
+        assert found.execution_hash == stored.ledger.get("one").get_execution_hash()
+
+
+def test_a_changed_value_is_found_and_its_entry_named(stored: Records, tmp_path: Path) -> None:
+    document = json.loads(export_record(stored, stored.find("one")))
+    document["step_events"][1]["details"]["path"] = "other.txt"
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(document))
+    found = verify_file(path)
+    assert not found.verdict
+    assert found.verdict.first_bad == document["step_events"][1]["sequence"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n", b"{}", b"[1]", b"not json", b"\x00\x01", b"\xff" * 100, b'{"a": 1, "a": 2}', b"0" * 200, b"null"],
+)
+def test_what_is_no_record_is_not_verified_and_says_why(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    found = verify_file(path)
+    assert not found.verdict
+    assert found.verdict.why
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="cannot be read"):
+        verify_file(tmp_path)
+    with pytest.raises(LedgerError, match="No such file"):
+        verify_file(tmp_path / "nothing")
+
+
+def test_journals(tmp_path: Path) -> None:
+    path = tmp_path / "some.journal"
+    with Journal.create(path) as journal:
+        observer = ExecutionObserver("some", "tidy", journal=journal)
+        observer.record_step_started(0, "first")
+        found = verify_file(path)
+        assert (found.kind, found.verdict.ok, found.verdict.why) == ("journal", False, UNSEALED)
+        observer.record_step_completed(0, "first")
+        observer.mark_completed()
+    assert verify_file(path).verdict
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"first"', b'"FIRST"', 1))
+    assert not verify_file(path).verdict
+    path.write_bytes(whole[:-20])
+    found = verify_file(path)
+    assert found.verdict.why == UNSEALED
+    assert "torn" in found.verdict.notes[0]
+    path.write_bytes(whole[:40])
+    assert verify_file(path).kind == "journal"
+    assert not verify_file(path).verdict
+
+
+def test_a_stored_record_and_its_row_agree(stored: Records) -> None:
+    assert verify_found(stored, stored.find("one")).verdict
+    assert [found.subject for found in verify_all(stored.ledger)] == ["one"]
+
+
+@pytest.mark.parametrize(
+    "column, value",
+    [
+        ("status", "failed"),
+        ("cause", "escalation"),
+        ("plan_id", "other"),
+        ("live_mode", "DRY_RUN"),
+        ("started", "2020-01-01T00:00:00.000000Z"),
+        ("ended", "2020-01-01T00:00:00.000000Z"),
+        ("steps_completed", 0),
+        ("steps_total", 7),
+        ("effects", 0),
+        ("execution_hash", "0" * 64),
+        ("status", "nonsense"),
+    ],
+)
+def test_a_row_that_says_something_else_is_found(stored: Records, column: str, value: object) -> None:
+    sql(stored.home, f"UPDATE executions SET {column} = ?", value)
+    found = verify_found(stored, stored.find("one"))
+    assert not found.verdict
+    assert "row" in found.verdict.why
+
+
+def test_a_changed_stored_record_is_found(stored: Records) -> None:
+    data = stored.ledger.get_bytes("one").replace(b"made.txt", b"mode.txt", 1)
+    sql(stored.home, "UPDATE executions SET record = ?", data)
+    verdict = verify_found(stored, stored.find("one")).verdict
+    assert not verdict
+    assert verdict.first_bad is not None
+
+
+@pytest.mark.parametrize("record", [b"", b"{", b"{}", "text", None])
+def test_a_damaged_stored_record_does_not_stop_the_others(
+    stored: Records, run: Callable[..., RunOutcome], record: Any
+) -> None:
+    run(WRITE, execution_id="two")
+    if record is None:
+        record = stored.ledger.get_bytes("two")
+    sql(stored.home, "UPDATE executions SET record = ? WHERE execution_id = 'one'", record)
+    assert [(found.subject, found.verdict.ok) for found in verify_all(stored.ledger)] == [("one", False), ("two", True)]
+
+
+def test_a_disclosed_value_that_does_not_fit_is_found(stored: Records) -> None:
+    sql(
+        stored.home,
+        "INSERT INTO disclosures (execution, sequence, pointer, digest, salt, value)"
+        " VALUES (1, 1, '/details/x', 'digest', 'salt', '\"value\"')",
+    )
+    verdict = verify_found(stored, stored.find("one")).verdict
+    assert not verdict
+    assert "disclosed value" in verdict.why
