@@ -121,6 +121,7 @@ def test_after_kill_9_recover_seals_what_was_written(home: LedgerHome, tmp_path:
     with start("run", "plan.yaml", *LIVE) as process:
         until(process, "waiting")
         with Records(home) as records:
+            assert [note.running for note in records.journals()] == [True]
             assert [outcome.outcome for outcome in recover(records)] == ["running"]  # left alone while it lives
         process.kill()
         process.communicate(timeout=20)

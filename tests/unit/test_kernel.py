@@ -17,7 +17,7 @@ from hearth.errors import (
     LedgerNotFoundError,
     StepFailedError,
 )
-from hearth.execution import ContentStore
+from hearth.execution import ContentStore, TaskResult
 from hearth.kernel import HearthKernel, _InMemory
 from hearth.ledger import Ledger, LedgerHome
 from hearth.recorder import recover_journal
@@ -243,6 +243,21 @@ def test_records_of_all_ends_are_stored_and_then_their_journals_go(kernel: Heart
         executor.execute(failing, execution_id="run/2")
     assert kernel.ledger.get("run/2") == caught.value.execution_record
     assert list(home.journals.iterdir()) == list(home.runs.iterdir()) == []
+
+
+def test_disclosable_values_reach_the_ledger_beside_the_record_and_nobody_else(
+    kernel: HearthKernel, tmp_path: Path
+) -> None:
+    def sell(_: object) -> TaskResult:
+        return TaskResult(details={"customer": "Ada Lovelace"})
+
+    task = Note(hooks={"sell": sell})
+    plan = make_plan(tmp_path, [{"call": "sell"}], task=task, disclosable=["customer"])
+    record = kernel.executor(tasks={"note": task}).execute(plan).execution_record
+    assert "Lovelace" not in str(record.to_dict())
+    (kept,) = kernel.ledger.disclosures(record.execution_id)
+    assert kept.value == "Ada Lovelace"
+    assert kept.opens()
 
 
 def test_outputs_are_kept_in_the_ledger_s_store(kernel: HearthKernel, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -36,7 +36,7 @@ def confirm(plan: Plan, *, yes: bool, reason: str | None, where: str, screen: Ca
     who = person()
     if yes:
         return Confirmation(by=who, reason=(reason or "").strip(), interactive=False)
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
         raise GateRefusedError(
             f"a live run of the plan {plan.id} asks for a confirmation, and there is no terminal to ask on; "
             "give --yes and --reason TEXT, or try it with --mode dry-run"
@@ -55,6 +55,11 @@ def confirm(plan: Plan, *, yes: bool, reason: str | None, where: str, screen: Ca
     if not why:
         raise GateRefusedError("not confirmed: a live run needs a reason; nothing was started")
     return Confirmation(by=who, reason=why, interactive=True)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person is at the other end; a process without a console has no streams at all."""
+    return stream is not None and stream.isatty()
 
 
 def _ask(question: str) -> str:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["exec_command"]
 
 
-@click.command("exec", context_settings={"ignore_unknown_options": False})
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARGUMENT]...")
+@click.command("exec", context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] COMMAND [ARGUMENT]...")
 @mode_option("live")
 @confirmation_options
 @click.option("--name", metavar="NAME", help="The plan's id in the record; exec-PROGRAM by default.")

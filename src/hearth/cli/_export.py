@@ -35,18 +35,19 @@ def export(settings: Settings, execution: str, output: str | None, *, indent: bo
         found = records.find(execution)
         data = export_record(records, found, indent=indent, disclose=disclose)
         verdict = verify_found(records, found).verdict
-    screen = settings.screen(to_stderr=True)
     if output is None or output == "-":
         print_bytes(data)
     else:
         write_file(output, data)
         from hearth.cli._text import bytes_text
 
-        screen.line(
-            (f"{screen.symbols.done} ", "green"),
-            f"{found.execution_id} {screen.symbols.arrow} {output}  ",
+        out = settings.screen()
+        out.line(
+            (f"{out.symbols.done} ", "green"),
+            f"{found.execution_id} {out.symbols.arrow} {output}  ",
             (bytes_text(len(data)), "dim"),
         )
+    screen = settings.screen(to_stderr=True)
     if verdict.ok or verdict.why == UNSEALED:
         if not verdict.ok:
             screen.line(("note: the record is not sealed: its execution is under way, or was killed", "yellow"))

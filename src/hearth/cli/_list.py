@@ -59,7 +59,9 @@ _STATUSES = ("completed", "completed_partial", "failed", "incomplete")
 @click.option("--since", type=MomentType(), help="Started at this time or later: 2025-09-30, today, 2h, 7d.")
 @click.option("--until", type=MomentType(), help="Started before this time.")
 @click.option("--text", metavar="TEXT", help="Look for it in step names, errors, effects and reasons.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", default=50, show_default=True, help="At most so many."
+)
 @json_option
 @click.pass_obj
 def list_executions(
@@ -85,7 +87,12 @@ def list_executions(
                 "executions": [summary.to_dict() for summary in found],
                 "total": total,
                 "not_sealed": [
-                    {"execution_id": note.execution_id, "plan_id": note.plan_id, "journal": str(note.path)}
+                    {
+                        "execution_id": note.execution_id,
+                        "plan_id": note.plan_id,
+                        "running": note.running,
+                        "journal": str(note.path),
+                    }
                     for note in waiting
                 ],
             }
@@ -140,5 +147,6 @@ def _print_waiting(screen: Screen, waiting: Sequence[JournalNote]) -> None:
     screen.blank()
     for note in waiting:
         name = note.execution_id or note.path.name
-        screen.line(("not sealed: ", "yellow"), name)
-    screen.line(("under way, or killed; `hearth recover` seals what was killed and leaves what runs alone", "dim"))
+        screen.line(("running  ", "cyan") if note.running else ("killed   ", "red"), name)
+    if not all(note.running for note in waiting):
+        screen.line(("`hearth recover` seals and stores what was killed", "dim"))

@@ -143,7 +143,8 @@ class _Block:
         self._style = style
 
     def __rich_console__(self, console: Console, _: ConsoleOptions) -> Iterator[Segment]:
-        yield Segment(f"{self._text}\n", console.get_style(self._style) if self._style else None)
+        yield Segment(self._text, console.get_style(self._style) if self._style else None)
+        yield Segment.line()
 
 
 def _is_styled(value: object) -> bool:

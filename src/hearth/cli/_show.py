@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,20 +22,19 @@ __all__ = ["show"]
 
 @click.command()
 @execution_argument
-@click.option(
-    "--output", "-o", is_flag=True, help="With all that the record has of the steps' output, not only its end."
-)
+@click.option("--output", "-o", is_flag=True, help="With all that the steps wrote, not only its end.")
 @json_option
 @click.pass_obj
 def show(settings: Settings, execution: str, *, output: bool, as_json: bool) -> int:
     """Show what an execution did, step by step: when, how long, with which effects and output, and whether it holds."""
-    from hearth.operations import UNSEALED, verify_found
+    from hearth.operations import UNSEALED, read_output, verify_found
 
     with settings.records() as records:
         found = records.find(execution)
         record = records.read(found)
         verdict = verify_found(records, found).verdict
         plan = _kept_plan(records, record)
+        home = records.home
     if as_json:
         print_json(
             {
@@ -48,7 +48,7 @@ def show(settings: Settings, execution: str, *, output: bool, as_json: bool) -> 
 
         screen = settings.screen()
         _print_head(screen, record, verdict, found)
-        print_timeline(screen, record, whole_output=output)
+        print_timeline(screen, record, whole=partial(read_output, home) if output else None)
         _print_rest(screen, record, plan)
     return Exit.DONE if verdict.ok or verdict.why == UNSEALED else Exit.NOT_VERIFIED
 
@@ -67,6 +67,7 @@ def _kept_plan(records: Records, record: ExecutionRecord) -> KeptPlan | None:
 def _print_head(screen: Screen, record: ExecutionRecord, verdict: Verdict, found: Found) -> None:
     from hearth.cli._finish import short_of
     from hearth.operations import UNSEALED
+    from hearth.recorder import journal_is_live
 
     status = record.status.value
     style = {"completed": "bold green", "started": "bold cyan", "completed_partial": "bold yellow"}.get(
@@ -82,7 +83,10 @@ def _print_head(screen: Screen, record: ExecutionRecord, verdict: Verdict, found
     if record.timestamp_end is not None:
         pairs.append(("ended", [_moment(record.timestamp_end), f"  cause {record.cause}"]))
     else:
-        pairs.append(("ended", ("not yet: it is under way, or was killed (`hearth recover`)", "yellow")))
+        running = found.journal is not None and journal_is_live(found.journal)
+        pairs.append(
+            ("ended", "not yet: it is running" if running else ("never: it was killed (`hearth recover`)", "yellow"))
+        )
     if record.completion_reason:
         pairs.append(("reason", record.completion_reason))
     pairs += [("did", short_of(record)), ("security", _security(screen, record))]

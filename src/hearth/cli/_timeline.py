@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hearth.cli._text import OutputLines, bytes_text, seconds_text
+from hearth.errors import LedgerError
 from hearth.record import SideEffect, StepEventType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
     from hearth.cli._screen import Part, Screen
     from hearth.record import ExecutionRecord, StepEvent
 
@@ -18,8 +21,13 @@ _LINES_OF_FAILED = 12
 _INDENT = 16
 
 
-def print_timeline(screen: Screen, record: ExecutionRecord, *, whole_output: bool = False) -> None:
-    """Print every entry: its offset from the start, what happened, and for a step's end its duration and output."""
+def print_timeline(
+    screen: Screen, record: ExecutionRecord, *, whole: Callable[[str], Iterator[bytes]] | None = None
+) -> None:
+    """Print every entry: its offset from the start, what happened, and for a step's end its duration and output.
+
+    `whole` gives a kept output by its digest; without it the ends that the record has are printed.
+    """
     screen.heading("Timeline")
     for entry in record.entries:
         offset = (entry.timestamp - record.timestamp_start).total_seconds()
@@ -29,7 +37,7 @@ def print_timeline(screen: Screen, record: ExecutionRecord, *, whole_output: boo
         else:
             _print_event(screen, entry, lead)
             if entry.event_type in {StepEventType.STEP_COMPLETED, StepEventType.STEP_FAILED}:
-                _print_output(screen, entry, whole=whole_output)
+                _print_output(screen, entry, whole)
 
 
 def _offset(seconds: float) -> str:
@@ -89,24 +97,42 @@ def _exit(event: StepEvent) -> str:
     return f"  exit code {code}" if isinstance(code, int) and code else ""
 
 
-def _print_output(screen: Screen, event: StepEvent, *, whole: bool) -> None:
-    """Print the ends of the output streams; the store has them whole."""
-    failed = event.event_type is StepEventType.STEP_FAILED
+def _print_output(screen: Screen, event: StepEvent, whole: Callable[[str], Iterator[bytes]] | None) -> None:
+    """Print the end of each output stream, or all of it."""
     for stream in ("stdout", "stderr"):
         kept: Any = event.details.get(stream)
         if not isinstance(kept, dict) or not isinstance(kept.get("tail"), str) or not kept["tail"]:
             continue
-        reader = OutputLines()
-        lines = [*reader.feed(kept["tail"].encode("utf-8", "surrogatepass")), *reader.finish()]
-        most = len(lines) if whole else _LINES_OF_FAILED if failed else _LINES_OF_DONE
-        style = "dim" if stream == "stdout" else "dim yellow"
-        total = kept.get("bytes")
-        cut = len(lines) > most or (
-            isinstance(total, int) and total > len(kept["tail"].encode("utf-8", "surrogatepass"))
-        )
-        if cut and isinstance(total, int):
-            screen.line(
-                (f"{stream}, the end of {bytes_text(total)}, sha256 {kept.get('sha256')}", "dim"), indent=_INDENT
-            )
-        for line in lines[-most:]:
-            screen.line((f"{stream} {screen.symbols.bar} ", "dim"), (line, style), indent=_INDENT)
+        if whole is None:
+            _print_tail(screen, stream, kept, failed=event.event_type is StepEventType.STEP_FAILED)
+        else:
+            _print_whole(screen, stream, whole(str(kept.get("sha256"))))
+
+
+def _print_tail(screen: Screen, stream: str, kept: Mapping[str, Any], *, failed: bool) -> None:
+    tail = kept["tail"].encode("utf-8", "surrogatepass")
+    reader = OutputLines()
+    lines = [*reader.feed(tail), *reader.finish()]
+    most = _LINES_OF_FAILED if failed else _LINES_OF_DONE
+    total = kept.get("bytes")
+    if isinstance(total, int) and (len(lines) > most or total > len(tail)):
+        told = f"{stream}, the end of {bytes_text(total)} (--output shows all)"
+        screen.line((told, "dim"), indent=_INDENT)
+    _print_lines(screen, stream, lines[-most:])
+
+
+def _print_whole(screen: Screen, stream: str, pieces: Iterator[bytes]) -> None:
+    reader = OutputLines()
+    try:
+        for piece in pieces:
+            _print_lines(screen, stream, reader.feed(piece))
+        _print_lines(screen, stream, reader.finish())
+    except LedgerError as error:
+        screen.line((str(error), "red"), indent=_INDENT)
+
+
+def _print_lines(screen: Screen, stream: str, lines: Sequence[str]) -> None:
+    lead = f"{stream} {screen.symbols.bar} "
+    screen.block(
+        [f"{lead}{line}" for line in lines], indent=_INDENT, style="dim" if stream == "stdout" else "dim yellow"
+    )

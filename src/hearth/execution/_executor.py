@@ -6,13 +6,14 @@ import logging
 import secrets
 import shutil
 import tempfile
+import threading
 import weakref
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import LedgerError, PlanError, RecorderError
+from hearth.errors import LedgerError, PlanError, RecorderError, TaskError
 from hearth.execution._concurrency import plan_slot
 from hearth.execution._inputs import PlanGuard
 from hearth.execution._listener import SafeListener
@@ -48,7 +49,8 @@ class ApprovalExecutor:
     style, any object with `id` and `steps`; without it a plan is a `hearth.plan.Plan`, whose tasks do them.
     `journal` makes the journal of an execution id, `store` keeps outputs (else they last as long as this object),
     `runs_folder` takes the private copies of inputs while a run lasts, `locks_folder` counts runs against the plan's
-    `concurrency`, `policy` says what STAGING may act on, `keep` takes each sealed record.
+    `concurrency`, `policy` says what STAGING may act on, `keep` takes each sealed record, with the
+    values that the plan marks as disclosable beside it; results and errors carry it without them.
     """
 
     def __init__(
@@ -81,15 +83,17 @@ class ApprovalExecutor:
         self._approval = approval
         self._policy = policy or Policy()
         self._keep = keep
+        self._lock = threading.Lock()
 
     @property
     def store(self) -> ContentStore:
         """Where outputs are kept whole; a temporary folder, unless one was given."""
-        if self._store is None:
-            folder = tempfile.mkdtemp(prefix="hearth-outputs-")
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            self._store = ContentStore(folder, durable=False)
-        return self._store
+        with self._lock:
+            if self._store is None:
+                folder = _private_folder("hearth-outputs-", None)
+                weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+                self._store = ContentStore(folder, durable=False)
+            return self._store
 
     def execute(self, plan: Any, *, execution_id: str | None = None) -> PlanResult:  # noqa: ANN401 - see the class
         """Run `plan` once, in the kernel's live mode, and return its result when every step completed.
@@ -145,7 +149,7 @@ class ApprovalExecutor:
             record = observer.get_execution_record(mode)
             if journal is not None:
                 journal.close()
-            unkept = self._give_to_keep(record)
+            unkept = self._give_to_keep(record.with_disclosures(observer.disclosures))
             listener.tell("run_finished", record)
             if ending is not None:
                 error = ending(record)
@@ -164,7 +168,12 @@ class ApprovalExecutor:
         watch: RunWatch,
     ) -> _Prepared:
         steps = check_called_plan(plan, mode)
-        return _Prepared(steps, CalledSteps(execute_step, watch.signals), Redactor(), lambda _: self._check_gate(mode))
+        guard = None
+        if isinstance(plan, Plan):
+            guard = PlanGuard(plan)
+            plan.verify_inputs()
+        watch.start_thread(polls=False)  # a function cannot be cancelled when the posture worsens, only interrupted
+        return _Prepared(steps, CalledSteps(execute_step, watch.signals), Redactor(), self._check(mode, guard))
 
     def _prepare_tasks(
         self,
@@ -184,20 +193,15 @@ class ApprovalExecutor:
         tasks: Any = load_tasks() if self._tasks is None else self._tasks
         guard = PlanGuard(plan)
         summaries = check_plan(plan, mode, tasks=tasks, policy=self._policy, register=redactor.add_secret)
-
-        def check(step: Any) -> None:  # noqa: ANN401 - one of the plan's
-            self._check_gate(mode)
-            guard.check(step)
-
+        plan.verify_inputs()  # also sees what has appeared in a folder, and would not be copied
         if mode is LiveMode.DRY_RUN:
-            plan.verify_inputs()
             runner = DrySteps(plan, summaries, redactor)
-            return _Prepared(plan.steps, runner, redactor, check, "dry run: nothing was acted on")
+            return _Prepared(plan.steps, runner, redactor, self._check(mode, guard), "dry run: nothing was acted on")
         if self._locks_folder is not None:
             stack.enter_context(plan_slot(self._locks_folder, plan.id, plan.concurrency, execution_id))
         copies = InputCopies.create(plan, stack.enter_context(_run_folder(self._runs_folder, execution_id)))
         guard.add_copies(plan, copies)
-        watch.start_thread()
+        watch.start_thread(polls=True)
         acting = TaskSteps(
             plan,
             tasks,
@@ -208,10 +212,17 @@ class ApprovalExecutor:
             cancellation=watch.cancellation,
             output=lambda step, stream, chunk: listener.tell("output", step, stream, chunk),
         )
-        return _Prepared(plan.steps, acting, redactor, check)
+        return _Prepared(plan.steps, acting, redactor, self._check(mode, guard))
 
-    def _check_gate(self, mode: LiveMode) -> None:
-        LiveModeGate.of(self._kernel).check(mode)
+    def _check(self, mode: LiveMode, guard: PlanGuard | None) -> Callable[[Any], None]:
+        """Return what is checked before every step, besides the posture and signals."""
+
+        def check(step: Any) -> None:  # noqa: ANN401 - one of the plan's
+            LiveModeGate.of(self._kernel).check(mode)
+            if guard is not None:
+                guard.check(step)
+
+        return check
 
     def _give_to_keep(self, record: ExecutionRecord) -> LedgerError | None:
         """Have the record kept; return what is to be said when that failed."""
@@ -249,20 +260,26 @@ def new_execution_id(plan_id: str) -> str:
 @contextmanager
 def _run_folder(runs: Path | None, execution_id: str) -> Iterator[Path]:
     """Make the private folder of a run, and remove it with all that is in it at the end."""
-    if runs is None:
-        folder = Path(tempfile.mkdtemp(prefix="hearth-run-"))
-    else:
-        runs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The prefix is the execution's, so that one left by a killed process can be told; the rest keeps it unique.
-        folder = Path(tempfile.mkdtemp(prefix=f"{percent_encode(execution_id)}.", dir=runs))
+    # The name begins with the execution's, so that a folder left by a killed process can be told.
+    folder = _private_folder(f"{percent_encode(execution_id)}.", runs)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, onerror=_note_left_over)
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            _log.warning("%s is left over from a run and cannot be removed", folder)
 
 
-def _note_left_over(function: object, path: str, error: Any) -> None:  # noqa: ANN401, ARG001 - shutil's signature
-    _log.warning("%s is left over from a run and cannot be removed: %s", path, error[1])
+def _private_folder(prefix: str, parent: Path | None) -> Path:
+    """Make a new folder (0700) in `parent`, or where temporary files belong."""
+    try:
+        if parent is not None:
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    except OSError as error:
+        raise TaskError(
+            f"{error.filename or parent}: no private folder can be made: {error.strerror}; nothing was started"
+        ) from error
 
 
 def _close_quietly(journal: JournalSink) -> None:

@@ -102,7 +102,9 @@ class LineRedactor:
             rest = part[body.end() :] if body else part
             self._dropping_key = not rest
             return (_REST_OF_KEY if body else b"") + (self._lines(rest) if rest else b"")
-        if not self._redactor.suspicious(part):
+        # Mostly there is nothing in many lines at once; only else is it worth looking at each.
+        text = part.decode("utf-8", "surrogateescape")
+        if self._redactor.text(text) == text:
             return part
         return b"".join(self._whole(line) for line in part.splitlines(keepends=True))
 
@@ -117,11 +119,13 @@ class LineRedactor:
         pending = self._pending
         self._searched = 0
         self._dropping_key = False
-        if not self._redactor.suspicious(pending):
-            cut = LONGEST_LINE // 2
+        text = pending.decode("utf-8", "surrogateescape")
+        clean = self._redactor.text(text)
+        if clean == text:
+            cut = _CANDIDATES[0]
             self._pending = pending[cut:]
             return pending[:cut]
-        found = self._found(pending)
+        found = _MARKER.sub("[redacted:]", clean)
         for cut in _CANDIDATES:
             # A cut is safe where both sides by themselves give the same as the whole: no secret lies across it.
             if self._found(pending[:cut]) + self._found(pending[cut:]) == found:

@@ -56,8 +56,8 @@ class Command:
 class ProcessOutcome:
     """How a command ended.
 
-    `exit_code` is negative for a signal, None for a process that even KILL could not end; `stopped` is "",
-    "timeout" or "cancelled"; `left_running` counts the processes of the group that outlived their leader and were killed;
+    `exit_code` is negative for a signal, None for a process that even KILL could not end; `stopped` is "", "timeout" or
+    "cancelled"; `left_running` counts the processes of the group that outlived their leader and were killed;
     `output_open` says that a process outside the group still held the output when reading ended.
     """
 
@@ -88,10 +88,12 @@ def run_process(
     an immediate cancellation is KILL at once, even while a sink is busy. Children that outlive the leader have a second
     to finish, then they are counted and killed likewise. Pipes held open by processes that left the group are given up
     a second after the group's end. Both ends of the result pipe are closed in any case. TaskError when the command
-    cannot start.
+    cannot start, or when a stop was requested before.
     """
     run = _Run(command, timeout)
     try:
+        if cancellation.requested:
+            raise TaskError(f"stopped: {cancellation.reason}; nothing was started")
         run.start(sinks)
         with cancellation.on_request(lambda: run.wake(immediate=cancellation.immediate)):
             return run.until_end()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
+_CUT_SHORT = "the step was cut short; what it did before is not known"
+
 
 class Run:
     """The steps of one execution, from the first check to the last mark.
@@ -56,6 +58,7 @@ class Run:
         self._check = check
         self._listener = listener
         self._completion_reason = completion_reason
+        self._unseen: dict[int, str] = {}
 
     def go(self) -> Ending | None:
         """Run to the last mark; return None at the plan's end, else what makes the error to raise from the record.
@@ -80,6 +83,7 @@ class Run:
         outcome, error = self._perform(step)
         seconds = time.monotonic() - began
         outcome = self._record(index, name, outcome)
+        self._say_what_is_unknown(step)
         self._listener.tell("step_finished", step, outcome, seconds)
         if isinstance(error, ArtemisEscalationError):
             self._watch.report(error)
@@ -113,8 +117,10 @@ class Run:
             signals.raising = False
             if signals.signum is None:
                 signals.signum = signal.SIGINT
+            self._unseen[step.index] = _CUT_SHORT
             return StepOutcome.failure("its outcome is unknown"), None
         except BaseException as error:  # noqa: BLE001 - GeneratorExit, CancelledError …: raised again after the seal
+            self._unseen[step.index] = _CUT_SHORT
             return StepOutcome.failure(f"{type(error).__name__}: {error}; its outcome is unknown"), error
 
     def _record(self, index: int, name: str, outcome: StepOutcome) -> StepOutcome:
@@ -131,6 +137,14 @@ class Run:
             error = f"{error} ({why})"
         self._observer.record_step_failed(index, name, error, outcome.details)
         return replace(outcome, error=error)
+
+    def _say_what_is_unknown(self, step: Any) -> None:  # noqa: ANN401 - as above
+        why = self._runner.unseen(step)
+        if why is None:
+            return  # the observer says so itself, of all steps
+        if why:
+            self._unseen.setdefault(step.index, why)
+        self._observer.set_unknown_effects(self._unseen.items())
 
     # --- reasons to stop
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ __all__ = ["SignalGuard", "signal_name"]
 # A closed terminal (SIGHUP, Windows' Ctrl-Break) would otherwise end HEARTH but not the step's process group.
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _PAUSE_SECONDS = 0.5
+_MOMENT_SECONDS = 0.02
+_RECENT_SECONDS = 0.2
 
 
 class SignalGuard:
@@ -30,7 +33,7 @@ class SignalGuard:
     def __init__(self) -> None:
         self.raising = False
         self.signum: int | None = None
-        self._raised_at = float("-inf")
+        self._raised_at = self._handled_at = float("-inf")
         self._previous: dict[int, Any] = {}
         self._ear: socket.socket | None = None
         self._ear_wakes = False
@@ -82,14 +85,25 @@ class SignalGuard:
             signal.set_wakeup_fd(before)
         self._ear = ear
 
+    def wake_main_thread(self, number: int) -> bool:
+        """Get the main thread out of a system call, if the signal left it there; return whether it was sent again.
+
+        For another thread, after it heard the signal. Any thread may take a signal that was sent to the process; then
+        the handler waits until the main thread comes back by itself. Sent to the main thread, it interrupts the call.
+        """
+        time.sleep(_MOMENT_SECONDS)
+        if time.monotonic() - self._handled_at < _RECENT_SECONDS or not hasattr(signal, "pthread_kill"):
+            return False
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+        return True
+
     def _handle(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's signature
+        self._handled_at = time.monotonic()
         if self.signum is None:
             self.signum = signum
         if self._ear is not None and not self._ear_wakes:
-            try:
+            with suppress(OSError):  # full of signals already, or closed: nobody needs this one
                 self._ear.send(bytes((signum,)))
-            except OSError:
-                return  # full of signals already, or closed: nobody needs this one
         if self.raising and time.monotonic() - self._raised_at > _PAUSE_SECONDS:
             self._raised_at = time.monotonic()
             raise KeyboardInterrupt

@@ -35,6 +35,9 @@ class StepRunner(Protocol):
     def perform(self, step: Any) -> StepOutcome:  # noqa: ANN401 - as above
         """Do it, once. Raises ArtemisEscalationError, and what is no Exception; all else is a failed outcome."""
 
+    def unseen(self, step: Any) -> str | None:  # noqa: ANN401 - as above
+        """Return why a step that was begun may have had effects nobody saw; "": it had none, None: nothing is known."""
+
 
 class CalledSteps:
     """Steps of a plan in the handoff's style: a caller's function does them, in DRY_RUN too."""
@@ -60,6 +63,9 @@ class CalledSteps:
         finally:
             self._signals.raising = False
 
+    def unseen(self, step: Any) -> None:  # noqa: ANN401 - any object
+        """Return None: what a function does, nobody knows."""
+
 
 class DrySteps:
     """Steps of a plan in DRY_RUN: what can be checked without acting is checked."""
@@ -80,6 +86,10 @@ class DrySteps:
         except TaskError as error:
             return StepOutcome.failure(str(error), {"dry_run": True})
         return StepOutcome(details={"dry_run": True, "summary": self._summaries[step.index]})
+
+    def unseen(self, step: Step) -> str:  # noqa: ARG002 - nothing was acted on, in any step
+        """Return "": a step that does not act has no effects."""
+        return ""
 
 
 class TaskSteps:
@@ -105,6 +115,7 @@ class TaskSteps:
         self._redactor = redactor
         self._cancellation = cancellation
         self._output = output
+        self._raised: dict[int, str] = {}
 
     def describe(self, step: Step) -> dict[str, Any]:
         """Return the task and what it will do."""
@@ -132,8 +143,21 @@ class TaskSteps:
         except TaskError as error:
             return StepOutcome.failure(str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a task of somebody else's may raise anything
+            self._raised[step.index] = f"the task raised {type(error).__name__}; what it did before is not known"
             trace = "".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:]
             return StepOutcome.failure(f"{type(error).__name__}: {error}", {"traceback": trace})
+
+    def unseen(self, step: Step) -> str:
+        """Return what the task says that it cannot see; one that does not say may have done anything."""
+        if step.index in self._raised:
+            return self._raised[step.index]
+        say = getattr(self._tasks[step.task_type], "unseen", None)
+        if say is None:
+            return f"the task {step.task_type} does not say what it cannot see of its own effects"
+        try:
+            return str(say(step.params))
+        except Exception as error:  # noqa: BLE001 - a task of somebody else's may raise anything
+            return f"the task {step.task_type} cannot say what it cannot see: {type(error).__name__}"
 
 
 def reveal(plan: Plan, step: Step, register: Callable[[str], None]) -> tuple[Any, Mapping[str, str], Mapping[str, str]]:

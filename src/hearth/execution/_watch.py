@@ -81,9 +81,9 @@ class RunWatch:
         """The posture at the run's start, against which every later one counts as worse or not."""
         return self._start or PostureReading()
 
-    def start_thread(self) -> None:
-        """Watch while tasks run: signals, and the posture of a kernel that does not call."""
-        polls = self._kernel is not None and not callable(self._unsubscribe)
+    def start_thread(self, *, polls: bool) -> None:
+        """Watch while steps run: signals, and with `polls` the posture of a kernel that does not call."""
+        polls = polls and self._kernel is not None and not callable(self._unsubscribe)
         if not polls and not self.signals.active:
             return
         ear, self._mouth = socket.socketpair()
@@ -134,6 +134,7 @@ class RunWatch:
         self.cancellation.request(str(self.escalation), immediate=True)
 
     def _watch(self, ear: socket.socket, polls: bool) -> None:
+        sent_again: list[int] = []
         with ear:
             ear.settimeout(_POLL_SECONDS if polls else None)
             while True:
@@ -147,7 +148,12 @@ class RunWatch:
                 if not numbers:
                     return  # the run is over
                 for number in filter(self.signals.takes, numbers):
+                    if number in sent_again:
+                        sent_again.remove(number)
+                        continue
                     if self.signals.signum is None:
                         self.signals.signum = number
                     why = f"interrupted by {signal_name(number)}"
                     self.cancellation.request(why, immediate=self.cancellation.requested)
+                    if self.signals.wake_main_thread(number):
+                        sent_again.append(number)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hearth.operations._find import Found, JournalNote, Records
     from hearth.operations._home import Initialised, find_home, initialise
     from hearth.operations._observation import observation_plan
+    from hearth.operations._outputs import read_output
     from hearth.operations._people import person
     from hearth.operations._plans import KeptPlan, PlanArchive
     from hearth.operations._preview import Preview, StepPreview, preview_plan
@@ -56,6 +57,7 @@ __all__ = [
     "person",
     "plan_rollback",
     "preview_plan",
+    "read_output",
     "recover",
     "run_plan",
     "run_standalone",
@@ -97,6 +99,7 @@ __getattr__, __dir__ = lazy_names(
         "person": "_people",
         "plan_rollback": "_rollback",
         "preview_plan": "_preview",
+        "read_output": "_outputs",
         "recover": "_recover",
         "run_plan": "_run",
         "run_standalone": "_standalone",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from hearth.errors import ExecutionNotFoundError, LedgerError, RecordError
 from hearth.ledger import Ledger
 from hearth.record import parse_time, strict_loads
-from hearth.recorder import read_journal
+from hearth.recorder import journal_is_live, read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,13 +31,14 @@ _HASH = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalNote:
-    """A journal in the ledger's folder: its execution is under way, or its process died before the seal.
+    """A journal in the ledger's folder: its execution is under way (`running`), or its process died before the seal.
 
     `execution_id` and `started` are None where not even the first line is whole.
     """
 
     path: Path
     execution_id: str | None
+    running: bool
     plan_id: str | None = None
     started: datetime | None = None
 
@@ -149,13 +150,14 @@ def _first_line(path: Path) -> JournalNote | None:
         return JournalNote(
             path=path,
             execution_id=str(entry["execution_id"]),
+            running=journal_is_live(path),
             plan_id=str(entry["details"]["plan_id"]),
             started=parse_time(entry["timestamp"]),
         )
     except FileNotFoundError:
         return None
     except (OSError, RecordError, KeyError, TypeError):
-        return JournalNote(path=path, execution_id=None)
+        return JournalNote(path=path, execution_id=None, running=journal_is_live(path))
 
 
 def _ambiguous(reference: str, names: list[str]) -> ExecutionNotFoundError:

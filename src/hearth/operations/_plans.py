@@ -8,7 +8,6 @@ says that its digest cannot be checked.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import secrets
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import LedgerError, RecordError
-from hearth.plan import Secrets, load_tasks
+from hearth.plan import Secrets, load_tasks, plan_digest
 from hearth.record import Redactor, canonical_bytes, strict_loads, thaw
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["KeptPlan", "PlanArchive"]
 
 _SCHEMA = "hearth/kept-plan/v1"
-_DOMAIN = b"HEARTH-plan-v1\0"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _IN_TEXT = re.compile(r"\{[ \t]*secret[ \t]*:[^{}\n]*\}")
 
@@ -114,8 +112,8 @@ class PlanArchive:
                 tasks=content["tasks"],
                 whole=kept["whole"],
             )
-            same = hashlib.sha256(_DOMAIN + canonical_bytes(content)).hexdigest() == digest
-        except (KeyError, TypeError, RecordError) as error:
+            same = plan_digest(found.document, found.inputs, found.tasks) == digest
+        except (KeyError, TypeError, ValueError) as error:
             raise LedgerError(f"{path}: the kept plan is damaged: {type(error).__name__}") from error
         if kept.get("schema") != _SCHEMA or kept.get("digest") != digest or (found.whole and not same):
             raise LedgerError(f"{path}: the kept plan is not the one that was run: its digest is another one")

@@ -25,6 +25,7 @@ __all__ = ["make_details_encoder", "make_text_encoder"]
 _SIMPLE = frozenset((str, int, bool, type(None)))
 _CONTAINERS = frozenset((dict, list, tuple))
 _CACHED = 1024
+_PAIR = 2
 _LONGEST_CACHED = 200
 
 
@@ -58,6 +59,8 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
                 return False
             items = container.values()
         else:
+            if len(container) == _PAIR and type(container[0]) is str and redactor.telling(container[0]):
+                return False  # `("X-Api-Key", …)`
             items = container
         for item in items:
             kind = type(item)

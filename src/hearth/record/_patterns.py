@@ -47,7 +47,7 @@ _VALUE = re.compile(
     re.ASCII | re.DOTALL,
 )
 _KEYED = re.compile(
-    r"(?<![\w.-])[\d.-]*+(?P<key>[A-Za-z_][\w.-]*+)\\*+[\"']?\s{0,4}+(?P<op>=>|:=|[:=])\s{0,4}+", re.ASCII
+    r"(?<![\w.-])[\d.-]*+(?P<key>[A-Za-z_][\w.-]*+)(?<=\w)\\*+[\"']?\s{0,4}+(?P<op>=>|:=|[:=])\s{0,4}+", re.ASCII
 )
 _OPTION = re.compile(r"(?<![\w-])--?(?P<key>[A-Za-z][\w-]{2,}+)\s{1,4}+", re.ASCII)
 _URL = re.compile(r"(?<=[A-Za-z0-9])://[^\s/:@'\"]{0,512}+:(?P<secret>[^\s/'\"]{1,2048})@", re.ASCII)

@@ -25,7 +25,10 @@ _CLASSES = bytes(
 )  # fmt: skip
 _RUN = "a" * 16
 _LONGEST_KEY = 260
-_TOLD = re.compile(r"(?<![\w.-])[\d.-]*+([A-Za-z_][\w.-]*+)\\*+[\"']?\s{0,4}+(?:=>|:=|[:=])", re.ASCII)
+_TOLD = re.compile(r"(?<![\w.-])[\d.-]*+([A-Za-z_][\w.-]*+)(?<=\w)\\*+[\"']?\s{0,4}+(?:=>|:=|[:=])", re.ASCII)
+# In encoded JSON an escape glues a letter to what follows: a line break before `--password` reads `n--password`.
+_ESCAPE = re.compile(r"\\+(?:[nrtbf]|u[0-9A-Fa-f]{4})")
+_DASH = re.compile(r"(?<![a-])-|-----")
 _OPTIONS = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]++)", re.ASCII)
 
 
@@ -43,7 +46,7 @@ def suspicious(raw: bytes, text: str | None = None) -> bool:
     if "-" in shape:
         if "glpat-" in text:
             return True
-        if (" -" in shape or '"-' in shape or shape[0] == "-") and _has_option(text):
+        if _DASH.search(shape) and _has_option(text):
             return True
     return "a:" in shape and _tells_before_colon(raw, shape)
 
@@ -66,6 +69,10 @@ def _has_option(text: str) -> bool:
 
 
 def _looks_closer(text: str) -> bool:
+    return _shows_sign(text) or ("\\" in text and _shows_sign(_ESCAPE.sub(" ", text)))
+
+
+def _shows_sign(text: str) -> bool:
     if any(sign in text for sign in KEY_SIGNS) or "PRIVATE KEY" in text or ("@" in text and "://" in text):
         return True
     if "earer " in text or "earer\t" in text or ("-" in text and _has_option(text)):

@@ -16,7 +16,7 @@ def make_time_text(time_ns: Callable[[], int] = time.time_ns) -> Callable[[], st
 
     Whatever the clock does (also stepping back), the text is what the clock said. Call it under a lock.
     """
-    second = -1
+    second: int | None = None
     prefix = ""
 
     def now() -> str:

@@ -67,7 +67,7 @@ class Journal:
 
         Raises RecorderError when it exists or cannot be made, JournalLockedError when another writer has it.
         """
-        path = Path(path)
+        path = Path(path).absolute()  # a later change of the working directory changes nothing
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY, 0o600)
         except FileExistsError:
@@ -115,6 +115,8 @@ class Journal:
             with suppress(RuntimeError):
                 self._urgent.release()
             self._ring()
+            if self._failure is not None:  # the thread may have gone before it saw who waits
+                raise RecorderError(self._failure)
             if not answered.acquire(timeout=self._deadline):
                 self._die(f"the disk did not answer within {self._deadline:g} s")
         if self._failure is not None:
@@ -141,10 +143,16 @@ class Journal:
         """Yield the lines on disk, without LF, in bounded memory; where the journal lives, all accepted ones."""
         if self._failure is None:
             self.sync()
-        with self._path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield line[:-1]
+        try:
+            # Through the open descriptor: the file may have lost its name.
+            with self._path.open("rb") if self._closed else open(os.dup(self._descriptor), "rb") as file:  # noqa: PTH123
+                file.seek(0)
+                for line in file:
+                    if line.endswith(b"\n"):
+                        yield line[:-1]
+        except OSError as error:
+            message = f"{self._path}: the journal cannot be read: {error.strerror}"
+            raise RecorderError(message) from error
 
     def __enter__(self) -> Self:
         return self

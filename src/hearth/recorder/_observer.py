@@ -7,14 +7,10 @@ import platform
 import time
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from hearth._version import __version__
-from hearth.errors import ExecutionSealedError, LiveModeMismatchError, RecorderError
+from hearth.errors import ExecutionSealedError, LiveModeMismatchError
 from hearth.record import (
     MAX_INTEGER,
-    ChainCheck,
-    ChainFault,
     Disclosure,
     ExecutionRecord,
     ExecutionStatus,
@@ -25,13 +21,14 @@ from hearth.record import (
     SecuritySnapshot,
     SideEffectCategory,
     canonical_bytes,
-    hash_entry_bytes,
     make_details_encoder,
     make_text_encoder,
     printable,
     text_of,
 )
 from hearth.recorder._appender import Appender
+from hearth.recorder._declared import declared_effects
+from hearth.recorder._read_back import read_back
 from hearth.recorder._step import StepRecording
 
 if TYPE_CHECKING:
@@ -96,7 +93,7 @@ class ExecutionObserver:
         self._encode_error = make_text_encoder(self._redactor, "/error_message")
         self._encode_description = make_text_encoder(self._redactor, "/description")
         steps = None if plan is None else tuple(getattr(plan, "steps", ()))
-        self._declared = None if steps is None else self._declarations(steps)
+        self._declared = None if steps is None else declared_effects(steps, self._redactor)
         self._progress = Progress(None if steps is None else len(steps))
         emit = self._memory.append if journal is None else journal.append
         self._appender = Appender(printable(execution_id), emit, whole_lines=journal is not None)
@@ -218,7 +215,12 @@ class ExecutionObserver:
 
         Without this call the seal says that nothing observed the steps.
         """
-        self._unknown_why = [{"step_index": index, "why": why} for index, why in reasons]
+        why = []
+        for index, text in reasons:
+            if index is not None:
+                _check_index(index)
+            why.append({"step_index": index, "why": self._text(text, "unknown_effects_why") or ""})
+        self._unknown_why = why
 
     def mark_completed(self, reason: str = "") -> None:
         """Seal: the execution ran to its end. COMPLETED when every step did, else COMPLETED_PARTIAL."""
@@ -250,7 +252,7 @@ class ExecutionObserver:
             message = f"the execution was recorded in {self._live_mode}; it cannot be retrieved as {told}"
             raise LiveModeMismatchError(message)
         with self._lock:
-            entries = self._entries()
+            entries = read_back(self._memory if self._journal is None else self._journal, self._appender.head())
         return ExecutionRecord.from_entries(entries, live_mode_state=told)
 
     def _ended(self, kind: str, index: int, step_name: str, details: Any, message: Any = None) -> None:  # noqa: ANN401
@@ -262,10 +264,11 @@ class ExecutionObserver:
         with self._lock:
             if self._status is not _OPEN:
                 self._refuse_sealed()
-            start = self._progress.ended(index, kind == "step_completed")
+            start = self._progress.open.get(index)
             elapsed = "null" if start is None else (time.monotonic_ns() - start[0]) // 1000
             front = f'"details":{encoded},"elapsed_us":{elapsed},"error_message":{error},"event_type":"{kind}",'
             sequence = self._append(front, index, name)
+            self._progress.ended(index, kind == "step_completed")
             if kept:
                 self._keep(kept, sequence)
 
@@ -328,41 +331,6 @@ class ExecutionObserver:
             Disclosure(sequence=sequence, pointer=item.pointer, salt=item.salt, value=item.value, digest=item.digest)
             for item in kept
         ]
-
-    def _declarations(self, steps: tuple[Any, ...]) -> dict[int, str]:
-        declarations: dict[int, str] = {}
-        for position, step in enumerate(steps):
-            effects = [effect.to_dict() for effect in getattr(step, "effects", ()) or () if hasattr(effect, "to_dict")]
-            if effects:
-                index = getattr(step, "index", position)
-                plain = [{str(key): self._declared_value(value) for key, value in effect.items()} for effect in effects]
-                declarations[index] = canonical_bytes(plain).decode()
-        return declarations
-
-    def _declared_value(self, value: Any) -> Any:  # noqa: ANN401
-        if value is None or isinstance(value, bool):
-            return value
-        if isinstance(value, SideEffectCategory):
-            return str(value)
-        plain, _ = self._redactor.details([value], "/declared_effects")
-        return plain[0]
-
-    def _entries(self) -> list[dict[str, Any]]:
-        """Read back what was recorded; what a dying sink left behind the last whole, true line does not count."""
-        raws = iter(self._memory) if self._journal is None else (line[65:] for line in self._journal.lines())
-        check = ChainCheck()
-        entries = []
-        for raw in raws:
-            try:
-                entry = {**orjson.loads(raw), "event_hash": hash_entry_bytes(raw)}
-                check.add(entry)
-            except (ValueError, TypeError, KeyError, ChainFault):
-                break
-            entries.append(entry)
-        if not entries:
-            message = "nothing of this execution is readable; its journal died before the first entry was written"
-            raise RecorderError(message)
-        return entries
 
     def _refuse_sealed(self) -> None:
         if self._status is not ExecutionStatus.STARTED:

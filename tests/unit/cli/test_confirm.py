@@ -83,6 +83,12 @@ def test_without_a_terminal_it_says_what_to_do(plan: Plan, monkeypatch: pytest.M
         confirm(plan, yes=False, reason=None, where="the ledger", screen=Screen)
 
 
+def test_without_any_input_it_is_refused_too(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(GateRefusedError):
+        confirm(plan, yes=False, reason=None, where="the ledger", screen=Screen)
+
+
 @pytest.mark.parametrize("reason", [None, "", "  "])
 def test_yes_without_a_reason_is_misuse(reason: str | None) -> None:
     with pytest.raises(click.UsageError):

@@ -36,6 +36,9 @@ class Note:
     def summary(self, params: Any) -> str:
         return f"note {params.get('text', '')}"
 
+    def unseen(self, params: Any) -> str:
+        return str(params.get("unseen", ""))
+
     def run(self, params: Any, context: TaskContext) -> TaskResult:
         self.contexts.append(context)
         self.params.append(params)

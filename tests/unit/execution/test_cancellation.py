@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -121,14 +122,14 @@ def test_a_signal_handler_may_request_while_its_thread_registers() -> None:
 
     before = signal.signal(signal.SIGALRM, handler)
     heard: list[int] = []
+    registered = 0
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.001)
-        count = 0
-        while not cancellation.requested or count < 10:
-            count += 1
-            cancellation.on_request(lambda count=count: heard.append(count)).remove() if count % 2 else None
-            cancellation.on_request(lambda: None)
+        while not cancellation.requested or registered < 10:
+            cancellation.on_request(partial(heard.append, registered))
+            registered += 1
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert cancellation.reason == "signal"
+    assert sorted(heard) == list(range(registered))

@@ -17,8 +17,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):
         monkeypatch.delenv(name)
     for name, value in {
-        "PATH": "/bin", "HOME": "/home/x", "LANG": "C.UTF-8", "LC_TIME": "de_DE", "TZ": "UTC", "AWS_SECRET_ACCESS_KEY": "s3cret",
-        "PYTHONPATH": "/evil", "LD_PRELOAD": "/evil.so", "SSH_AUTH_SOCK": "/x", "HEARTH_INPUTS": "/stale", "HEARTH_HOME": "/h",
+        "PATH": "/bin", "HOME": "/home/x", "LANG": "C.UTF-8", "LC_TIME": "de_DE", "TZ": "UTC",
+        "AWS_SECRET_ACCESS_KEY": "s3cret", "PYTHONPATH": "/evil", "LD_PRELOAD": "/evil.so", "SSH_AUTH_SOCK": "/x",
+        "HEARTH_INPUTS": "/stale", "HEARTH_HOME": "/h",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
 
@@ -35,7 +36,10 @@ def test_the_step_outranks_the_plan_and_the_plan_outranks_what_is_kept() -> None
 
 def test_the_folder_of_the_inputs_outranks_everything() -> None:
     inputs = cast("InputCopies", SimpleNamespace(folder="/private/inputs"))
-    assert scrubbed_environment({"HEARTH_INPUTS": "/a"}, {"HEARTH_INPUTS": "/b"}, inputs)["HEARTH_INPUTS"] == "/private/inputs"
+    assert (
+        scrubbed_environment({"HEARTH_INPUTS": "/a"}, {"HEARTH_INPUTS": "/b"}, inputs)["HEARTH_INPUTS"]
+        == "/private/inputs"
+    )
 
 
 def test_without_inputs_there_is_no_such_folder() -> None:

@@ -137,6 +137,43 @@ def test_steps_read_private_copies_that_go_with_the_run(tmp_path: Path) -> None:
     assert list(runs.iterdir()) == []
 
 
+def unknown(record: ExecutionRecord) -> list[tuple[int | None, str]]:
+    report = record.side_effects_report
+    assert report.unknown_effects == bool(report.unknown_effects_why)
+    return [(item["step_index"], item["why"]) for item in report.unknown_effects_why]
+
+
+def test_what_could_not_be_seen_is_said_of_each_step_that_was_begun(tmp_path: Path) -> None:
+    def explode(_: TaskContext) -> None:
+        raise ZeroDivisionError
+
+    task = Note(hooks={"explode": explode})
+    steps = [{}, {"unseen": "triggers"}, {"call": "explode"}, {"unseen": "never begun"}]
+    with pytest.raises(StepFailedError) as caught:
+        run(make_plan(tmp_path, steps, task=task), task)
+    assert caught.value.execution_record is not None
+    raised = "the task raised ZeroDivisionError; what it did before is not known"
+    assert unknown(caught.value.execution_record) == [(1, "triggers"), (2, raised)]
+
+
+def test_a_task_that_does_not_say_what_it_cannot_see_may_have_done_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Note, "unseen")
+    task = Note()
+    record = run(make_plan(tmp_path, [{}], task=task), task).execution_record
+    assert unknown(record) == [(0, "the task note does not say what it cannot see of its own effects")]
+
+
+def test_where_everything_was_seen_or_nothing_was_done_nothing_is_unknown(tmp_path: Path) -> None:
+    task = Note()
+    assert unknown(run(make_plan(tmp_path, [{}], task=task), task).execution_record) == []
+    plan = make_plan(tmp_path, [{"unseen": "triggers"}], task=task)
+    assert unknown(run(plan, task, HearthKernel()).execution_record) == []
+    (only,) = unknown(ApprovalExecutor(None, lambda _: None).execute(handoff_plan("a")).execution_record)
+    assert only[0] is None, "of what a function does, nothing is known"
+
+
 # --- modes -----------------------------------------------------------------------------------------------
 
 
@@ -257,6 +294,26 @@ def test_refusals_leave_nothing_behind(tmp_path: Path) -> None:
     assert not runs.exists() or list(runs.iterdir()) == []
 
 
+@pytest.mark.parametrize("mode", ["DRY_RUN", "LIVE"])
+def test_a_file_that_appeared_in_an_input_folder_refuses_the_run(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql" / "1.sql").write_text("SELECT 1")
+    task = Note()
+    plan = make_plan(tmp_path, [{"text": "one"}], task=task, inputs=["sql"])
+    (tmp_path / "sql" / "2.sql").write_text("DROP TABLE users")
+    with pytest.raises(PlanChangedError, match=r"2\.sql"):
+        run(plan, task, armed(mode))
+    assert notes(tmp_path) == []
+
+
+def test_a_folder_for_runs_that_cannot_be_made_refuses_the_run(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("in the way")
+    task = Note()
+    with pytest.raises(TaskError, match=r"no private folder can be made: .*nothing was started"):
+        run(make_plan(tmp_path, [{"text": "one"}], task=task), task, runs_folder=tmp_path / "runs")
+    assert notes(tmp_path) == []
+
+
 def test_a_missing_secret_is_refused_before_the_first_step(tmp_path: Path) -> None:
     task = Note()
     plan = make_plan(tmp_path, [{"text": "one"}, {"key": {"secret": "env:NOT_SET_ANYWHERE"}}], task=task)
@@ -307,6 +364,25 @@ def test_as_many_runs_as_the_plan_allows(tmp_path: Path) -> None:
         run(plan, task, HearthKernel(), locks_folder=locks)  # a dry run acts on nothing, and is not counted
     run(plan, task, locks_folder=locks)
     assert notes(tmp_path) == ["one"]
+
+
+def test_a_plan_whose_steps_a_function_does_is_looked_at_again_as_well(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("approved")
+    plan = make_plan(tmp_path, [{}, {}], inputs=["data"])
+    done: list[int] = []
+
+    def change(step: Any) -> None:
+        done.append(step.index)
+        (tmp_path / "data").write_text("changed")
+
+    executor = ApprovalExecutor(None, change)
+    with pytest.raises(StepFailedError, match="the input data is not the approved one") as caught:
+        executor.execute(plan)
+    assert caught.value.execution_record is not None
+    assert caught.value.execution_record.started["plan_digest"] == plan.digest
+    with pytest.raises(PlanChangedError):
+        executor.execute(plan)
+    assert done == [0]
 
 
 # --- a step that fails -----------------------------------------------------------------------------------
@@ -537,6 +613,7 @@ def test_a_keyboard_interrupt_out_of_a_step_is_an_interruption(tmp_path: Path) -
     assert record is not None
     assert (record.status, record.cause) == (ExecutionStatus.INCOMPLETE, SealCause.INTERRUPTED)
     assert record.step_events[-1].error_message == "its outcome is unknown (interrupted by SIGINT)"
+    assert unknown(record) == [(1, "the step was cut short; what it did before is not known")]
     assert str(caught.value) == "interrupted by SIGINT; one step completed before"
     assert notes(tmp_path) == ["one", ""]
 

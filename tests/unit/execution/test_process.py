@@ -105,7 +105,10 @@ class TestAnOrdinaryEnd:
         extra = os.open(tmp_path, os.O_RDONLY)
         os.set_inheritable(extra, True)
         try:
-            code = "import os; print(os.getpid() == os.getsid(0) == os.getpgid(0), os.listdir('/proc/self/fd'), dict(os.environ))"
+            code = (
+                "import os; print(os.getpid() == os.getsid(0) == os.getpgid(0), "
+                "os.listdir('/proc/self/fd'), dict(os.environ))"
+            )
             done = run(sys.executable, "-I", "-c", code)
         finally:
             os.close(extra)
@@ -141,7 +144,9 @@ class TestAnOrdinaryEnd:
         out = Sink()
         cancellation = Cancellation()
         done: list[Run] = []
-        thread = threading.Thread(target=lambda: done.append(sh("echo now; sleep 20", out=out, cancellation=cancellation)))
+        thread = threading.Thread(
+            target=lambda: done.append(sh("echo now; sleep 20", out=out, cancellation=cancellation))
+        )
         thread.start()
         assert out.arrived.wait(10)
         assert out.content == b"now\n"
@@ -161,7 +166,7 @@ class TestAnOrdinaryEnd:
 
 class TestCannotStart:
     @pytest.mark.parametrize(
-        ("argv", "message"),
+        "argv, message",
         [
             (("hearth-no-such-command",), "no such command in PATH"),
             (("/no/such/file",), "No such file or directory"),
@@ -200,7 +205,10 @@ class TestTimeout:
 
     @pytest.mark.usefixtures("quick")
     def test_what_ignores_it_is_killed_after_the_grace(self) -> None:
-        done = sh("trap '' TERM; (trap '' TERM; while :; do sleep 0.1; done) & echo $!; while :; do sleep 0.1; done", timeout=0.1)
+        done = sh(
+            "trap '' TERM; (trap '' TERM; while :; do sleep 0.1; done) & echo $!; while :; do sleep 0.1; done",
+            timeout=0.1,
+        )
         assert (done.outcome.stopped, done.outcome.exit_code) == ("timeout", -signal.SIGKILL)
         assert 0.25 < done.seconds < 2
         assert wait_until(lambda: not is_alive(int(done.out.content)))
@@ -246,7 +254,9 @@ class TestCancellation:
         return done, ended - asked[0]
 
     def test_term_first(self) -> None:
-        done, seconds = self.cancelled("trap 'echo cleaned; exit 7' TERM; echo x; while :; do sleep 0.02; done", immediate=False)
+        done, seconds = self.cancelled(
+            "trap 'echo cleaned; exit 7' TERM; echo x; while :; do sleep 0.02; done", immediate=False
+        )
         assert (done.outcome.stopped, done.outcome.exit_code) == ("cancelled", 7)
         assert done.out.content == b"x\ncleaned\n"
         assert seconds < 1
@@ -264,12 +274,12 @@ class TestCancellation:
         assert done.outcome.exit_code == -signal.SIGKILL
         assert seconds < 1
 
-    def test_a_request_before_the_start_stops_it_at_once(self) -> None:
+    def test_after_a_request_nothing_is_started(self, tmp_path: Path) -> None:
         cancellation = Cancellation()
         cancellation.request("already")
-        done = sh("sleep 30", cancellation=cancellation)
-        assert done.outcome.stopped == "cancelled"
-        assert done.seconds < 1
+        with pytest.raises(TaskError, match="stopped: already; nothing was started"):
+            sh(f"touch {tmp_path}/started", cancellation=cancellation)
+        assert not list(tmp_path.iterdir())
 
     def test_immediate_kills_while_a_sink_is_busy(self) -> None:
         """A sink that does not return must not keep the processes alive."""
@@ -421,7 +431,11 @@ class TestGuardian:
             assert hearth.stdout.readline().split() == [str(hearth.pid)]
             assert hearth.stdout.readline() == "done\n"
             assert hearth.wait(10) == 0
-        left = [path for path in Path("/proc").glob("[0-9]*/stat") if path.read_text().rpartition(")")[2].split()[1] == str(hearth.pid)]
+        left = [
+            path
+            for path in Path("/proc").glob("[0-9]*/stat")
+            if path.read_text().rpartition(")")[2].split()[1] == str(hearth.pid)
+        ]
         assert left == []
 
     def test_a_group_that_has_ended_is_left_alone(self) -> None:

@@ -117,7 +117,9 @@ def test_what_is_no_digest_leads_nowhere(store: ContentStore, digest: str) -> No
 def test_many_threads_keep_the_same_and_different_contents(store: ContentStore) -> None:
     contents = [b"same"] * 20 + [f"other {number}".encode() for number in range(20)]
     digests: list[str] = []
-    threads = [threading.Thread(target=lambda content=content: digests.append(store.put(content))) for content in contents]
+    threads = [
+        threading.Thread(target=lambda content=content: digests.append(store.put(content))) for content in contents
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_a_foreign_kernel_that_dies_is_an_escalation() -> None:
 def test_the_thread_asks_a_foreign_kernel_while_a_task_runs() -> None:
     kernel = ForeignKernel()
     with RunWatch(kernel) as watch:
-        watch.start_thread()
+        watch.start_thread(polls=True)
         kernel.boundary = "LOCKDOWN"
         assert watch.cancellation.wait(5)
         assert watch.cancellation.immediate
@@ -99,10 +100,10 @@ def test_no_thread_where_nothing_needs_one() -> None:
 
     def run() -> None:  # not the main thread: no signals to take
         with RunWatch(HearthKernel()) as watch:
-            watch.start_thread()
+            watch.start_thread(polls=True)
             alive.append(len(watch_threads()))
         with RunWatch(None) as watch:
-            watch.start_thread()
+            watch.start_thread(polls=True)
             alive.append(len(watch_threads()))
 
     thread = threading.Thread(target=run)
@@ -114,7 +115,7 @@ def test_no_thread_where_nothing_needs_one() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
 def test_the_first_signal_asks_the_second_one_kills() -> None:
     with RunWatch(HearthKernel()) as watch:
-        watch.start_thread()
+        watch.start_thread(polls=True)
         os.kill(os.getpid(), signal.SIGTERM)
         assert watch.cancellation.wait(5)
         assert not watch.cancellation.immediate
@@ -129,6 +130,30 @@ def test_the_first_signal_asks_the_second_one_kills() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         assert immediate.wait(5)
         assert watch.interruption == "interrupted by SIGTERM", "the first signal is the one to name"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_a_signal_that_another_thread_took_gets_the_main_thread_out_of_its_call() -> None:
+    """The handler would wait for the end of the call; and the help to interrupt it is no second signal."""
+    with RunWatch(None) as watch:
+        watch.start_thread(polls=False)
+
+        def take() -> None:
+            time.sleep(0.1)  # until the main thread is in its call
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+        thread = threading.Thread(target=take)
+        began = time.monotonic()
+        watch.signals.raising = True
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the signal comes while the main thread sleeps
+            thread.start()
+            time.sleep(5)
+        watch.signals.raising = False
+        thread.join()
+        assert time.monotonic() - began < 4
+        assert watch.cancellation.wait(5)
+    assert not watch.cancellation.immediate
+    assert watch.interruption == "interrupted by SIGTERM"
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class Change:
 
     def _move(self, source: str, name: str) -> None:
         origin = locate(source, self._context.cwd, follow=self._follow)
-        moved = keep(origin, store=None, redactor=self._context.redactor)
+        moved = keep(origin, store=None, redactor=self._context.redactor, may_go_on=self._may_go_on)
         if moved is None:
             raise TaskError(f"{source} is not there")
         target, before = self._begin(name)
@@ -126,7 +126,7 @@ class Change:
     def _set_mode(self, name: str, mode: int) -> None:
         target = locate(name, self._context.cwd, follow=self._follow)
         self._point_at(target)
-        before = keep(target, store=None, redactor=self._context.redactor)
+        before = keep(target, store=None, redactor=self._context.redactor, may_go_on=self._may_go_on)
         if before is None:
             raise TaskError(f"{name} is not there")
         self.details |= {"before": before.told(), "after": {**before.told(), "mode": f"{mode:04o}"}}
@@ -151,7 +151,7 @@ class Change:
         self._point_at(target)
         if not target.parent.is_dir():
             self._make_folders(target.parent)
-        before = keep(target, store=self._context.store, redactor=self._context.redactor)
+        before = keep(target, store=self._context.store, redactor=self._context.redactor, may_go_on=self._may_go_on)
         self.details["before"] = None if before is None else before.told()
         return target, before
 

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["one_line", "seconds", "size"]
+from hearth.errors import TaskError
+
+__all__ = ["as_text", "input_name", "one_line", "seconds", "size"]
 
 _LONGEST = 120
 _UNITS = (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0))
 
 
+def as_text(value: Any) -> str:  # noqa: ANN401 - a JSON tree
+    """Return a parameter as a text; a reference to a secret as it stands within a text."""
+    if isinstance(value, dict) and isinstance(value.get("secret"), str):
+        return f"{{secret: {value['secret']}}}"
+    return str(value)
+
+
+def input_name(params: Any, key: str) -> tuple[str, ...]:  # noqa: ANN401 - a JSON tree
+    """Return the input that a parameter names, if it is given; TaskError when that is a secret."""
+    if key not in params:
+        return ()
+    if not isinstance(params[key], str):
+        raise TaskError(f"{key} names an input of the plan, which cannot be a secret")
+    return (params[key],)
+
+
 def one_line(value: Any, longest: int = _LONGEST) -> str:  # noqa: ANN401 - a JSON tree
     """Return a text's first line that says something, shortened; a reference to a secret stays a reference."""
-    if isinstance(value, dict) and isinstance(value.get("secret"), str):
-        value = f"{{secret: {value['secret']}}}"
-    lines = [" ".join(line.split()) for line in str(value).splitlines()]
+    lines = [" ".join(line.split()) for line in as_text(value).splitlines()]
     lines = [line for line in lines if line]
     if not lines:
         return "(empty)"

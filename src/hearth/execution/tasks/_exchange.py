@@ -76,8 +76,7 @@ class Exchange:
             worker.start()
             self._woken.wait(max(0.0, self._deadline - time.monotonic()))
         if not self._finished.is_set():
-            cancellation = self._context.cancellation
-            self._end(f"stopped: {cancellation.reason}" if cancellation.requested else TIMED_OUT)
+            self._end(self._why())
             self._finished.wait(_AFTER_STOP)
         with self._lock:
             answer = self._answer if self._finished.is_set() else Answer()
@@ -87,6 +86,10 @@ class Exchange:
                 answer.body = None
             answer.sent = self._sent
             return answer
+
+    def _why(self) -> str:
+        cancellation = self._context.cancellation
+        return f"stopped: {cancellation.reason}" if cancellation.requested else TIMED_OUT
 
     def _end(self, why: str) -> None:
         with self._lock:
@@ -103,8 +106,8 @@ class Exchange:
                 self._socket = info["return_value"].get_extra_info("socket")
         elif event.endswith("send_request_headers.started"):
             with self._lock:
-                if self._stop:
-                    raise _StoppedError
+                if self._stop or self._context.cancellation.requested:
+                    raise _StoppedError(self._why())
                 self._sent = True
 
     def _work(self) -> None:

@@ -73,11 +73,14 @@ def locate(path: str, cwd: Path, *, follow: bool) -> Path:
         raise TaskError(f"{path} is a symbolic link that leads nowhere: {error}") from error
 
 
-def keep(path: Path, *, store: ContentStore | None, redactor: Redactor) -> FileState | None:
+def keep(
+    path: Path, *, store: ContentStore | None, redactor: Redactor, may_go_on: Callable[[], None]
+) -> FileState | None:
     """Say what a file is, None when there is none, and keep its content when a store is given.
 
     A file that holds a secret is neither kept nor hashed: no secret reaches the store, and a digest would let one try
-    values out. A file over 256 MiB is hashed, not kept. TaskError for what is no regular file.
+    values out. A file over 256 MiB is hashed, not kept. `may_go_on` raises to stop. TaskError for what is no regular
+    file.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _FLAGS)
@@ -94,7 +97,7 @@ def keep(path: Path, *, store: ContentStore | None, redactor: Redactor) -> FileS
         raise TaskError(f"{path} is {kind}; the file task acts on regular files only")
     wanted = store is not None and status.st_size <= LARGEST_KEPT
     with os.fdopen(descriptor, "rb") as source:
-        digest, size, secret = _read(source, store if wanted else None, redactor)
+        digest, size, secret = _read(source, store if wanted else None, redactor, may_go_on)
     return _state(status, digest, size, kept=wanted and not secret, too_large=store is not None and not wanted)
 
 
@@ -112,7 +115,9 @@ def _state(status: os.stat_result, digest: str | None, size: int, *, kept: bool,
     )
 
 
-def _read(source: BinaryIO, store: ContentStore | None, redactor: Redactor) -> tuple[str | None, int, bool]:
+def _read(
+    source: BinaryIO, store: ContentStore | None, redactor: Redactor, may_go_on: Callable[[], None]
+) -> tuple[str | None, int, bool]:
     """Return digest, size, and whether there is a secret in it; keep the content in the store unless there is."""
     lines = LineRedactor(redactor)
     digest = hashlib.sha256()
@@ -120,6 +125,7 @@ def _read(source: BinaryIO, store: ContentStore | None, redactor: Redactor) -> t
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(store.put_stream()) if store is not None else None
         while piece := source.read(_PIECE):
+            may_go_on()
             size += len(piece)
             digest.update(piece)
             lines.feed(piece)
@@ -141,7 +147,7 @@ def replace(
     redactor: Redactor,
     may_go_on: Callable[[], None],
 ) -> FileState:
-    """Put new content in the place of a file, at once: a temporary file beside it, synced, renamed; return the new state.
+    """Put new content in the place of a file at once (temporary file, sync, rename); return the new state.
 
     An existing file's mode, owner and extended attributes (access lists are such) carry over, `mode` outranks the
     first. A new file gets `new_mode` less the umask. TaskError when the file is not what it was when `before` was

@@ -11,7 +11,7 @@ from hearth.errors import TaskError
 from hearth.execution._task import TaskResult
 from hearth.execution.tasks._change import Change
 from hearth.execution.tasks._clean import clean
-from hearth.execution.tasks._describe import one_line
+from hearth.execution.tasks._describe import input_name, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +89,7 @@ class FileTask:
 
     def inputs(self, params: Any, folder: Path) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - the port prescribes it
         """Return the template, where one is named."""
-        return (params["template"],) if "template" in params else ()
+        return input_name(params, "template")
 
     def targets(self, params: Any) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - as above
         """Return `host`: files lie here."""
@@ -99,8 +99,8 @@ class FileTask:
         """Return action and files."""
         action = _action(params)
         if action == "path":
-            return one_line(f"set the mode of {params['path']} to {params['mode']}")
-        to = f" to {params['to']}" if "to" in params else ""
+            return one_line(f"set the mode of {one_line(params['path'])} to {params['mode']}")
+        to = f" to {one_line(params['to'])}" if "to" in params else ""
         content = params.get("content")
         more = f": {one_line(content, 40)}" if isinstance(content, str) else ""
         return one_line(f"{action} {one_line(params[action])}{to}{more}")

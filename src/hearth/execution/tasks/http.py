@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from hearth.errors import TaskError
 from hearth.execution._task import TaskEffect, TaskResult
 from hearth.execution.tasks._clean import clean
-from hearth.execution.tasks._describe import one_line, seconds, size
+from hearth.execution.tasks._describe import input_name, one_line, seconds, size
 from hearth.execution.tasks._exchange import TIMED_OUT, Exchange
 from hearth.execution.tasks._urls import safe_url
 
@@ -94,8 +94,7 @@ class HttpTask:
 
     def inputs(self, params: Any, folder: Path) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - the port prescribes it
         """Return the file with authorities, where one is named."""
-        verify = params.get("verify")
-        return (verify,) if isinstance(verify, str) else ()
+        return () if isinstance(params.get("verify"), bool) else input_name(params, "verify")
 
     def targets(self, params: Any) -> tuple[str, ...]:  # noqa: ANN401 - as above
         """Return `http:host:port`."""
@@ -136,9 +135,9 @@ def _exchanged(params: Any, context: TaskContext, details: dict[str, Any], hops:
     if "timeout" in params:
         limits.append(seconds(params["timeout"]))
     limit = min(limits, default=DEFAULT_TIMEOUT)
-    deadline = time.monotonic() + limit
     request = _request(params, context)
     verify = _verify(params, context)
+    deadline = time.monotonic() + limit  # from here on: loading libraries and authorities is not the server's time
     if params.get("verify") is False and request.url.scheme == "https":
         details["verified"] = False
     while True:
@@ -161,6 +160,7 @@ def _exchanged(params: Any, context: TaskContext, details: dict[str, Any], hops:
 
 
 def _request(params: Any, context: TaskContext) -> httpx.Request:  # noqa: ANN401 - a JSON tree
+    import httpcore  # noqa: F401 - httpx would load it later, within the deadline
     import httpx
 
     from hearth._version import __version__

@@ -12,7 +12,7 @@ from hearth.execution._process import Command
 from hearth.execution._task import TaskEffect, TaskResult
 from hearth.execution.tasks._clean import clean
 from hearth.execution.tasks._command import last_line, run_command
-from hearth.execution.tasks._describe import one_line
+from hearth.execution.tasks._describe import input_name, one_line
 from hearth.execution.tasks._modules import module_files
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class PythonTask:
     def inputs(self, params: Any, folder: Path) -> tuple[str, ...]:  # noqa: ANN401 - the port prescribes it
         """Return the script, or the files of the function's module (of its whole package)."""
         if "script" in params:
-            return (params["script"],)
+            return input_name(params, "script")
         return module_files(params["call"].partition(":")[0], folder)
 
     def targets(self, params: Any) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - as above

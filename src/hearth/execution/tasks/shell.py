@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hearth.execution._process import Command
 from hearth.execution._task import TaskResult
 from hearth.execution.tasks._command import last_line, run_command
-from hearth.execution.tasks._describe import one_line
+from hearth.execution.tasks._describe import input_name, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,8 +67,7 @@ class ShellTask:
 
     def inputs(self, params: Any, folder: Path) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - the port prescribes it
         """Return the script file, where one is named."""
-        call = _read(params)
-        return (call.file,) if call.file else ()
+        return input_name(params, "file") if isinstance(params, dict) else ()
 
     def targets(self, params: Any) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - as above
         """Return `host`: a command acts here."""

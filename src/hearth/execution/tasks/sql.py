@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hearth.errors import TaskError
 from hearth.execution._task import TaskResult
 from hearth.execution.tasks._clean import clean
-from hearth.execution.tasks._describe import one_line
+from hearth.execution.tasks._describe import as_text, input_name, one_line
 from hearth.execution.tasks._transaction import Transaction
 from hearth.execution.tasks._urls import safe_url
 
@@ -69,21 +69,21 @@ class SqlTask:
 
     def inputs(self, params: Any, folder: Path) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - the port prescribes it
         """Return the file with SQL, where one is named."""
-        return (params["file"],) if "file" in params else ()
+        return input_name(params, "file")
 
     def targets(self, params: Any) -> tuple[str, ...]:  # noqa: ANN401 - as above
         """Return `sql:` and the URL without its password."""
-        return (f"sql:{safe_url(params['url'])}",)
+        return (f"sql:{safe_url(as_text(params['url']))}",)
 
     def summary(self, params: Any) -> str:  # noqa: ANN401 - as above
         """Return the first statement, or the file, and the database."""
         texts = params.get("statements") or [params.get("statement", "")]
-        what = f"file {params['file']}" if "file" in params else one_line("\n".join(map(str, texts)))
-        return f"{what} on {safe_url(params['url'])}"
+        what = f"file {params['file']}" if "file" in params else one_line("\n".join(map(as_text, texts)))
+        return f"{what} on {safe_url(as_text(params['url']))}"
 
     def unseen(self, params: Any) -> str:  # noqa: ANN401 - as above
         """Return what this task cannot see of its own effects."""
-        if str(params["url"]).startswith("sqlite"):
+        if as_text(params["url"]).startswith("sqlite"):
             return ""
         return "triggers, foreign keys and functions of the database may change more than the row counts say"
 

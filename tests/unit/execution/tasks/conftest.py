@@ -36,13 +36,14 @@ class Bench:
     cancellation: Cancellation = field(default_factory=Cancellation)
     output: dict[str, bytes] = field(default_factory=dict)
     results: list[TaskResult] = field(default_factory=list)
+    listening: bool = True
     _runs: int = 0
 
     def __post_init__(self) -> None:
         self.store = ContentStore(self.private / "outputs", durable=False)
 
     def plan(self, params: object, *, task: str, **more: Any) -> Plan:
-        top = {key: more.pop(key) for key in ("inputs", "cwd") if key in more}
+        top: dict[str, Any] = {key: more.pop(key) for key in ("inputs", "cwd") if key in more}
         step = {"name": "the step", task: params, **more}
         return parse_plan({"plan": "bench", "steps": [step], **top}, folder=self.folder, tasks=TASKS)
 
@@ -72,7 +73,8 @@ class Bench:
         return result
 
     def _show(self, stream: str, chunk: bytes) -> None:
-        self.output[stream] = self.output.get(stream, b"") + chunk
+        if self.listening:
+            self.output[stream] = self.output.get(stream, b"") + chunk
 
     def kept(self, told: Any) -> bytes:
         """What the store holds for a stream's details."""

@@ -13,7 +13,7 @@ from hearth.execution.tasks import _change, _files
 from hearth.execution.tasks.file import FILE
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from tests.unit.execution.tasks.conftest import Bench
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permission bits and links are POSIX")
 
@@ -109,7 +109,10 @@ class TestWrite:
     def test_what_is_no_regular_file_is_left_alone(self, bench: Bench) -> None:
         (bench.folder / "folder").mkdir()
         os.mkfifo(bench.folder / "pipe")
-        assert "is a folder; the file task acts on regular files only" in bench.run("file", {"write": "folder", "content": "x"}).error
+        assert (
+            "is a folder; the file task acts on regular files only"
+            in bench.run("file", {"write": "folder", "content": "x"}).error
+        )
         assert "is no regular file" in bench.run("file", {"write": "pipe", "content": "x"}).error
         assert (bench.folder / "pipe").is_fifo()
 
@@ -163,7 +166,7 @@ class TestAtOnceOrNotAtAll:
         assert leftovers(bench.folder) == []
 
     @pytest.mark.parametrize(
-        ("params", "effect"),
+        "params, effect",
         [
             ({"write": "a", "content": "new"}, "wrote a (3 bytes, was 3)"),
             ({"delete": "a"}, "deleted a (3 bytes)"),
@@ -217,7 +220,12 @@ class TestAtOnceOrNotAtAll:
     def test_a_cancellation_comes_before_the_change(self, bench: Bench) -> None:
         (bench.folder / "a").write_text("old")
         bench.cancellation.request("LOCKDOWN", immediate=True)
-        for params in ({"write": "a", "content": "new"}, {"delete": "a"}, {"move": "a", "to": "b"}, {"append": "a", "content": "x"}):
+        for params in (
+            {"write": "a", "content": "new"},
+            {"delete": "a"},
+            {"move": "a", "to": "b"},
+            {"append": "a", "content": "x"},
+        ):
             assert bench.run("file", params).error == "stopped: LOCKDOWN"
         assert (bench.folder / "a").read_text() == "old"
         assert sorted(path.name for path in bench.folder.iterdir()) == ["a"]
@@ -255,7 +263,9 @@ class TestTemplate:
         return bench.run("file", {"template": "app.conf.j2", "to": "app.conf", "variables": variables})
 
     def test_it_is_filled_in(self, bench: Bench) -> None:
-        result = self.render(bench, "port = {{ port }}\n{% for h in hosts %}- {{ h }}\n{% endfor %}<&>\n", port=80, hosts=["a", "b"])
+        result = self.render(
+            bench, "port = {{ port }}\n{% for h in hosts %}- {{ h }}\n{% endfor %}<&>\n", port=80, hosts=["a", "b"]
+        )
         assert (bench.folder / "app.conf").read_text() == "port = 80\n- a\n- b\n<&>\n"
         assert effects(result) == [("wrote app.conf (22 bytes)", True)]
 
@@ -264,14 +274,17 @@ class TestTemplate:
         assert list(bench.plan({"template": "t.j2", "to": "a"}, task="file").inputs) == ["t.j2"]
 
     @pytest.mark.parametrize(
-        ("template", "error"),
+        "template, error",
         [
             ("{{ missing }}", "app.conf.j2: 'missing' is undefined"),
             ("a\n{% if %}", "app.conf.j2, line 2: Expected an expression, got 'end of statement block'"),
             ("{{ ''.__class__.__mro__ }}", "app.conf.j2: access to attribute '__class__' of 'str' object is unsafe."),
             ("{{ 1 / 0 }}", "app.conf.j2: ZeroDivisionError: division by zero"),
             ("{% include 'x' %}", "app.conf.j2: TypeError: no loader for this environment specified"),
-            ("{{ range(10000000) }}", "app.conf.j2: OverflowError: Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000)."),
+            (
+                "{{ range(10000000) }}",
+                "app.conf.j2: OverflowError: Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).",
+            ),
         ],
     )
     def test_what_cannot_be_filled_in_changes_nothing(self, bench: Bench, template: str, error: str) -> None:
@@ -339,7 +352,9 @@ class TestMove:
         refused = bench.run("file", {"move": "b", "to": "b"})
         assert refused.error == "b and b are the same file"
 
-    def test_across_file_systems_it_is_a_copy_and_a_deletion(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_across_file_systems_it_is_a_copy_and_a_deletion(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         (bench.folder / "a").write_text("content")
         (bench.folder / "a").chmod(0o640)
 
@@ -518,7 +533,7 @@ class TestSecrets:
 
 class TestWhatIsSaid:
     @pytest.mark.parametrize(
-        ("params", "summary"),
+        "params, summary",
         [
             ({"write": "VERSION", "content": "9\n"}, "write VERSION: 9"),
             ({"append": "a", "content": {"secret": "env:X"}}, "append a"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import Bench
+    from tests.unit.execution.tasks.conftest import Bench
 
     Seen = list[tuple[str, str, dict[str, str], bytes]]
 
@@ -45,7 +45,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def handle_any(self) -> None:
+    def handle_any(self) -> None:  # noqa: C901, PLR0912 - a list of pages
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.seen.append((self.command, self.path, {key.lower(): value for key, value in self.headers.items()}, body))
         path = self.path.partition("?")[0]
@@ -53,7 +53,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         match path:
             case "/echo":
                 told = {"method": self.command, "path": self.path, "headers": dict(self.headers), "body": body.decode()}
-                self.answer(200, json.dumps(told).encode(), {"Content-Type": "application/json", "Set-Cookie": "session=abc"})
+                self.answer(
+                    200, json.dumps(told).encode(), {"Content-Type": "application/json", "Set-Cookie": "session=abc"}
+                )
             case "/text":
                 self.answer(200, b"hello\n", {"Content-Type": "text/plain", "ETag": '"1"'})
             case "/large":
@@ -94,16 +96,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any  # noqa: N815 - http.server's names
 
 
+class QuietServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: clients hang up on purpose."""
+
+
 class Server:
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.seen: Seen = []
         self.release = threading.Event()
         handler = type("Bound", (Handler,), {"seen": self.seen, "release": self.release})
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = QuietServer(("127.0.0.1", 0), handler)
         if context is not None:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign] - clients hang up on purpose
         self.port = self._server.server_address[1]
         self.url = f"{'http' if context is None else 'https'}://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -154,7 +161,7 @@ class TestOneRequest:
         assert headers["host"] == f"127.0.0.1:{server.port}"
 
     @pytest.mark.parametrize(
-        ("params", "content_type", "body"),
+        "params, content_type, body",
         [
             ({"json": {"a": [1, None, "ä"]}}, "application/json", '{"a":[1,null,"ä"]}'),
             ({"json": None}, "application/json", "null"),
@@ -185,7 +192,9 @@ class TestOneRequest:
         assert bench.kept(result.details["body"]) == b"0123456789abcdef\n" * 200_000
         assert len(result.details["body"]["tail"]) <= 4096
 
-    def test_a_body_out_of_all_bounds_fails(self, bench: Bench, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_body_out_of_all_bounds_fails(
+        self, bench: Bench, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(_exchange, "LARGEST_BODY", 100_000)
         result = bench.run("http", {"method": "GET", "url": f"{server.url}/large"})
         assert "larger than 100000 bytes" in result.error
@@ -215,11 +224,23 @@ class TestOneRequest:
 
 class TestStatus:
     @pytest.mark.parametrize(
-        ("status", "expect", "ok"),
-        [(200, None, True), (204, None, True), (404, None, False), (302, None, False), (404, 404, True), (503, [200, 503], True), (200, 201, False)],
+        "status, expect, ok",
+        [
+            (200, None, True),
+            (204, None, True),
+            (404, None, False),
+            (302, None, False),
+            (404, 404, True),
+            (503, [200, 503], True),
+            (200, 201, False),
+        ],
     )
-    def test_what_is_expected_is_success(self, bench: Bench, server: Server, status: int, expect: object, ok: bool) -> None:
-        params = {"method": "GET", "url": f"{server.url}/status/{status}"} | ({} if expect is None else {"expect": expect})
+    def test_what_is_expected_is_success(
+        self, bench: Bench, server: Server, status: int, expect: object, ok: bool
+    ) -> None:
+        params = {"method": "GET", "url": f"{server.url}/status/{status}"} | (
+            {} if expect is None else {"expect": expect}
+        )
         result = bench.run("http", params)
         assert result.failed is not ok
         assert result.details["status"] == status
@@ -244,7 +265,7 @@ class TestRedirects:
         assert len(server.seen) == 1
 
     @pytest.mark.parametrize(
-        ("method", "status", "last"),
+        "method, status, last",
         [
             ("GET", 301, "GET"),
             ("POST", 301, "GET"),
@@ -267,7 +288,9 @@ class TestRedirects:
 
     def test_another_host_must_be_in_the_plan(self, bench: Bench, server: Server) -> None:
         result = bench.run("http", {"method": "GET", "url": f"{server.url}/away", "follow_redirects": True})
-        assert result.error == "redirected to another host, localhost.invalid:80; a plan must name it in a step of its own"
+        assert (
+            result.error == "redirected to another host, localhost.invalid:80; a plan must name it in a step of its own"
+        )
         assert len(result.side_effects) == 1
 
     def test_they_end(self, bench: Bench, server: Server) -> None:
@@ -325,7 +348,9 @@ class TestTime:
     def test_one_deadline_covers_everything(self, bench: Bench, server: Server, path: str, own: bool) -> None:
         started = time.monotonic()
         limits: dict[str, Any] = {"timeout": "300ms"}
-        result = bench.run("http", {"method": "POST", "url": server.url + path, **(limits if own else {})}, **({} if own else limits))
+        result = bench.run(
+            "http", {"method": "POST", "url": server.url + path, **(limits if own else {})}, **({} if own else limits)
+        )
         assert time.monotonic() - started < 1.5
         assert result.error.startswith("timed out after 0.3 s")
         assert len(result.side_effects) == 1
@@ -346,9 +371,10 @@ class TestTime:
 
     def test_a_cancellation_before_the_start_sends_nothing(self, bench: Bench, server: Server) -> None:
         bench.cancellation.request("no")
-        result = bench.run("http", {"method": "POST", "url": f"{server.url}/text"})
-        assert result.failed
-        assert (result.error, server.seen) == ("stopped: no; nothing was sent", [])
+        for _ in range(10):
+            result = bench.run("http", {"method": "POST", "url": f"{server.url}/text"})
+            assert result.failed
+            assert (result.error, server.seen) == ("stopped: no; nothing was sent", [])
 
     def test_a_stop_while_connecting_sends_nothing_later(
         self, bench: Bench, server: Server, monkeypatch: pytest.MonkeyPatch
@@ -380,14 +406,18 @@ class TestSecrets:
         monkeypatch.setenv("API_KEY", "k3y-of-the-api/+=")
         reference = {"secret": "env:API_KEY"}
         url = f"{server.url}/echo?token={{secret: env:API_KEY}}&page=2".replace("://", "://me:{secret: env:API_KEY}@")
-        result = bench.run("http", {"method": "POST", "url": url, "headers": {"X-Custom": reference}, "json": {"key": reference}})
+        result = bench.run(
+            "http", {"method": "POST", "url": url, "headers": {"X-Custom": reference}, "json": {"key": reference}}
+        )
         assert not result.failed, result.error
         _, path, headers, body = server.seen[0]
         assert "token=k3y-of-the-api" in path
         assert headers["x-custom"] == "k3y-of-the-api/+="
         assert json.loads(body) == {"key": "k3y-of-the-api/+="}
         assert headers["authorization"].startswith("Basic ")
-        bench.assert_nowhere("k3y-of-the-api/+=", "k3y-of-the-api%2F%2B%3D", headers["authorization"].removeprefix("Basic "))
+        bench.assert_nowhere(
+            "k3y-of-the-api/+=", "k3y-of-the-api%2F%2B%3D", headers["authorization"].removeprefix("Basic ")
+        )
         assert result.details["url"] == f"http://me:***@127.0.0.1:{server.port}/echo?token=***&page=2"
         assert result.details["body"]["redacted"] is True
         # A digest of the body as it came would let one try values for the secret.
@@ -407,13 +437,16 @@ class TestSecrets:
         bench.assert_nowhere("host-key-0815")
 
     @pytest.mark.parametrize(
-        ("url", "safe"),
+        "url, safe",
         [
             ("http://h/a?b=c#f", "http://h/a?b=c"),
             ("http://u:p@h:1/a", "http://u:***@h:1/a"),
             ("http://u@h/a", "http://u@h/a"),
             ("http://u:p@q@h/a", "http://u:***@h/a"),
-            ("http://h/?api_key=x&X-Amz-Signature=y;token=z&page=2&empty=", "http://h/?api_key=***&X-Amz-Signature=***;token=***&page=2&empty="),
+            (
+                "http://h/?api_key=x&X-Amz-Signature=y;token=z&page=2&empty=",
+                "http://h/?api_key=***&X-Amz-Signature=***;token=***&page=2&empty=",
+            ),
             ("http://h/?code=1&state=2&sig=3&access_token=4", "http://h/?code=***&state=***&sig=***&access_token=***"),
             ("http://{secret: env:A}:{secret: env:B}@h/{ secret : file:x }", "http://***:***@h/***"),
             ("no url", "no url"),
@@ -496,7 +529,7 @@ class TestTls:
 
 class TestWhatIsSaid:
     @pytest.mark.parametrize(
-        ("url", "target"),
+        "url, target",
         [
             ("http://127.0.0.1:8080/reload", "http:127.0.0.1:8080"),
             ("https://u:p@API.example.com/x", "http:api.example.com:443"),

@@ -16,7 +16,7 @@ from hearth.execution import TaskEffect
 from hearth.execution.tasks.python import PYTHON, report_effect
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from tests.unit.execution.tasks.conftest import Bench
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="commands need process groups")
 
@@ -63,7 +63,10 @@ class TestCall:
         module(bench, "def run():\n    import helper\n    return helper.value")
         module(bench, "value = 3", "helper.py")
         refused = bench.run("python", {"call": "job:run"})
-        assert refused.error == "ModuleNotFoundError: No module named 'helper'; modules beside the plan must be listed under its inputs"
+        assert (
+            refused.error
+            == "ModuleNotFoundError: No module named 'helper'; modules beside the plan must be listed under its inputs"
+        )
         assert bench.run("python", {"call": "job:run"}, inputs=["helper.py"]).details["result"] == 3
 
     def test_an_installed_module_can_be_called(self, bench: Bench) -> None:
@@ -83,7 +86,13 @@ class TestCall:
     ) -> None:
         monkeypatch.setenv("PYTHONPATH", "/evil")
         monkeypatch.setenv("SECRET_OF_THE_OPERATOR", "x")
-        module(bench, "import os, sys\ndef run(): return [os.getcwd(), dict(os.environ), sys.path, sys.flags.safe_path, sys.argv]")
+        module(
+            bench,
+            """
+            import os, sys
+            def run(): return [os.getcwd(), dict(os.environ), sys.path, sys.flags.safe_path, sys.argv]
+            """,
+        )
         cwd, environment, path, safe, argv = bench.run("python", {"call": "job:run"}).details["result"]
         assert cwd == str(bench.folder)
         assert "SECRET_OF_THE_OPERATOR" not in environment
@@ -101,13 +110,19 @@ class TestCall:
         assert bench.run("python", {"call": "job:run"}).details["result"] == ""
 
     def test_its_own_children_do_not_hold_the_result(self, bench: Bench) -> None:
-        module(bench, "import os, subprocess\ndef run(): return subprocess.run(['ls', '/proc/self/fd'], capture_output=True, text=True, close_fds=False).stdout.split()")
+        module(
+            bench,
+            """
+            import subprocess
+            def run(): return subprocess.check_output(["ls", "/proc/self/fd"], text=True, close_fds=False).split()
+            """,
+        )
         assert bench.run("python", {"call": "job:run"}).details["result"] == ["0", "1", "2", "3"]
 
 
 class TestResults:
     @pytest.mark.parametrize(
-        ("expression", "shown"),
+        "expression, shown",
         [
             ("None", None),
             ("float('inf')", float("inf")),
@@ -153,7 +168,8 @@ class TestEffects:
             """
             def run():
                 return {"result": 5, "side_effects": [
-                    {"category": "data_mutation", "description": "inserted 5 rows", "reversible": True, "details": {"rows": 5}},
+                    {"category": "data_mutation", "description": "inserted 5 rows",
+                     "reversible": True, "details": {"rows": 5}},
                     {"description": "something else"},
                     "a text",
                 ]}
@@ -187,7 +203,7 @@ class TestEffects:
     """
 
     @pytest.mark.parametrize(
-        ("fail", "error"),
+        "fail, error",
         [
             ("no", ""),
             ("raise", "ValueError: half way"),
@@ -221,7 +237,7 @@ class TestFailure:
         assert "result" not in result.details
 
     @pytest.mark.parametrize(
-        ("code", "call", "error"),
+        "code, call, error",
         [
             ("x = 1", "job:run", "AttributeError: module 'job' has no attribute 'run'"),
             ("run = 1", "job:run", "TypeError: 'int' object is not callable"),
@@ -231,8 +247,16 @@ class TestFailure:
             ("import sys\ndef run(): sys.exit('gone')", "job:run", "SystemExit: gone"),
             ("def run(): raise KeyboardInterrupt", "job:run", "KeyboardInterrupt"),
             ("import os\ndef run(): os.kill(os.getpid(), 11)", "job:run", "killed by SIGSEGV"),
-            ("import os\ndef run(): os._exit(0)", "job:run", "the process ended (exit code 0) before the code had come to its end"),
-            ("import atexit, os\ndef run(): atexit.register(os._exit, 9)", "job:run", "exit code 9 after the code had come to its end"),
+            (
+                "import os\ndef run(): os._exit(0)",
+                "job:run",
+                "the process ended (exit code 0) before the code had come to its end",
+            ),
+            (
+                "import atexit, os\ndef run(): atexit.register(os._exit, 9)",
+                "job:run",
+                "exit code 9 after the code had come to its end",
+            ),
         ],
     )
     def test_every_way_to_fail(self, bench: Bench, code: str, call: str, error: str) -> None:
@@ -256,7 +280,11 @@ class TestFailure:
 
 class TestScript:
     def test_a_script_runs_as_main_with_arguments(self, bench: Bench) -> None:
-        module(bench, "import sys, helper\nif __name__ == '__main__': print(sys.argv[1:], helper.value, __file__)", "tools/job.py")
+        module(
+            bench,
+            "import sys, helper\nif __name__ == '__main__': print(sys.argv[1:], helper.value, __file__)",
+            "tools/job.py",
+        )
         module(bench, "value = 3", "tools/helper.py")
         result = bench.run("python", {"script": "tools/job.py", "args": ["a b", "c"]}, inputs=["tools/helper.py"])
         assert not result.failed, result.error
@@ -270,7 +298,9 @@ class TestScript:
         assert (result.error, result.details["exit_code"]) == ("SystemExit: 4", 4)
 
     def test_it_reports_effects_too(self, bench: Bench) -> None:
-        module(bench, "from hearth.execution.tasks.python import report_effect\nreport_effect('SYSTEM', 'restarted it')")
+        module(
+            bench, "from hearth.execution.tasks.python import report_effect\nreport_effect('SYSTEM', 'restarted it')"
+        )
         assert bench.run("python", {"script": "job.py"}).side_effects == (TaskEffect("SYSTEM", "restarted it"),)
 
 
@@ -313,7 +343,14 @@ class TestInputs:
         assert self.found(bench, "job:run") == ("job.py",)
 
     def test_a_package_is_all_its_python_files(self, bench: Bench) -> None:
-        for name in ("pkg/__init__.py", "pkg/b.py", "pkg/deep/c.py", "pkg/__pycache__/b.py", "pkg/.hidden/x.py", "other.py"):
+        for name in (
+            "pkg/__init__.py",
+            "pkg/b.py",
+            "pkg/deep/c.py",
+            "pkg/__pycache__/b.py",
+            "pkg/.hidden/x.py",
+            "other.py",
+        ):
             module(bench, "", name)
         (bench.folder / "pkg" / "data.json").write_text("{}")
         assert self.found(bench, "pkg.b:run") == ("pkg/__init__.py", "pkg/b.py", "pkg/deep/c.py")
@@ -345,9 +382,9 @@ class TestInputs:
         assert "wsgiref" not in set(sys.modules) - before
 
     def test_a_module_that_is_nowhere_is_an_error(self, bench: Bench) -> None:
-        with pytest.raises(TaskError, match="neither in .* nor installed"):
+        with pytest.raises(TaskError, match=r"neither in .* nor installed"):
             self.found(bench, "hearth_no_such_module:run")
-        with pytest.raises(PlanError, match="neither in .* nor installed"):
+        with pytest.raises(PlanError, match=r"neither in .* nor installed"):
             bench.plan({"call": "hearth_no_such_module:run"}, task="python")
 
     def test_the_plan_commits_the_code(self, bench: Bench) -> None:
@@ -359,9 +396,12 @@ class TestInputs:
 
 class TestWhatIsSaid:
     @pytest.mark.parametrize(
-        ("params", "summary"),
+        "params, summary",
         [
-            ({"call": "importer:run", "args": {"source": "users.csv", "n": 3}}, 'importer:run(source="users.csv", n=3)'),
+            (
+                {"call": "importer:run", "args": {"source": "users.csv", "n": 3}},
+                'importer:run(source="users.csv", n=3)',
+            ),
             ({"call": "importer:run", "args": [1, {"secret": "env:X"}]}, "importer:run(1, {secret: env:X})"),
             ({"call": "importer:run"}, "importer:run()"),
             ({"script": "job.py", "args": ["a"]}, "python job.py a"),

@@ -4,6 +4,7 @@ import hashlib
 import os
 import sys
 import threading
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from hearth.execution import _process
 from hearth.execution.tasks.shell import SHELL
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from tests.unit.execution.tasks.conftest import Bench
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="commands need process groups")
 
@@ -97,7 +98,7 @@ class TestFailure:
         assert result.details["stdout"]["tail"] == "done\n"
 
     @pytest.mark.parametrize(
-        ("code", "expected", "error"),
+        "code, expected, error",
         [
             (1, 1, ""),
             (0, 1, "exit code 0 (expected 1)"),
@@ -152,6 +153,17 @@ class TestFailure:
 
 
 class TestOutput:
+    def test_memory_is_bounded_whatever_the_command_prints(self, bench: Bench) -> None:
+        bench.listening = False
+        tracemalloc.start()
+        try:
+            result = bench.run("shell", "yes 'some words in a line' | head -c 20000000")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert result.details["stdout"]["bytes"] == 20_000_000
+        assert peak < 3_000_000
+
     def test_a_large_output_is_kept_whole_and_its_end_is_told(self, bench: Bench) -> None:
         result = bench.run("shell", "seq 1 200000")
         whole = b"".join(b"%d\n" % number for number in range(1, 200_001))
@@ -218,7 +230,7 @@ class TestSecrets:
 
 class TestWhatIsSaid:
     @pytest.mark.parametrize(
-        ("params", "summary"),
+        "params, summary",
         [
             ("cp a b", "cp a b"),
             ("\n# a comment\nset -e\ncp   a b\n", "set -e …"),

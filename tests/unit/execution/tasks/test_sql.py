@@ -14,7 +14,7 @@ from hearth.execution.tasks.sql import SQL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Bench
+    from tests.unit.execution.tasks.conftest import Bench
 
     Query = Callable[[str], list[Any]]
 
@@ -89,7 +89,8 @@ class TestOneTransaction:
         assert query("SELECT line FROM log") == ["a;b", "c"]
 
     @pytest.mark.parametrize(
-        "bad", ["INSERT INTO users (name) VALUES (NULL)", "SELECT * FROM nowhere", "INSERT INTO", "CREATE TABLE log (x)"]
+        "bad",
+        ["INSERT INTO users (name) VALUES (NULL)", "SELECT * FROM nowhere", "INSERT INTO", "CREATE TABLE log (x)"],
     )
     def test_a_failure_takes_everything_back_also_tables(self, bench: Bench, query: Query, bad: str) -> None:
         good = ["CREATE TABLE log (line TEXT)", "DELETE FROM users", "DROP TABLE users", "CREATE TABLE users (x)"]
@@ -108,28 +109,23 @@ class TestOneTransaction:
         assert result.error == "UNIQUE constraint failed: users.id; nothing was changed (rolled back)"
 
     def test_a_commit_that_is_refused_is_a_rollback(self, bench: Bench, query: Query) -> None:
-        with sqlite3.connect(bench.folder / "app.db") as connection:
-            connection.execute("CREATE TABLE posts (user INTEGER REFERENCES users(id) DEFERRABLE INITIALLY DEFERRED)")
-        connection.close()
-        statements = ["PRAGMA defer_foreign_keys = ON", "INSERT INTO posts VALUES (99)"]
-        result = bench.run("sql", {"url": f"{URL}?uri=true", "statements": statements})
-        assert not result.failed  # foreign keys are off by default
         from sqlalchemy import create_engine, event, pool
 
         from hearth.execution.tasks._database import commit
-
-        engine = create_engine(f"sqlite:///{bench.folder}/app.db", poolclass=pool.NullPool)
 
         def prepare(connection: Any, _: object) -> None:
             connection.isolation_level = None
             connection.execute("PRAGMA foreign_keys = ON")
 
+        posts = "CREATE TABLE posts (user INTEGER REFERENCES users(id) DEFERRABLE INITIALLY DEFERRED)"
+        bench.run("sql", {"url": URL, "statement": posts})
+        engine = create_engine(f"sqlite:///{bench.folder}/app.db", poolclass=pool.NullPool)
         event.listen(engine, "connect", prepare)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
         with engine.connect() as connection:
             connection.exec_driver_sql("INSERT INTO posts VALUES (98)")
             assert commit(connection) == ("rolled back", "FOREIGN KEY constraint failed")
-        assert query("SELECT user FROM posts") == [99]
+        assert query("SELECT user FROM posts") == []
 
     def test_a_commit_whose_outcome_is_unknown_fails_and_says_so(
         self, bench: Bench, query: Query, monkeypatch: pytest.MonkeyPatch
@@ -170,7 +166,10 @@ class TestOneTransaction:
 
 class TestEffects:
     def test_reading_is_no_effect(self, bench: Bench, query: Query) -> None:
-        result = bench.run("sql", {"url": URL, "statements": ["SELECT 1", "WITH x AS (SELECT 1) SELECT * FROM x", "PRAGMA user_version"]})
+        result = bench.run(
+            "sql",
+            {"url": URL, "statements": ["SELECT 1", "WITH x AS (SELECT 1) SELECT * FROM x", "PRAGMA user_version"]},
+        )
         assert result.side_effects == ()
 
     def test_a_change_of_no_row_is_no_effect_but_is_told(self, bench: Bench, query: Query) -> None:
@@ -189,7 +188,9 @@ class TestEffects:
         assert query("SELECT count(*) FROM log") == [4]
 
     def test_returning_counts_the_rows(self, bench: Bench, query: Query) -> None:
-        result = bench.run("sql", {"url": URL, "statement": "INSERT INTO users (name) VALUES ('d'), ('e') RETURNING id, name"})
+        result = bench.run(
+            "sql", {"url": URL, "statement": "INSERT INTO users (name) VALUES ('d'), ('e') RETURNING id, name"}
+        )
         assert effects(result) == ["inserted 2 rows into users"]
         assert result.details["statements"][0]["result"] == [{"id": 4, "name": "d"}, {"id": 5, "name": "e"}]
         assert query("SELECT count(*) FROM users") == [5]
@@ -200,7 +201,8 @@ class TestEffects:
 
     def test_many_statements_are_told_by_what_they_do(self, bench: Bench, query: Query) -> None:
         (bench.folder / "load.sql").write_text(
-            "".join(f"INSERT INTO users (name) VALUES ('u{number}');\n" for number in range(500)) + "DELETE FROM users WHERE id = 1;"
+            "".join(f"INSERT INTO users (name) VALUES ('u{number}');\n" for number in range(500))
+            + "DELETE FROM users WHERE id = 1;"
         )
         result = bench.run("sql", {"url": URL, "file": "load.sql"})
         assert effects(result) == ["inserted 500 rows into users by 500 statements", "deleted 1 row from users"]
@@ -243,7 +245,7 @@ class TestQueries:
 
 class TestExpectRows:
     @pytest.mark.parametrize(
-        ("statement", "expected", "error"),
+        "statement, expected, error",
         [
             ("DELETE FROM users", 3, ""),
             ("DELETE FROM users", 2, "the last statement touched 3 rows, expected 2"),
@@ -267,12 +269,16 @@ class TestExpectRows:
 class TestParameters:
     def test_values_are_bound_not_pasted(self, bench: Bench, query: Query) -> None:
         params = {"name": "x'; DROP TABLE users; --", "id": 2}
-        bench.run("sql", {"url": URL, "statement": "UPDATE users SET name = :name WHERE id = :id", "parameters": params})
+        bench.run(
+            "sql", {"url": URL, "statement": "UPDATE users SET name = :name WHERE id = :id", "parameters": params}
+        )
         assert query("SELECT name FROM users WHERE id = 2") == ["x'; DROP TABLE users; --"]
 
     def test_a_list_executes_the_statement_for_each(self, bench: Bench, query: Query) -> None:
         rows = [{"name": f"n{number}"} for number in range(5)]
-        result = bench.run("sql", {"url": URL, "statement": "INSERT INTO users (name) VALUES (:name)", "parameters": rows})
+        result = bench.run(
+            "sql", {"url": URL, "statement": "INSERT INTO users (name) VALUES (:name)", "parameters": rows}
+        )
         assert effects(result) == ["inserted 5 rows into users"]
         assert query("SELECT count(*) FROM users") == [8]
 
@@ -284,7 +290,7 @@ class TestParameters:
         assert result.details["statements"][1]["result"] == [{"x": "plain :b"}]
 
     @pytest.mark.parametrize(
-        ("statement", "parameters", "error"),
+        "statement, parameters, error",
         [
             ("SELECT :a", {"b": 1}, "required for bind parameter 'a'"),
             ("SELECT 1", {"b": 1}, "no statement has the parameter :b"),
@@ -307,7 +313,9 @@ class TestParameters:
 class TestTheDatabase:
     def test_a_file_that_is_not_there_is_not_made(self, bench: Bench) -> None:
         result = bench.run("sql", {"url": "sqlite:///none.db", "statement": "CREATE TABLE a (x)"})
-        assert result.error == f"there is no database {bench.folder / 'none.db'}; say `create: true` if it is to be made"
+        assert (
+            result.error == f"there is no database {bench.folder / 'none.db'}; say `create: true` if it is to be made"
+        )
         assert not (bench.folder / "none.db").exists()
 
     def test_a_folder_that_is_not_there(self, bench: Bench) -> None:
@@ -321,14 +329,21 @@ class TestTheDatabase:
 
     def test_sqlites_own_urls(self, bench: Bench, query: Query) -> None:
         read_only = "sqlite:///file:app.db?mode=ro&uri=true"
-        assert bench.run("sql", {"url": read_only, "statement": "SELECT count(*) FROM users"}).details["statements"][0]["rows"] == 1
+        assert (
+            bench.run("sql", {"url": read_only, "statement": "SELECT count(*) FROM users"}).details["statements"][0][
+                "rows"
+            ]
+            == 1
+        )
         assert "readonly" in bench.run("sql", {"url": read_only, "statement": "DELETE FROM users"}).error
 
     def test_in_memory(self, bench: Bench) -> None:
-        assert not bench.run("sql", {"url": "sqlite://", "statement": "CREATE TABLE a (x); INSERT INTO a VALUES (1)"}).failed
+        assert not bench.run(
+            "sql", {"url": "sqlite://", "statement": "CREATE TABLE a (x); INSERT INTO a VALUES (1)"}
+        ).failed
 
     @pytest.mark.parametrize(
-        ("url", "error"),
+        "url, error",
         [
             ("no url", "the database URL cannot be read"),
             ("nosuchdb://h/d", "the database URL cannot be used"),
@@ -348,7 +363,10 @@ class TestTheDatabase:
         assert list(plan.inputs) == ["change.sql"]
         assert effects(bench.run("sql", {"url": URL, "file": "change.sql"})) == ["deleted 3 rows from users"]
 
-    @pytest.mark.parametrize(("content", "error"), [(b"-- nothing\n;;", "no statement"), (b"SELECT '\xff'", "not UTF-8"), (b"SELECT '\0;';", "cannot be split")])
+    @pytest.mark.parametrize(
+        "content, error",
+        [(b"-- nothing\n;;", "no statement"), (b"SELECT '\xff'", "not UTF-8"), (b"SELECT '\0;';", "cannot be split")],
+    )
     def test_files_that_are_no_sql(self, bench: Bench, query: Query, content: bytes, error: str) -> None:
         (bench.folder / "bad.sql").write_bytes(content)
         assert error in bench.run("sql", {"url": URL, "file": "bad.sql"}).error
@@ -419,9 +437,19 @@ class TestSecrets:
         bench.run("sql", {"url": URL, "statement": "SELECT name, password FROM users"})
         bench.assert_nowhere("blue sky at noon")
 
+    def test_the_whole_url_may_be_a_secret(self, bench: Bench, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_URL", URL)
+        params = {"url": {"secret": "env:DATABASE_URL"}, "statement": "DELETE FROM users"}
+        assert (SQL.targets(params), SQL.summary(params)) == (("sql:***",), "DELETE FROM users on ***")
+        assert not bench.run("sql", params).failed
+        assert query("SELECT count(*) FROM users") == [0]
+
     def test_no_password_of_the_url(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PGPASS", "p@ss/w:rd")
-        params = {"url": "postgresql://app:{secret: env:PGPASS}@127.0.0.1:1/x?sslpassword=tops3cret", "statement": "SELECT 1"}
+        params = {
+            "url": "postgresql://app:{secret: env:PGPASS}@127.0.0.1:1/x?sslpassword=tops3cret",
+            "statement": "SELECT 1",
+        }
         assert SQL.targets(params) == ("sql:postgresql://app:***@127.0.0.1:1/x?sslpassword=***",)
         assert SQL.summary(params) == "SELECT 1 on postgresql://app:***@127.0.0.1:1/x?sslpassword=***"
         result = bench.run("sql", params)
@@ -432,7 +460,7 @@ class TestSecrets:
 
 class TestStatements:
     @pytest.mark.parametrize(
-        ("text", "statements"),
+        "text, statements",
         [
             ("", []),
             (";;  ;", []),
@@ -450,11 +478,11 @@ class TestStatements:
         assert split_sqlite(text) == statements
 
     @pytest.mark.parametrize(
-        ("text", "verb", "kind", "table"),
+        "text, verb, kind, table",
         [
             ("SELECT 1", "SELECT", "", ""),
             ("insert or replace into a.b values (1)", "INSERT", "insert", "a.b"),
-            ("REPLACE INTO \"my table\" VALUES (1)", "REPLACE", "insert", '"my table"'),
+            ('REPLACE INTO "my table" VALUES (1)', "REPLACE", "insert", '"my table"'),
             ("UPDATE OR IGNORE users SET x = 1", "UPDATE", "update", "users"),
             ("UPDATE ONLY public . users SET x = 1", "UPDATE", "update", "public.users"),
             ("DELETE FROM users", "DELETE", "delete", "users"),
@@ -481,11 +509,19 @@ class TestStatements:
 
 class TestWhatIsSaid:
     @pytest.mark.parametrize(
-        ("params", "summary", "target"),
+        "params, summary, target",
         [
             ({"url": URL, "statement": "DELETE FROM a"}, "DELETE FROM a on sqlite:///app.db", "sql:sqlite:///app.db"),
-            ({"url": URL, "statements": ["SELECT 1", "SELECT 2"]}, "SELECT 1 … on sqlite:///app.db", "sql:sqlite:///app.db"),
-            ({"url": "mysql://u:p@h:3/d", "file": "a.sql"}, "file a.sql on mysql://u:***@h:3/d", "sql:mysql://u:***@h:3/d"),
+            (
+                {"url": URL, "statements": ["SELECT 1", "SELECT 2"]},
+                "SELECT 1 … on sqlite:///app.db",
+                "sql:sqlite:///app.db",
+            ),
+            (
+                {"url": "mysql://u:p@h:3/d", "file": "a.sql"},
+                "file a.sql on mysql://u:***@h:3/d",
+                "sql:mysql://u:***@h:3/d",
+            ),
         ],
     )
     def test_summary_and_target(self, params: Any, summary: str, target: str) -> None:
