@@ -179,18 +179,26 @@ class HearthKernel:
         initiator: str | None = None,
         tasks: Mapping[str, Task] | None = None,
         approval: Mapping[str, Any] | None = None,
+        plan_copy: str | None = None,
     ) -> ApprovalExecutor:
         """Return a Stage 4 executor under this kernel.
 
         With a ledger its runs have a journal and kept outputs there, are counted against the plan's
         `concurrency`, and their sealed records are stored; then the journal, which says the same, is removed.
+        `plan_copy` is the SHA-256 (hex) of the copy that is kept of the plan; entry 0 names it.
         An unreadable policy raises GateRefusedError.
         """
         from hearth.execution import ApprovalExecutor, ContentStore, load_policy
 
         if self._home is None or self._ledger is None:
             return ApprovalExecutor(
-                self, execute_step, listener=listener, initiator=initiator, tasks=tasks, approval=approval
+                self,
+                execute_step,
+                listener=listener,
+                initiator=initiator,
+                tasks=tasks,
+                approval=approval,
+                plan_copy=plan_copy,
             )
         return ApprovalExecutor(
             self,
@@ -204,6 +212,7 @@ class HearthKernel:
             locks_folder=self._home.locks,
             ledger_id=self._ledger.ledger_id,
             approval=approval,
+            plan_copy=plan_copy,
             policy=load_policy(self._home.policy),
             keep=self._keep,
         )
@@ -255,7 +264,7 @@ class HearthKernel:
         if self._home is None:
             raise LedgerNotFoundError("this kernel has no ledger folder")
         try:
-            self.ledger.get(execution_id)
+            self.ledger.get_bytes(execution_id)  # also of a record that is damaged, the id is taken
         except ExecutionNotFoundError:
             return Journal.create(self._home.journal_path(execution_id))
         raise DuplicateExecutionError(f"the ledger already holds an execution {execution_id}; choose another id")

@@ -149,8 +149,8 @@ def test_a_live_run(folder: Path) -> None:
     result = hearth("run", "plan.yaml", *LIVE, "--id", "one", code=0)
     assert (folder / "report.txt").read_text() == "hello\n"
     lines = result.stdout.splitlines()
-    assert "▸ 1/2 Write the report" in lines
-    assert any(line.startswith("✓ 1/2 Write the report") and "1 effect" in line for line in lines)
+    assert "▸ 0 Write the report  (1 of 2)" in lines
+    assert any(line.startswith("✓ 0 Write the report") and "1 effect" in line for line in lines)
     assert "    1 report.txt" in lines
     assert "    a warning" in lines
     assert any("verified" in line and ".hearth" in line for line in lines)
@@ -162,7 +162,7 @@ def test_a_live_run(folder: Path) -> None:
 def test_a_failed_run_says_where_and_what_next() -> None:
     result = hearth("run", "failing.yaml", *LIVE, "--id", "one", code=1)
     lines = result.stdout.splitlines()
-    assert any(line.startswith("✗ 3/3 Delete what is not there") for line in lines)
+    assert any(line.startswith("✗ 2 Delete what is not there") for line in lines)
     assert any("hearth rollback one" in line for line in lines)
 
 

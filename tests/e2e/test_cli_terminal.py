@@ -158,4 +158,4 @@ def test_a_terminal_has_colours_unless_they_are_not_wanted(
     terminal = Terminal("run", "plan.yaml", **environment)
     assert terminal.end() == 0
     assert ("\x1b[32m✓" in terminal.output) is coloured
-    assert "1/2 Write the report" in terminal.output
+    assert "0 Write the report  (1 of 2)" in terminal.output

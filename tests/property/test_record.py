@@ -17,7 +17,9 @@ DOCUMENT = document_of(full_record().with_disclosures(()))
 CANONICAL = canonical_bytes(DOCUMENT)
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
-VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2))
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2)
+)
 
 
 def containers(tree: Any) -> list[Any]:

@@ -15,6 +15,7 @@ from hearth.errors import (
     GateRefusedError,
     LedgerError,
     LedgerNotFoundError,
+    RecordError,
     StepFailedError,
 )
 from hearth.execution import ContentStore, TaskResult
@@ -278,6 +279,21 @@ def test_an_execution_id_that_the_ledger_holds_is_refused_before_anything_acts(
     with pytest.raises(DuplicateExecutionError, match="already holds an execution twice; choose another id"):
         executor.execute(plan, execution_id="twice")
     assert notes(tmp_path) == ["one"]
+
+
+def test_the_id_of_a_damaged_record_is_taken_as_well(
+    kernel: HearthKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(_self: Ledger, _execution_id: str) -> None:
+        raise RecordError("not a record")
+
+    task = Note()
+    executor = kernel.executor(tasks={"note": task})
+    plan = make_plan(tmp_path, [{"text": "one"}], task=task)
+    executor.execute(plan, execution_id="to be damaged")
+    monkeypatch.setattr(Ledger, "get", damaged)
+    with pytest.raises(DuplicateExecutionError):
+        executor.execute(plan, execution_id="to be damaged")
 
 
 def test_a_record_that_the_ledger_cannot_store_keeps_its_journal(

@@ -49,7 +49,7 @@ def double(bits: str) -> float:
     return number
 
 
-@pytest.mark.parametrize(("bits", "text"), NUMBERS)
+@pytest.mark.parametrize("bits, text", NUMBERS)
 def test_the_numbers_of_appendix_b(bits: str, text: str) -> None:
     assert canonical_bytes(double(bits)) == text.encode()
     assert canonical_bytes([double(bits)]) == f"[{text}]".encode()

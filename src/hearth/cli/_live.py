@@ -32,6 +32,7 @@ class RunDisplay(RunListener):
         self._screen = screen
         self._mode = mode
         self._total = 0
+        self._place = 0
         self._lock = threading.Lock()
         self._lines: dict[str, OutputLines] = {}
         self._status: Status | None = None
@@ -45,10 +46,13 @@ class RunDisplay(RunListener):
     def step_started(self, step: Any) -> None:  # noqa: ANN401 - any object with index and name
         """Say which step begins."""
         self._lines = {}
-        self._screen.line((f"{self._screen.symbols.begun} {step.index + 1}/{self._total} ", "cyan"), str(step.name))
+        self._place += 1
+        place = f"  ({self._place} of {self._total})"
+        lead = (f"{self._screen.symbols.begun} {step.index} ", "cyan")
+        self._screen.line(lead, str(step.name), (place, "dim"))
         if self._screen.is_terminal:
             self._status = self._screen.console.status(
-                self._screen.text((f"{step.index + 1}/{self._total} {step.name}", "dim")),
+                self._screen.text((f"{step.index} {step.name}{place}", "dim")),
                 spinner=self._screen.symbols.spinner,
             )
             self._status.start()
@@ -73,7 +77,7 @@ class RunDisplay(RunListener):
         if effects:
             told += f"  {count(effects, 'effect')}"
         sign = (f"{screen.symbols.failed} ", "red") if result.failed else (f"{screen.symbols.done} ", "green")
-        screen.line(sign, f"{step.index + 1}/{self._total} {step.name}", (told, "dim"))
+        screen.line(sign, f"{step.index} {step.name}", (told, "dim"))
         if result.failed:
             screen.line((result.error, "red"), indent=4)
 

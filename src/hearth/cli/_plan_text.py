@@ -30,11 +30,11 @@ def print_preview(screen: Screen, preview: Preview, *, details: bool = True) -> 
     screen.pairs(head, indent=0)
     for step in preview.steps:
         screen.blank()
-        _print_step(screen, step, len(preview.steps), details=details)
+        _print_step(screen, step, details=details)
 
 
-def _print_step(screen: Screen, step: StepPreview, total: int, *, details: bool) -> None:
-    screen.line((f"{step.index + 1}/{total} ", "bold"), (step.name, "bold"), (f"  {step.task_type}", "dim"))
+def _print_step(screen: Screen, step: StepPreview, *, details: bool) -> None:
+    screen.line((f"{step.index} ", "bold"), (step.name, "bold"), (f"  {step.task_type}", "dim"))
     lines = _value_lines(step.params)
     if not isinstance(step.params, str) and set(step.params) != {"argv"}:
         screen.line(step.summary, indent=4)

@@ -22,7 +22,7 @@ __all__ = ["rollback"]
 @click.pass_obj
 def rollback(settings: Settings, execution: str, *, as_json: bool) -> int:
     """Show how an execution can be taken back: the plan's hints, the last step first. Nothing is run."""
-    from hearth.operations import UNSEALED, plan_rollback
+    from hearth.operations import plan_rollback
 
     with settings.records() as records:
         report = plan_rollback(records, records.find(execution))
@@ -30,5 +30,4 @@ def rollback(settings: Settings, execution: str, *, as_json: bool) -> int:
         print_json(report.to_dict())
     else:
         settings.screen().lines(report.scaffold.to_summary())
-    holds = report.verdict.ok or report.verdict.why == UNSEALED
-    return Exit.DONE if holds else Exit.NOT_VERIFIED
+    return Exit.DONE if report.holds else Exit.NOT_VERIFIED

@@ -33,13 +33,15 @@ def show(settings: Settings, execution: str, *, output: bool, as_json: bool) -> 
         found = records.find(execution)
         record = records.read(found)
         verdict = verify_found(records, found).verdict
-        plan = _kept_plan(records, record)
+        plan, problem = _kept_plan(records, record)
         home = records.home
+    true = True
     if as_json:
         print_json(
             {
                 "verdict": verdict.to_dict(),
                 "plan": None if plan is None else plan.to_dict(),
+                "plan_problem": problem or None,
                 "record": record.to_dict(),
             }
         )
@@ -48,20 +50,22 @@ def show(settings: Settings, execution: str, *, output: bool, as_json: bool) -> 
 
         screen = settings.screen()
         _print_head(screen, record, verdict, found)
-        print_timeline(screen, record, whole=partial(read_output, home) if output else None)
+        if problem:
+            screen.line((problem, "bold red"), indent=2)
+        true = print_timeline(screen, record, whole=partial(read_output, home) if output else None)
         _print_rest(screen, record, plan)
-    return Exit.DONE if verdict.ok or verdict.why == UNSEALED else Exit.NOT_VERIFIED
+    return Exit.DONE if true and (verdict.ok or verdict.why == UNSEALED) else Exit.NOT_VERIFIED
 
 
-def _kept_plan(records: Records, record: ExecutionRecord) -> KeptPlan | None:
+def _kept_plan(records: Records, record: ExecutionRecord) -> tuple[KeptPlan | None, str]:
+    """Return the plan as it was kept before the run, and what is wrong with the copy."""
     from hearth.errors import LedgerError
     from hearth.operations import PlanArchive
 
-    digest = record.started.get("plan_digest")
     try:
-        return PlanArchive(records.home).find(digest if isinstance(digest, str) else None)
-    except LedgerError:
-        return None  # `hearth rollback`, which relies on it, says what is wrong
+        return PlanArchive(records.home).of(record), ""
+    except LedgerError as error:
+        return None, str(error)
 
 
 def _print_head(screen: Screen, record: ExecutionRecord, verdict: Verdict, found: Found) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hearth.cli._text import OutputLines, bytes_text, seconds_text
-from hearth.errors import LedgerError
+from hearth.errors import LedgerError, RecordError
 from hearth.record import SideEffect, StepEventType
 
 if TYPE_CHECKING:
@@ -23,11 +23,13 @@ _INDENT = 16
 
 def print_timeline(
     screen: Screen, record: ExecutionRecord, *, whole: Callable[[str], Iterator[bytes]] | None = None
-) -> None:
+) -> bool:
     """Print every entry: its offset from the start, what happened, and for a step's end its duration and output.
 
-    `whole` gives a kept output by its digest; without it the ends that the record has are printed.
+    `whole` gives a kept output by its digest; without it the ends that the record has are printed. False when a kept
+    output is not the recorded one.
     """
+    true = True
     screen.heading("Timeline")
     for entry in record.entries:
         offset = (entry.timestamp - record.timestamp_start).total_seconds()
@@ -37,7 +39,8 @@ def print_timeline(
         else:
             _print_event(screen, entry, lead)
             if entry.event_type in {StepEventType.STEP_COMPLETED, StepEventType.STEP_FAILED}:
-                _print_output(screen, entry, whole)
+                true = _print_output(screen, entry, whole) and true
+    return true
 
 
 def _offset(seconds: float) -> str:
@@ -79,8 +82,13 @@ def _print_event(screen: Screen, event: StepEvent, lead: Part) -> None:
     elif event.event_type is StepEventType.STEP_COMPLETED:
         screen.line(lead, (f"{symbols.done} ", "green"), name, (f"{took}{_exit(event)}", "dim"))
     else:
-        screen.line(lead, (f"{symbols.failed} ", "red"), name, (f"{took}{_exit(event)}", "dim"))
-        screen.line((event.error_message or "it failed without saying why", "red"), indent=_INDENT)
+        why = event.error_message or "it failed without saying why"
+        code = _exit(event)
+        # The error of a command begins with its exit code: said once.
+        screen.line(
+            lead, (f"{symbols.failed} ", "red"), name, (took if code.strip() in why else f"{took}{code}", "dim")
+        )
+        screen.line((why, "red"), indent=_INDENT)
 
 
 def _summary(event: StepEvent) -> str:
@@ -97,8 +105,9 @@ def _exit(event: StepEvent) -> str:
     return f"  exit code {code}" if isinstance(code, int) and code else ""
 
 
-def _print_output(screen: Screen, event: StepEvent, whole: Callable[[str], Iterator[bytes]] | None) -> None:
-    """Print the end of each output stream, or all of it."""
+def _print_output(screen: Screen, event: StepEvent, whole: Callable[[str], Iterator[bytes]] | None) -> bool:
+    """Print the end of each output stream, or all of it; False when what is kept is not the recorded one."""
+    true = True
     for stream in ("stdout", "stderr"):
         kept: Any = event.details.get(stream)
         if not isinstance(kept, dict) or not isinstance(kept.get("tail"), str) or not kept["tail"]:
@@ -106,7 +115,8 @@ def _print_output(screen: Screen, event: StepEvent, whole: Callable[[str], Itera
         if whole is None:
             _print_tail(screen, stream, kept, failed=event.event_type is StepEventType.STEP_FAILED)
         else:
-            _print_whole(screen, stream, whole(str(kept.get("sha256"))))
+            true = _print_whole(screen, stream, whole(str(kept.get("sha256")))) and true
+    return true
 
 
 def _print_tail(screen: Screen, stream: str, kept: Mapping[str, Any], *, failed: bool) -> None:
@@ -121,14 +131,16 @@ def _print_tail(screen: Screen, stream: str, kept: Mapping[str, Any], *, failed:
     _print_lines(screen, stream, lines[-most:])
 
 
-def _print_whole(screen: Screen, stream: str, pieces: Iterator[bytes]) -> None:
+def _print_whole(screen: Screen, stream: str, pieces: Iterator[bytes]) -> bool:
     reader = OutputLines()
     try:
         for piece in pieces:
             _print_lines(screen, stream, reader.feed(piece))
         _print_lines(screen, stream, reader.finish())
-    except LedgerError as error:
+    except (LedgerError, RecordError) as error:
         screen.line((str(error), "red"), indent=_INDENT)
+        return not isinstance(error, RecordError)
+    return True
 
 
 def _print_lines(screen: Screen, stream: str, lines: Sequence[str]) -> None:

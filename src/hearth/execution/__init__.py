@@ -8,6 +8,7 @@ from hearth._lazy import lazy_names
 
 if TYPE_CHECKING:
     from hearth.execution._cancellation import Cancellation, CancellationHandle
+    from hearth.execution._concurrency import running_executions
     from hearth.execution._environment import INPUTS_VARIABLE, scrubbed_environment
     from hearth.execution._executor import ApprovalExecutor, new_execution_id
     from hearth.execution._listener import RunListener
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from hearth.execution._results import ObservedEffect, PlanResult, StepOutcome
     from hearth.execution._store import EMPTY_DIGEST, ContentStore, ContentWriter
     from hearth.execution._task import Task, TaskContext, TaskEffect, TaskResult
+    from hearth.execution.tasks.python import report_effect
 
 __all__ = [
     "EMPTY_DIGEST",
@@ -34,6 +36,8 @@ __all__ = [
     "TaskResult",
     "load_policy",
     "new_execution_id",
+    "report_effect",
+    "running_executions",
     "scrubbed_environment",
 ]
 
@@ -57,6 +61,8 @@ __getattr__, __dir__ = lazy_names(
         "TaskResult": "_task",
         "load_policy": "_policy_file",
         "new_execution_id": "_executor",
+        "report_effect": "tasks.python",
+        "running_executions": "_concurrency",
         "scrubbed_environment": "_environment",
     },
 )

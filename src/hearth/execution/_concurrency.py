@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from hearth.errors import ConcurrencyRefusedError
 from hearth.record import percent_encode
+from hearth.recorder import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["plan_slot"]
+__all__ = ["plan_slot", "running_executions"]
 
 _LONGEST = 4096
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -38,6 +38,19 @@ def plan_slot(folder: Path, plan_id: str, limit: int, execution_id: str) -> Iter
         yield
 
 
+def running_executions(folder: Path) -> frozenset[str]:
+    """Return the ids of the executions that hold a slot now; OSError when that cannot be found out.
+
+    A slot is taken before a run makes its folder, and given back after that is removed.
+    """
+    running = set()
+    for path in folder.glob("*.lock"):
+        with path.open("r+b", buffering=0) as file:
+            if not try_lock(file.fileno()):
+                running.add(file.read(_LONGEST).decode("utf-8", "replace"))
+    return frozenset(running)
+
+
 def _take(folder: Path, plan_id: str, limit: int, execution_id: str) -> BinaryIO:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     holders = []
@@ -45,7 +58,7 @@ def _take(folder: Path, plan_id: str, limit: int, execution_id: str) -> BinaryIO
         path = folder / f"{percent_encode(plan_id)}.{number}.lock"
         file = os.fdopen(os.open(path, _FLAGS, 0o600), "r+b", buffering=0)
         try:
-            if _try_lock(file.fileno()):
+            if try_lock(file.fileno()):
                 file.truncate(0)
                 file.write(execution_id.encode("utf-8", "backslashreplace")[:_LONGEST])
                 return file
@@ -59,29 +72,3 @@ def _take(folder: Path, plan_id: str, limit: int, execution_id: str) -> BinaryIO
         f"the plan {plan_id} allows {times} at a time, and there is {', '.join(holders)}; "
         "wait for its end, or raise `concurrency` in the plan"
     )
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        # Far beyond the end: Windows locks bytes, and others still read the holder's name.
-        position = os.lseek(descriptor, 0, os.SEEK_CUR)
-        os.lseek(descriptor, 2**62, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        finally:
-            os.lseek(descriptor, position, os.SEEK_SET)
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

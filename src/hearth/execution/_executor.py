@@ -23,7 +23,7 @@ from hearth.execution._run import Run
 from hearth.execution._steps import CalledSteps, DrySteps, StepRunner, TaskSteps
 from hearth.execution._store import ContentStore
 from hearth.execution._watch import RunWatch
-from hearth.plan import InputCopies, Plan, load_tasks
+from hearth.plan import InputCopies, Plan, check_consistent, load_tasks
 from hearth.record import Redactor, percent_encode, utc_now
 from hearth.recorder import ExecutionObserver
 from hearth.security import LiveMode, LiveModeGate, Policy
@@ -49,8 +49,9 @@ class ApprovalExecutor:
     style, any object with `id` and `steps`; without it a plan is a `hearth.plan.Plan`, whose tasks do them.
     `journal` makes the journal of an execution id, `store` keeps outputs (else they last as long as this object),
     `runs_folder` takes the private copies of inputs while a run lasts, `locks_folder` counts runs against the plan's
-    `concurrency`, `policy` says what STAGING may act on, `keep` takes each sealed record, with the
-    values that the plan marks as disclosable beside it; results and errors carry it without them.
+    `concurrency`, `plan_copy` is the SHA-256 (hex) of the copy that is kept of the plan (entry 0 names it), `policy`
+    says what STAGING may act on, `keep` takes each sealed record, with the values that the plan marks as disclosable
+    beside it; results and errors carry it without them.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class ApprovalExecutor:
         locks_folder: Path | None = None,
         ledger_id: str | None = None,
         approval: Mapping[str, Any] | None = None,
+        plan_copy: str | None = None,
         policy: Policy | None = None,
         keep: Callable[[ExecutionRecord], None] | None = None,
     ) -> None:
@@ -81,6 +83,7 @@ class ApprovalExecutor:
         self._locks_folder = locks_folder
         self._ledger_id = ledger_id
         self._approval = approval
+        self._plan_copy = plan_copy
         self._policy = policy or Policy()
         self._keep = keep
         self._lock = threading.Lock()
@@ -106,6 +109,8 @@ class ApprovalExecutor:
         error raised. SIGINT, SIGTERM and SIGHUP, in the main thread, stop the run; the second one without grace.
         """
         execution_id = new_execution_id(str(plan.id)) if execution_id is None else execution_id
+        if isinstance(execution_id, str):  # as the record has it, from here on: of the journal's name too
+            execution_id = execution_id.encode("utf-8", "backslashreplace").decode()
         listener = SafeListener(self._listener)
         with ExitStack() as stack:
             begin = getattr(self._kernel, "begin_run", None)
@@ -133,6 +138,7 @@ class ApprovalExecutor:
                 initiator=self._initiator,
                 approval=self._approval,
                 ledger_id=self._ledger_id,
+                plan_copy=self._plan_copy,
                 redactor=prepared.redactor,
             )
             listener.tell("run_started", plan, execution_id)
@@ -173,7 +179,8 @@ class ApprovalExecutor:
             guard = PlanGuard(plan)
             plan.verify_inputs()
         watch.start_thread(polls=False)  # a function cannot be cancelled when the posture worsens, only interrupted
-        return _Prepared(steps, CalledSteps(execute_step, watch.signals), Redactor(), self._check(mode, guard))
+        redactor = _redactor_of(plan)
+        return _Prepared(steps, CalledSteps(execute_step, watch.signals), redactor, self._check(mode, guard))
 
     def _prepare_tasks(
         self,
@@ -189,8 +196,9 @@ class ApprovalExecutor:
                 f"the plan {plan.id} is a {type(plan).__name__}, not a hearth.plan.Plan: load one with load_plan, "
                 "or give execute_step= to do its steps"
             )
-        redactor = Redactor(disclosable=plan.disclosable)
+        redactor = _redactor_of(plan)
         tasks: Any = load_tasks() if self._tasks is None else self._tasks
+        check_consistent(plan, tasks)
         guard = PlanGuard(plan)
         summaries = check_plan(plan, mode, tasks=tasks, policy=self._policy, register=redactor.add_secret)
         plan.verify_inputs()  # also sees what has appeared in a folder, and would not be copied
@@ -255,6 +263,16 @@ class _Prepared:
 def new_execution_id(plan_id: str) -> str:
     """Return a fresh id, `<plan>-YYYYMMDDTHHMMSSZ-<8 hex digits>` (UTC)."""
     return f"{plan_id}-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def _redactor_of(plan: Any) -> Redactor:  # noqa: ANN401 - any plan
+    """Return a redactor that knows what the plan says of its secrets, those in its variables by their names."""
+    if not isinstance(plan, Plan):
+        return Redactor()
+    redactor = Redactor(disclosable=plan.disclosable)
+    for value in plan.secret_variables(redactor.telling):
+        redactor.add_secret(value)
+    return redactor
 
 
 @contextmanager

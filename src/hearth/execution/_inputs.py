@@ -21,7 +21,7 @@ _SETTLED_NS = 50_000_000
 
 
 class PlanGuard:
-    """Checks, before a step, the step's parameters, the plan's inputs, and the private copies that steps read.
+    """Checks, before a step, the step and where it runs, the plan's inputs, and the private copies that steps read.
 
     Make it before the inputs are verified: a file is hashed again only if it looks different from then (device,
     inode, size, times of change), or had been changed less than 50 ms before it was looked at. So one check
@@ -31,7 +31,8 @@ class PlanGuard:
     def __init__(self, plan: Plan) -> None:
         self._files = [(f"the input {name}", plan.folder / name, digest) for name, digest in plan.inputs.items()]
         self._seen = {path: _fingerprint(path) for _, path, _ in self._files}
-        self._steps = {step.index: _step_digest(step) for step in plan.steps}
+        self._plan = plan
+        self._steps = {step.index: _step_digest(plan, step) for step in plan.steps}
 
     def add_copies(self, plan: Plan, copies: InputCopies) -> None:
         """Check the private copies too, as they are now."""
@@ -42,7 +43,7 @@ class PlanGuard:
 
     def check(self, step: Step) -> None:
         """Raise PlanChangedError for the first thing that is not what it was when the run began."""
-        if _step_digest(step) != self._steps.get(step.index):
+        if _step_digest(self._plan, step) != self._steps.get(step.index):
             raise PlanChangedError("its parameters are not what they were when the run began")
         for what, path, approved in self._files:
             now = _fingerprint(path)
@@ -72,5 +73,6 @@ def _fingerprint(path: Path) -> _Fingerprint | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _step_digest(step: Step) -> bytes:
-    return hashlib.sha256(canonical_bytes([step.task_type, step.params, step.env])).digest()
+def _step_digest(plan: Plan, step: Step) -> bytes:
+    own = [step.name, step.task_type, step.params, step.env, step.timeout]
+    return hashlib.sha256(canonical_bytes([*own, plan.env, str(plan.cwd), str(plan.folder)])).digest()

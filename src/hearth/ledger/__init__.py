@@ -1,6 +1,6 @@
 """Where sealed records live: `LedgerHome` (the folder), `Ledger` (the SQL store) and its search.
 
-Names load when they are first used: `LedgerHome` needs no SQLAlchemy, `Ledger` does (DESIGN section 3).
+Names load when they are first used: `LedgerHome` needs no SQLAlchemy, `Ledger` does (docs/architecture.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The folder that holds a ledger and all that belongs to it: `.hearth/` (DESIGN section 6)."""
+"""The folder that holds a ledger and all that belongs to it: `.hearth/` (docs/architecture.md)."""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from hearth.ledger._database import Database
     from hearth.ledger._home import LedgerHome
+    from hearth.ledger._rows import Rows
     from hearth.ledger._schema import Identity
 
 __all__ = ["Ledger"]
@@ -135,6 +136,14 @@ class Ledger:
             for table, values in ((execution_texts, rows.texts), (disclosures_table, rows.disclosures)):
                 if values:
                     connection.execute(insert(table), [{**value, "execution": stored.lastrowid} for value in values])
+            # The journal may go once this is committed: what stands there now is what counts.
+            difference = _difference(connection, rows)
+            if difference:
+                message = (
+                    f"{self.home.database}: execution {execution_id!r} does not come back as it was stored "
+                    f"({difference}); nothing was stored. Something else writes into this database: find out what"
+                )
+                raise LedgerError(message)
             return True
 
         return self._database.write(work)
@@ -175,6 +184,21 @@ class Ledger:
             message = f"execution {execution_id!r}: its record in {self.home.database} is damaged (not bytes)"
             raise RecordError(message)
         return found[0]
+
+    def difference(self, record: ExecutionRecord) -> str:
+        """Return in which column or text the ledger says something else of a stored record, "" if in none.
+
+        Lists and searches use these; all of them follow from the record. An id that is not there is a difference.
+        """
+        rows = rows_of(record)
+        return self._database.read(lambda connection: _difference(connection, rows))
+
+    def loose_rows(self) -> str:
+        """Return which table has rows of an execution that is not there, "" if none has."""
+        found = self._database.read(
+            lambda connection: connection.exec_driver_sql("PRAGMA foreign_key_check").mappings().first()
+        )
+        return "" if found is None else f"{found['table']} has a row of an execution that is not there"
 
     def disclosures(self, execution_id: str) -> tuple[Disclosure, ...]:
         """Return the values that are kept beside a record, in the order of its entries; erased ones are gone."""
@@ -314,6 +338,33 @@ class Ledger:
                 "the record itself may be whole: `hearth verify` reads that"
             )
             raise LedgerError(message) from error
+
+
+def _difference(connection: Connection, rows: Rows) -> str:
+    # NullType: a damaged row may hold anything, and a conversion would fail in its own way.
+    columns = [type_coerce(executions.c[name], NullType()).label(name) for name in rows.execution]
+    query = select(executions.c.id.label("row"), *columns)
+    found = (
+        connection.execute(query.where(executions.c.execution_id == rows.execution["execution_id"]))
+        .mappings()
+        .one_or_none()
+    )
+    if found is None:
+        return "it is not there"
+    for name, value in rows.execution.items():
+        if type(found[name]) is not type(value) or found[name] != value:
+            told = "the record differs" if name == "record" else f"{name} is {found[name]!r}, not {value!r}"
+            return f"in its row, {told}"
+    wanted = {(text["kind"], text["step_index"], text["text"]) for text in rows.texts}
+    table = execution_texts
+    kept = connection.execute(
+        select(table.c.kind, table.c.step_index, type_coerce(table.c.text, NullType())).where(
+            table.c.execution == found["row"]
+        )
+    ).all()
+    if len(kept) != len(wanted) or {tuple(row) for row in kept} != wanted:
+        return "its texts for the search differ"
+    return ""
 
 
 def _of(kind: type[Value], value: object) -> Value:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hearth.errors import LedgerError, LedgerNotFoundError
 from hearth.ledger._database import APPLICATION_ID, Database
 from hearth.ledger._private import create_private_file, keep_private, sync_folder
-from hearth.ledger._tables import ledger_meta
+from hearth.ledger._tables import ledger_meta, metadata
 from hearth.record import format_time, utc_now
 
 if TYPE_CHECKING:
@@ -30,6 +30,13 @@ REVISIONS = ("0001",)
 HEAD = REVISIONS[-1]
 
 SCHEMA = "hearth-ledger-v1"
+
+OBJECTS = frozenset(
+    {("table", "alembic_version", "alembic_version")}
+    | {("table", table.name, table.name) for table in metadata.tables.values()}
+    | {("index", str(index.name), table.name) for table in metadata.tables.values() for index in table.indexes}
+)
+"""What the newest schema consists of: kind, name and table."""
 
 SCRIPTS = "hearth.ledger:migrations"
 """Where alembic finds the migrations: a folder of this package."""
@@ -60,6 +67,7 @@ def open_database(home: LedgerHome, *, busy_seconds: float) -> tuple[Database, I
         revision = database.read(_revision)
         if revision != HEAD:
             database.write(_upgrade)
+        database.read(_require_own_objects)
         identity = database.read(_identity)
     except BaseException:
         database.close()
@@ -179,6 +187,22 @@ def _revision(connection: Connection) -> str:
         )
         raise LedgerError(message)
     return str(found[0])
+
+
+def _require_own_objects(connection: Connection) -> None:
+    """Refuse a trigger, a view, a table or an index that no migration made: it could change what is written or read."""
+    rows = connection.exec_driver_sql("SELECT type, name, tbl_name FROM sqlite_master").all()
+    # SQLite's own tables and indexes have reserved names; its triggers and views do not exist.
+    found = {tuple(row) for row in rows if row.type not in {"table", "index"} or not row.name.startswith("sqlite_")}
+    foreign, lost = sorted(found - OBJECTS), sorted(OBJECTS - found)
+    if foreign or lost:
+        kind, name, _ = (foreign or lost)[0]
+        what = f"has the {kind} {name!r}, which is none of HEARTH's" if foreign else f"lacks the {kind} {name!r}"
+        message = (
+            f"{_file(connection)} {what}: somebody has changed the ledger's schema. Nothing was read or written. Keep "
+            "a copy of the whole folder, then restore the last backup"
+        )
+        raise LedgerError(message)
 
 
 def _identity(connection: Connection) -> Identity:

@@ -14,6 +14,7 @@ from hearth.errors import (
     JournalLockedError,
     RecorderError,
 )
+from hearth.execution import running_executions
 from hearth.record import percent_encode
 from hearth.recorder import recover_journal
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from hearth.recorder import Recovery
 
 __all__ = ["Recovered", "recover"]
+
+_LONGEST_SURE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +64,9 @@ class Recovered:
 def recover(records: Records, reference: str | None = None) -> list[Recovered]:
     """Recover the journals of a home: all, or the one of the execution that `reference` names (or begins).
 
-    Each is handled by itself; what is wrong with one is an outcome, not an error. ExecutionNotFoundError when no
-    journal belongs to the reference.
+    Each is handled by itself; what is wrong with one is an outcome, not an error. Private copies of inputs that belong
+    to no run under way and to no journal are removed when all are recovered. ExecutionNotFoundError when no journal
+    belongs to the reference.
     """
     notes = records.journals()
     if reference is not None:
@@ -78,7 +82,10 @@ def recover(records: Records, reference: str | None = None) -> list[Recovered]:
             raise ExecutionNotFoundError(
                 f"{reference!r} is the beginning of more than one execution id: {names}; give more of it"
             )
-    return [_recover(records, note) for note in sorted(notes, key=lambda note: note.path.name)]
+    recovered = [_recover(records, note) for note in sorted(notes, key=lambda note: note.path.name)]
+    if reference is None:
+        _remove_left_over(records)
+    return recovered
 
 
 def _recover(records: Records, note: JournalNote) -> Recovered:
@@ -167,14 +174,40 @@ def _free_name(path: Path) -> Path:
 
 def _remove_run_folders(records: Records, execution_id: str | None) -> None:
     """Remove the private copies of inputs that a dead process left; the plan's own files are elsewhere."""
-    if execution_id is None or not records.home.runs.is_dir():
+    if execution_id is not None:
+        for folder in _run_folders(records):
+            if _execution_of(folder) == percent_encode(execution_id):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left_over(records: Records) -> None:
+    """Remove the folders of runs of which nothing else is left: their process died before or after the journal."""
+    # In this order: a run takes its slot, makes its folder, then its journal, and gives all back the other way round.
+    folders = _run_folders(records)
+    if not folders:
         return
-    prefix = f"{percent_encode(execution_id)}."
-    for folder in records.home.runs.iterdir():
-        if (
-            folder.name.startswith(prefix)
-            and "." not in folder.name[len(prefix) :]
-            and folder.is_dir()
-            and not folder.is_symlink()
-        ):
+    try:
+        running = running_executions(records.home.locks)
+    except OSError:
+        return
+    if any("\\" in name or len(name) > _LONGEST_SURE for name in running):
+        return  # an id that a lock file may not hold as it is: in doubt they stay
+    busy = {percent_encode(name) for name in running}
+    for note in records.journals():
+        busy.add(note.path.name.removesuffix(".journal"))
+    for folder in folders:
+        if _execution_of(folder) not in busy:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_folders(records: Records) -> list[Path]:
+    """Return the folders that look like a run's: `<encoded execution id>.<some letters>`."""
+    try:
+        found = sorted(records.home.runs.iterdir())
+    except OSError:
+        return []
+    return [path for path in found if _execution_of(path) and path.is_dir() and not path.is_symlink()]
+
+
+def _execution_of(folder: Path) -> str:
+    return folder.name.rpartition(".")[0]

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from hearth.errors import LedgerError, RollbackHintError
 from hearth.operations._plans import PlanArchive
-from hearth.operations._verify import verify_found
+from hearth.operations._verify import UNSEALED, verify_found
 from hearth.rollback import RollbackPlanner
 
 if TYPE_CHECKING:
     from hearth.operations._find import Found, Records
-    from hearth.operations._plans import KeptPlan
     from hearth.record import Verdict
     from hearth.rollback import RollbackScaffold
 
@@ -21,48 +20,56 @@ __all__ = ["RollbackReport", "plan_rollback"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackReport:
-    """The scaffold, and whether the record that it is made from holds."""
+    """The scaffold, whether the record that it is made from holds, and what is wrong with the kept plan ("": nothing).
+
+    Where something is wrong with either, the scaffold has no hints.
+    """
 
     scaffold: RollbackScaffold
     verdict: Verdict
+    plan_problem: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the record holds as far as it is written, and its plan is the one that was kept."""
+        return (self.verdict.ok or self.verdict.why == UNSEALED) and not self.plan_problem
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form: the scaffold's, and the record's verdict."""
-        return {**self.scaffold.to_dict(), "verdict": self.verdict.to_dict()}
+        """Return the JSON form: the scaffold's, the record's verdict, and what is wrong with the kept plan, or null."""
+        return {
+            **self.scaffold.to_dict(),
+            "verdict": self.verdict.to_dict(),
+            "plan_problem": self.plan_problem or None,
+        }
 
 
 def plan_rollback(records: Records, found: Found) -> RollbackReport:
     """Return how the execution can be taken back. It runs nothing.
 
-    The hints are those of the plan as it was run, kept under the digest that the record commits; where they cannot be
-    trusted or found, a warning says so and none are given.
+    The hints are those of the plan as it was kept before the run, under the SHA-256 that the record commits; where they
+    cannot be found or trusted, a warning says so and none are given.
     """
     record = records.read(found)
     verdict = verify_found(records, found).verdict
-    plan, warning = _kept_plan(records, record.started.get("plan_digest"))
+    hints: list[dict[str, Any]] | None = None
+    warning = problem = ""
     try:
-        scaffold = RollbackPlanner.plan_rollback(record, None if plan is None else plan.hints)
+        plan = PlanArchive(records.home).of(record)
+    except LedgerError as error:
+        problem = str(error)
+        warning = f"The plan's hints are not given, for its kept copy cannot be trusted ({problem})."
+    else:
+        if plan is None:
+            warning = "The record names no kept copy of its plan: hints of the plan, if it has any, are not known here."
+        elif verdict.ok or verdict.why == UNSEALED:
+            hints = plan.hints
+        else:
+            warning = "The plan's hints are not given, for the record that names its kept copy does not verify."
+    try:
+        scaffold = RollbackPlanner.plan_rollback(record, hints)
     except RollbackHintError as error:
         scaffold = RollbackPlanner.plan_rollback(record)
         warning = f"The kept plan's hints cannot be read ({error}): none are given."
     if warning:
         scaffold = replace(scaffold, warnings=(warning, *scaffold.warnings))
-    return RollbackReport(scaffold=scaffold, verdict=verdict)
-
-
-def _kept_plan(records: Records, digest: object) -> tuple[KeptPlan | None, str]:
-    """Return the plan, and what an operator has to know of it."""
-    if not isinstance(digest, str):
-        return None, "The record names no plan digest: hints of the plan, if it has any, are not known here."
-    try:
-        plan = PlanArchive(records.home).find(digest)
-    except LedgerError as error:
-        return None, f"The plan's hints are not given, for its kept copy cannot be trusted ({error})."
-    if plan is None:
-        return None, f"The plan with the digest {digest} is not kept in this ledger: its hints are not known here."
-    if not plan.whole and plan.hints:
-        return plan, (
-            "The plan held a secret in clear, so its copy was kept without it, and its digest cannot be checked: "
-            "compare the hints with the plan file."
-        )
-    return plan, ""
+    return RollbackReport(scaffold=scaffold, verdict=verdict, plan_problem=problem)

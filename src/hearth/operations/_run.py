@@ -65,11 +65,12 @@ def run_plan(
     who = person()
     with HearthKernel.open(home) as kernel:
         arm(kernel, plan, mode, who=who, confirmation=confirmation)
-        PlanArchive(home).keep(plan)
+        plan_copy = PlanArchive(home).keep(plan)
         executor = kernel.executor(
             listener=listener,
             initiator=who,
             approval=None if confirmation is None else confirmation.to_dict(),
+            plan_copy=plan_copy,
         )
         try:
             result = executor.execute(plan, execution_id=execution_id)

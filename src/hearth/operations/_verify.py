@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from hearth.errors import ExecutionNotFoundError, LedgerError, RecordError
-from hearth.record import Disclosure, ExecutionRecord, Verdict, format_time, strict_loads, verify_document
+from hearth.errors import LedgerError, RecordError
+from hearth.operations._kept import check_kept
+from hearth.record import Disclosure, ExecutionRecord, Verdict, strict_loads, verify_document
 from hearth.recorder import verify_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from hearth.ledger import ExecutionSummary, Ledger
+    from hearth.ledger import Ledger
     from hearth.operations._find import Found, Records
 
 __all__ = ["UNSEALED", "Verified", "verify_all", "verify_file", "verify_found", "verify_stored"]
@@ -24,7 +24,6 @@ UNSEALED = "unsealed"
 
 _JOURNAL_START = 66
 _HEX = frozenset(b"0123456789abcdef")
-_SMALLEST_STEP = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +80,22 @@ def verify_found(records: Records, found: Found) -> Verified:
 
 
 def verify_all(ledger: Ledger) -> Iterator[Verified]:
-    """Check every stored record, one after the other, in bounded memory."""
+    """Check every stored record, one after the other, in bounded memory; at the end, only if it is so, what is loose.
+
+    That is a row which belongs to no execution; the subject is the database then.
+    """
     for execution_id in ledger.iterate_ids():
         yield verify_stored(ledger, execution_id)
+    loose = ledger.loose_rows()
+    if loose:
+        yield Verified(subject=str(ledger.home.database), kind="ledger", verdict=Verdict(ok=False, why=loose))
 
 
 def verify_stored(ledger: Ledger, execution_id: str) -> Verified:
-    """Check a stored record, the values disclosed beside it, and that the ledger's row says what the record says."""
+    """Check a stored record, the values disclosed beside it, all that the ledger derives from it, and what is kept.
+
+    Kept are, by digest, the outputs of its steps, what files were before, and the plan.
+    """
     document: Any = None
     try:
         document = strict_loads(ledger.get_bytes(execution_id))
@@ -95,7 +103,7 @@ def verify_stored(ledger: Ledger, execution_id: str) -> Verified:
         if verdict:
             verdict = _with_disclosures(ledger, document, verdict)
         if verdict:
-            verdict = _with_row(ledger, execution_id, document, verdict)
+            verdict = _with_ledger(ledger, execution_id, document, verdict)
     except RecordError as error:
         verdict = Verdict(ok=False, first_bad=error.first_bad, why=str(error))
     return _verified(execution_id, "ledger", document, verdict)
@@ -138,47 +146,22 @@ def _with_disclosures(ledger: Ledger, document: dict[str, Any], verdict: Verdict
     return verdict if found else found
 
 
-def _with_row(ledger: Ledger, execution_id: str, document: dict[str, Any], verdict: Verdict) -> Verdict:
-    """Compare what lists and searches show with what the record says."""
+def _with_ledger(ledger: Ledger, execution_id: str, document: dict[str, Any], verdict: Verdict) -> Verdict:
+    """Compare what lists and searches show with what the record says, and look at what is kept beside it."""
     if document["execution_id"] != execution_id:
         why = f"the ledger holds the record of {document['execution_id']!r} under this id"
         return Verdict(ok=False, why=why, notes=verdict.notes)
     record = ExecutionRecord.from_dict(document)
     try:
-        row = _row(ledger, record)
-    except ExecutionNotFoundError:
-        return Verdict(ok=False, why="the ledger's row has another start than the record", notes=verdict.notes)
+        difference = ledger.difference(record)
     except LedgerError as error:
-        return Verdict(ok=False, why=f"the ledger's row is damaged: {error}", notes=verdict.notes)
-    said, shown = _summary_of(record), row.to_dict()
-    wrong = sorted(key for key in said if said[key] != shown.get(key))
-    if wrong:
-        key = wrong[0]
-        why = f"the ledger's row says {key} {shown.get(key)!r}, the record {said[key]!r}"
+        difference = str(error)
+    if difference:
+        why = f"the ledger's row does not say what the record says: {difference}"
         return Verdict(ok=False, why=why, notes=verdict.notes)
-    return verdict
-
-
-def _row(ledger: Ledger, record: ExecutionRecord) -> ExecutionSummary:
-    start = record.timestamp_start
-    for summary in ledger.list(since=start, until=start + _SMALLEST_STEP, limit=None):
-        if summary.execution_id == record.execution_id:
-            return summary
-    raise ExecutionNotFoundError(record.execution_id)
-
-
-def _summary_of(record: ExecutionRecord) -> dict[str, Any]:
-    total = record.started.get("number_of_steps")
-    return {
-        "execution_id": record.execution_id,
-        "plan_id": record.plan_id,
-        "status": record.status.value,
-        "cause": None if record.cause is None else record.cause.value,
-        "live_mode": record.live_mode_state,
-        "started": format_time(record.timestamp_start),
-        "ended": None if record.timestamp_end is None else format_time(record.timestamp_end),
-        "steps_completed": sum(event.event_type == "step_completed" for event in record.step_events),
-        "steps_total": total if type(total) is int else None,
-        "effects": len(record.side_effects_report.side_effects_observed),
-        "execution_hash": record.get_execution_hash(),
-    }
+    changed, missing = check_kept(ledger.home, record)
+    notes = (*verdict.notes, *missing)
+    written = record.started.get("ledger_id")
+    if written is not None and written != ledger.ledger_id:
+        notes += (f"it was recorded for the ledger {written}, and this one is {ledger.ledger_id}",)
+    return Verdict(ok=not changed, why=changed, notes=notes)

@@ -1,4 +1,4 @@
-"""The plan room: what is to be done, loaded strictly, immutable, with a digest (design, section 6).
+"""The plan room: what is to be done, loaded strictly, immutable, with a digest (docs/plan-format.md).
 
 `load_plan` reads a plan file; `parse_plan` takes a mapping. Names load when they are first used.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hearth._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hearth.plan._consistency import check_consistent
     from hearth.plan._copies import InputCopies
     from hearth.plan._digest import plan_digest
     from hearth.plan._effects import DeclaredEffect
@@ -30,6 +31,7 @@ __all__ = [
     "Secrets",
     "Step",
     "TaskSpec",
+    "check_consistent",
     "load_plan",
     "load_tasks",
     "parse_plan",
@@ -48,6 +50,7 @@ __getattr__, __dir__ = lazy_names(
         "Secrets": "_secrets",
         "Step": "_model",
         "TaskSpec": "_ports",
+        "check_consistent": "_consistency",
         "load_plan": "_load",
         "load_tasks": "_tasks",
         "parse_plan": "_load",

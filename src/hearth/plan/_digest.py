@@ -16,7 +16,7 @@ _DOMAIN = b"HEARTH-plan-v1\0"
 
 
 def plan_digest(document: Mapping[str, Any], inputs: Mapping[str, str], tasks: Mapping[str, str]) -> str:
-    """Return SHA-256 (hex) over the rendered plan, its inputs' hashes and its tasks' versions (design, section 6).
+    """Return SHA-256 (hex) over the rendered plan, its inputs' hashes and its tasks' versions (docs/plan-format.md).
 
     What the plan leaves out stays out: a default is not written into the document. The plan file's own name and
     folder do not enter, so a plan moved together with its inputs keeps its digest.

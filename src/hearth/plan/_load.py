@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hearth.plan._ports import TaskSpec
     from hearth.plan._problems import JsonPath
 
-__all__ = ["load_plan", "parse_plan"]
+__all__ = ["load_plan", "parse_plan", "parts_of"]
 
 _DURATION = re.compile(r"([0-9.]+)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -69,6 +69,11 @@ def parse_plan(
     return _Loader(problems, load_tasks() if tasks is None else tasks, root, None).load(tree, None)
 
 
+def parts_of(plan: Plan, tasks: Mapping[str, TaskSpec]) -> dict[str, Any]:
+    """Return, by their names, the parts of a plan that follow from its document, built anew."""
+    return _Loader(Problems(plan.id), tasks, plan.folder, plan.path).parts(plan.document)
+
+
 class _Loader:
     def __init__(self, problems: Problems, tasks: Mapping[str, TaskSpec], folder: Path, file: Path | None) -> None:
         self._problems = problems
@@ -92,14 +97,8 @@ class _Loader:
         used = {name for step in steps for name in (step.task_type, *(step.undo or ()))}
         files = freeze(dict(sorted(inputs.files.items())))
         return Plan(
-            id=document["plan"],
+            **self._parts(document, seen, tuple(steps)),
             description=document.get("description", ""),
-            steps=tuple(steps),
-            variables=document.get("variables", freeze({})),
-            cwd=self._cwd(seen),
-            env=seen.get("env", freeze({})),
-            concurrency=document.get("concurrency", 1),
-            disclosable=tuple(document.get("disclosable", ())),
             path=self._file,
             folder=self._folder,
             document=document,
@@ -107,6 +106,24 @@ class _Loader:
             input_folders=tuple(sorted(inputs.folders)),
             digest=plan_digest(document, files, {name: self._tasks[name].version for name in sorted(used)}),
         )
+
+    def parts(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what `load` derives from a rendered document that was valid then; inputs are left alone."""
+        seen = freeze(self._with_secrets_as_texts(document))
+        parts = self._parts(document, seen, tuple(self._steps(seen)))
+        self._problems.raise_if_any()
+        return parts
+
+    def _parts(self, document: Mapping[str, Any], seen: Mapping[str, Any], steps: tuple[Step, ...]) -> dict[str, Any]:
+        return {
+            "id": document["plan"],
+            "steps": steps,
+            "variables": document.get("variables", freeze({})),
+            "cwd": self._cwd(seen),
+            "env": seen.get("env", freeze({})),
+            "concurrency": document.get("concurrency", 1),
+            "disclosable": tuple(document.get("disclosable", ())),
+        }
 
     def _with_secrets_as_texts(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the document as schemas and tasks see it: with texts for `{secret: …}` where secrets may stand.

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from hearth.errors import PlanChangedError
 from hearth.plan._inputs import changed_inputs
+from hearth.plan._secrets import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from hearth.plan._effects import DeclaredEffect
@@ -72,6 +73,17 @@ class Plan:
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+    def secret_variables(self, telling: Callable[[str], bool]) -> tuple[str, ...]:
+        """Return the values of the variables whose name `telling` takes for a secret's, as they are rendered.
+
+        They stand in the plan in clear, wherever they were filled in; references are no secrets, and are left out.
+        """
+        return tuple(
+            str(value)
+            for name, value in self.variables.items()
+            if telling(name) and not isinstance(value, bool) and not Secrets.references(value)
+        )
 
     def verify_inputs(self) -> None:
         """Read every input again; raises PlanChangedError naming the first that is not the approved one.

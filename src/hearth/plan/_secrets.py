@@ -31,6 +31,7 @@ _MAX_FILE = 64 * 1024
 _MAX_IN_TEXT = 100
 _SHOWN = 60
 _SHORTEST_LINE = 6
+_SHORTEST = 4  # what a redactor looks for in texts
 _HELP = "a secret is written {secret: env:NAME} or {secret: file:PATH}"
 
 
@@ -47,7 +48,7 @@ class Secrets:
         percent-encoded where the text before it is a URL (RFC 3986, section 2.1). A file's secret is its content
         without the last line break; its path starts at `folder`. Each secret, its encoded form and the lines of a
         secret of several lines are passed to `register` before this returns. Raises TaskError, which names the
-        reference, for what is missing, empty, not UTF-8 or larger than 64 KiB.
+        reference, for what is missing, shorter than four characters, not UTF-8 or larger than 64 KiB.
         """
         return _Resolver(folder, register).value(value)
 
@@ -138,6 +139,11 @@ class _Resolver:
         secret = self._from_environment(match["name"]) if match["kind"] == "env" else self._from_file(match["name"])
         if not secret:
             raise TaskError(f"the secret {target} is empty")
+        if len(secret.strip()) < _SHORTEST:
+            raise TaskError(
+                f"the secret {target} has fewer than {_SHORTEST} characters, so it could not be kept out of the "
+                "record; use a longer one"
+            )
         self._register(secret)
         for line in secret.splitlines() if "\n" in secret else ():
             if len(line.strip()) >= _SHORTEST_LINE:  # outputs are redacted line by line

@@ -26,6 +26,7 @@ _STATUSES_OF_CAUSE = {
     SealCause.FAILED: (ExecutionStatus.FAILED,),
 }
 _ABSENT = object()
+_MOST_STEPS = 10_000_000
 _OPTIONAL_TEXT = (str, type(None))
 _STARTED: dict[str, tuple[type, ...]] = {
     "plan_id": (str,), "plan_digest": _OPTIONAL_TEXT, "number_of_steps": (int, type(None)), "live_mode": _OPTIONAL_TEXT,
@@ -118,8 +119,17 @@ class ChainCheck:
             self._refuse(entry, position)
         _require(entry, _STARTED, position)
         self._execution_id = entry["execution_id"]
-        number = entry["details"].get("number_of_steps")
-        self.progress = Progress(number if type(number) is int else None)
+        number, indices = entry["details"]["number_of_steps"], entry["details"].get("step_indices")
+        if indices is not None and (not isinstance(indices, list) or len(indices) != number):
+            raise ChainFault(position, f"entry {position} does not name as many step indices as the plan has steps")
+        if number is None:
+            self.progress = Progress()
+        elif indices is None:
+            if number > _MOST_STEPS:
+                raise ChainFault(position, f"entry {position} claims a plan of {number} steps")
+            self.progress = Progress(range(number))
+        else:
+            self.progress = Progress(index if type(index) is int else str(index) for index in indices)
 
     def _refuse(self, entry: Mapping[str, Any], position: int) -> NoReturn:
         sequence, kind = entry["sequence"], entry["event_type"]

@@ -13,6 +13,7 @@ import orjson
 
 from hearth.record._canonical import OPTIONS, canonical_bytes, common_float
 from hearth.record._plain import MAX_INTEGER, printable, text_of
+from hearth.record._secret import Secret
 from hearth.record._suspicion import suspicious
 
 if TYPE_CHECKING:
@@ -84,10 +85,12 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
     def encode(details: Any) -> tuple[str, list[Disclosure] | None]:  # noqa: ANN401
         if type(details) is dict:
             try:
-                if (plain_keys.get(tuple(details)) and simple(map(type, details.values()))) or harmless(details, 16):
+                flat = plain_keys.get(tuple(details)) and simple(map(type, details.values()))
+                if flat or harmless(details, 16):
                     raw = dumps(details, option=OPTIONS)
                     text = raw.decode()
-                    if not suspicious(raw, text) and not (needles and redactor.suspicious(raw)):
+                    colons = len(details) if flat else -1
+                    if not suspicious(raw, text, colons) and not (needles and redactor.suspicious(raw)):
                         return text, None
             except (TypeError, RuntimeError):
                 # An integer or text that orjson refuses, or a dict that another thread changes meanwhile.
@@ -111,6 +114,8 @@ def make_text_encoder(redactor: Redactor, pointer: str) -> Callable[[Any], str]:
     def encode(value: Any) -> str:  # noqa: ANN401
         if value is None:
             return "null"
+        if isinstance(value, Secret):
+            return dumps(redactor.hide(value, pointer)).decode()
         text = value if type(value) is str else text_of(value)
         known = remembered.get(text)
         if known is not None and not needles:

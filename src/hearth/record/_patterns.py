@@ -16,7 +16,7 @@ from hearth.record._telling import is_surely_telling, is_telling
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["KEY_SIGNS", "find_secrets", "secret_arguments"]
+__all__ = ["KEY_SIGNS", "SQL_PASSWORD", "find_secrets", "secret_arguments"]
 
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
@@ -47,18 +47,24 @@ _VALUE = re.compile(
     re.ASCII | re.DOTALL,
 )
 _KEYED = re.compile(
-    r"(?<![\w.-])[\d.-]*+(?P<key>[A-Za-z_][\w.-]*+)(?<=\w)\\*+[\"']?\s{0,4}+(?P<op>=>|:=|[:=])\s{0,4}+", re.ASCII
+    r"(?<![\w.-])[\d.-]*+(?P<key>[A-Za-z_][\w.-]*+)\\*+[\"']?\s{0,4}+(?P<op>=>|:=|[:=])\s{0,4}+", re.ASCII
 )
 _OPTION = re.compile(r"(?<![\w-])--?(?P<key>[A-Za-z][\w-]{2,}+)\s{1,4}+", re.ASCII)
-_URL = re.compile(r"(?<=[A-Za-z0-9])://[^\s/:@'\"]{0,512}+:(?P<secret>[^\s/'\"]{1,2048})@", re.ASCII)
+# A password may hold an unescaped slash; what begins like a port is none.
+_URL = re.compile(r"(?<=[A-Za-z0-9])://[^\s/:@'\"]{0,512}+:(?!\d{1,5}/)(?P<secret>[^\s'\"]{1,512})@", re.ASCII)
 _TELLING_OPTION = re.compile(r"--?[A-Za-z][\w-]{2,}", re.ASCII)
 _PAIR = 2
+_TOKEN_URL = re.compile(r"(?<=[A-Za-z0-9])://(?P<secret>[\w-]{20,512}+)@", re.ASCII)
+SQL_PASSWORD = re.compile(
+    r"\b(?:password|identified\s{1,4}+by(?:\s{1,4}+password)?)\s{1,4}+\\*+'(?P<secret>(?:[^'\\]|''|\\.)++)'",
+    re.ASCII | re.IGNORECASE,
+)
 _HEADER = re.compile(
     r"(?<![A-Za-z0-9])(?:authorization|cookie)\\*+[\"']?\s{0,4}+[:=]\s{0,4}+\\*+[\"']?"
     r"(?:(?:bearer|basic|digest|token|negotiate|apikey)\s{1,4}+)?(?P<secret>[^\r\n\"'\\]++)",
     re.ASCII | re.IGNORECASE,
 )
-_BEARER = re.compile(r"\b[Bb]earer\s{1,4}+(?P<secret>(?=[^\s\"']*[0-9._~+/=-])[A-Za-z0-9+/=._~-]{6,}+)", re.ASCII)
+_BEARER = re.compile(r"\b[Bb]earer\s{1,4}+(?P<secret>(?=[^\s\"']*[0-9._~+/=-])[^\s\"',;<>\\]{6,}+)", re.ASCII)
 _COMMANDS = (
     re.compile(r"(?<![\w-])(?:-u|--user|--proxy-user)[\s=]{1,4}+[\"']?[^\s:\"']++:(?P<secret>[^\s\"']++)", re.ASCII),
     re.compile(r"\b(?:mysql|mariadb)\w*\b[^|;&\n]{0,400}?\s-p(?P<secret>[^\s\"'-][^\s\"']*+)", re.ASCII),
@@ -80,6 +86,9 @@ def find_secrets(text: str) -> list[tuple[int, int]]:
         spans += [match.span() for match in _KEYS.finditer(text) if match["short"] or _RUN.search(match[0])]
     if "://" in text and "@" in text:
         spans += _secrets(_URL, text)
+        spans += _secrets(_TOKEN_URL, text)
+    if "'" in text:
+        spans += _secrets(SQL_PASSWORD, text)
     if "=" in text or ":" in text:
         spans += _behind(_KEYED, text)
         spans += _secrets(_HEADER, text)
@@ -126,8 +135,7 @@ def _behind(keys: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
     while (match := keys.search(text, position)) is not None:
         # From here on again, as the value may itself be `key=value`; the key's last character stays in view.
         position = match.end("key")
-        telling = is_surely_telling if match.groupdict().get("op") == ":" else is_telling
-        if not telling(match["key"]):
+        if not (_tells_in_prose(match["key"]) if match.groupdict().get("op") == ":" else is_telling(match["key"])):
             continue
         value = _VALUE.match(text, match.end())
         if value is None:
@@ -140,6 +148,11 @@ def _behind(keys: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
             end = start + len(value["u"].rstrip(",)}]")) or end
         yield start, end
         position = max(position, value.end())
+
+
+def _tells_in_prose(key: str) -> bool:
+    # `suspicious` looks for a colon behind a letter, digit or underscore.
+    return key[-1] not in ".-" and is_surely_telling(key)
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

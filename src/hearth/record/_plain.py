@@ -196,6 +196,11 @@ class _Conversion:
 
     def _items(self, value: Any, pointer: str, depth: int) -> list[Any]:  # noqa: ANN401
         items = list(value)
+        names = getattr(value, "_fields", None)
+        if isinstance(value, tuple) and isinstance(names, tuple) and len(names) == len(items):
+            # A named tuple is a list like any other, but its names may tell what is a secret.
+            places = [pointer_to(pointer, position) for position in range(len(items))]
+            return [self._member(str(n), item, at, depth) for n, item, at in zip(names, items, places, strict=True)]
         if len(items) > 1 and all(type(item) is str for item in items):
             return self._texts([printable(item) for item in items], pointer)
         if len(items) == _PAIR and type(items[0]) is str:
@@ -234,9 +239,9 @@ class _Conversion:
         return f"${name}" if name.startswith("$") else name
 
     def _member(self, key: str, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
-        if value is None or isinstance(value, bool) or not self._policy.telling(key):
+        if value is None or type(value) is bool or not self._policy.telling(key):
             return self.convert(value, pointer, depth + 1)
-        if isinstance(value, Secret):
+        if type(value) is Secret:
             return self._policy.commit(value, pointer, key)
         revealed = _Conversion(_Reveal(self._policy)).convert(value, "", depth + 1)
         return self._policy.commit(revealed, pointer, key)

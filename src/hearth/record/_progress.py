@@ -1,13 +1,19 @@
 """Which status a completed execution deserves: a pure state machine over its step entries.
 
 Rules: a step that starts is open until it completes or fails (indices may repeat; ends are matched to the latest
-start of the same index). The execution is COMPLETED when no step failed, none is open and, where the plan's number of
-steps is known, as many different ones completed. Otherwise it is COMPLETED_PARTIAL. No steps at all is COMPLETED.
+start of the same index). The execution is COMPLETED when no step failed, none is open and, where the plan's steps are
+known (by their indices), each of them completed. Otherwise it is COMPLETED_PARTIAL. No steps at all is COMPLETED.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import TYPE_CHECKING
+
 from hearth.record._enums import ExecutionStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["Progress"]
 
@@ -15,15 +21,14 @@ __all__ = ["Progress"]
 class Progress:
     """Counts starts and ends; memory grows only with the number of open steps (and of the plan's steps)."""
 
-    __slots__ = ("_distinct", "_number", "_outer", "completed", "failed", "open")
+    __slots__ = ("_outer", "_wanted", "completed", "failed", "open")
 
-    def __init__(self, number_of_steps: int | None = None) -> None:
+    def __init__(self, indices: Iterable[object] | None = None) -> None:
         self.open: dict[int, tuple[int, str]] = {}
         self._outer: dict[int, list[tuple[int, str]]] = {}  # earlier starts of an index that is open again
         self.completed = 0
         self.failed = 0
-        self._number = number_of_steps
-        self._distinct: set[int] = set()
+        self._wanted: Counter[object] = Counter(() if indices is None else indices)
 
     def started(self, index: int, moment: int = 0, name: str = "") -> None:
         """Open a step; `moment` (nanoseconds, monotonic clock) and `name` come back at its end."""
@@ -40,8 +45,10 @@ class Progress:
                 del self._outer[index]
         if ok:
             self.completed += 1
-            if self._number is not None:
-                self._distinct.add(index)
+            if self._wanted and self._wanted[index] > 1:
+                self._wanted[index] -= 1
+            else:
+                self._wanted.pop(index, None)
         else:
             self.failed += 1
         return start
@@ -53,5 +60,5 @@ class Progress:
 
     def status_when_completed(self) -> ExecutionStatus:
         """Return COMPLETED or COMPLETED_PARTIAL, by the rules above."""
-        whole = not self.open and not self.failed and len(self._distinct) >= (self._number or 0)
+        whole = not self.open and not self.failed and not self._wanted
         return ExecutionStatus.COMPLETED if whole else ExecutionStatus.COMPLETED_PARTIAL

@@ -8,20 +8,17 @@ kept beside the record as a `Disclosure`, outside every hash, and can be erased 
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import threading
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
-
-import orjson
 
 from hearth.errors import RecordError
 from hearth.record._canonical import canonical_bytes
 from hearth.record._patterns import find_secrets, secret_arguments
 from hearth.record._plain import convert, printable
+from hearth.record._rewritings import as_bytes, rewritings
 from hearth.record._secret import Secret
 from hearth.record._suspicion import suspicious
 from hearth.record._telling import is_telling
@@ -103,16 +100,15 @@ class Redactor:
         Values shorter than four characters are not searched for in texts (they would take out half of them).
         Of a value of several lines each line of eight or more characters counts by itself too.
         """
-        text = printable(value)
-        lines = (line.strip() for line in text.splitlines())
-        pieces = {text, text.strip(), *(line for line in lines if len(line) >= _SHORTEST_LINE)}
-        forms = {form for piece in pieces if len(piece) >= _SHORTEST_KNOWN for form in _forms(piece)}
+        lines = (line.strip() for line in value.splitlines())
+        pieces = {value, value.strip(), *(line for line in lines if len(line) >= _SHORTEST_LINE)}
+        forms = {form for piece in pieces if len(piece) >= _SHORTEST_KNOWN for form in rewritings(piece)}
         with self._lock:
             if forms.issubset(self._known):
                 return
             # Longest first, so that a secret that contains another is taken out whole.
             self._known = tuple(sorted(forms.union(self._known), key=len, reverse=True))
-            self.needles[:] = {form for piece in self._known for form in (piece.encode(), orjson.dumps(piece)[1:-1])}
+            self.needles[:] = {needle for piece in self._known for needle in as_bytes(piece)}
 
     @property
     def disclosable(self) -> frozenset[str]:
@@ -133,6 +129,11 @@ class Redactor:
         if not self.suspicious(text.encode("utf-8", "surrogatepass")) and '":' not in text:
             return text
         return self._without_secrets(text, pointer)
+
+    def hide(self, secret: Secret, pointer: str) -> str:
+        """Make a Secret's value known and return what stands in its place in a text."""
+        self.add_secret(secret.reveal())
+        return _redacted(pointer, secret.reveal())
 
     def details(self, value: Any, pointer: str = "/details") -> tuple[Any, list[Disclosure]]:  # noqa: ANN401
         """Return anything as plain JSON without secrets, and what is to be kept beside (sequence -1)."""
@@ -156,7 +157,7 @@ class Redactor:
         parts = []
         position = 0
         for start, end in _joined(spans):
-            parts += [text[position:start], f"[redacted:{commitment(_salt(), pointer, printable(text[start:end]))}]"]
+            parts += [text[position:start], _redacted(pointer, text[start:end])]
             position = end
         parts.append(text[position:])
         return "".join(parts)
@@ -197,9 +198,8 @@ class _Walk:
         return printable(value)
 
 
-def _forms(text: str) -> set[str]:
-    """The ways in which a value is found again: as it is, JSON-escaped, in a URL, in a Python literal."""
-    return {text, orjson.dumps(text)[1:-1].decode(), json.dumps(text)[1:-1], quote(text, safe=""), repr(text)[1:-1]}
+def _redacted(pointer: str, secret: str) -> str:
+    return f"[redacted:{commitment(_salt(), pointer, printable(secret))}]"
 
 
 def _salt() -> str:

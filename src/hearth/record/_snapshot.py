@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from hearth.record._plain import printable
@@ -64,10 +65,13 @@ def _ask(kernel: object, method: str, name: str) -> tuple[str, str]:
         if question is None:
             return UNKNOWN, f"the kernel has no {name}"
         state = question()
-        text = str(getattr(state, "name", state)).upper()
+        text = state if isinstance(state, str) else getattr(state, "name", None)
+        text = getattr(state, "name", text) if isinstance(state, Enum) else text
+        if not isinstance(text, str) or not text.strip():
+            return UNKNOWN, f"the kernel's {name} was a {type(state).__name__}, neither an enum's member nor a text"
     except Exception as error:  # noqa: BLE001 - a broken kernel must not keep the record from being written
         return UNKNOWN, f"the kernel's {name} could not be read: {type(error).__name__}"
-    return printable(text) if state is not None else UNKNOWN, ""
+    return printable(text).upper(), ""
 
 
 def _joined(*parts: str) -> str:

@@ -5,6 +5,8 @@ Everything here is about form: keys, types, known words. A difference between tw
 
 from __future__ import annotations
 
+import reprlib
+from base64 import b64decode
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hearth.errors import RecordError
@@ -55,12 +57,12 @@ def check_structure(document: Any) -> None:  # noqa: ANN401 - anything that was 
     """Raise RecordError, naming the place, unless the document has the form of an execution record."""
     _object(document, "the record")
     if document.get("schema") != SCHEMA:
-        _refuse(f"its schema is {document.get('schema')!r}, not {SCHEMA!r}")
+        _refuse(f"its schema is {reprlib.repr(document.get('schema'))}, not {SCHEMA!r}")
     _keys(document, _RECORD, "the record", optional=("disclosures",))
     for key in ("execution_id", "plan_id", "live_mode_state", "completion_reason"):
         _text(document[key], key)
     if not _is_word(document["status"], _STATUSES):
-        _refuse(f"status: {document['status']!r} is none of {', '.join(sorted(_STATUSES))}")
+        _refuse(f"status: {reprlib.repr(document['status'])} is none of {', '.join(sorted(_STATUSES))}")
     _hash(document["execution_hash"], "execution_hash")
     check_snapshot(document["security_snapshot_pre"], "security_snapshot_pre")
     if document["security_snapshot_post"] is not None:
@@ -82,12 +84,12 @@ def check_entry(entry: Any, place: str) -> None:  # noqa: ANN401 - anything that
     kind = entry.get("event_type") if type(entry) is dict or isinstance(entry, dict) else None
     allowed = _KEYS.get(kind) if type(kind) is str else None
     if allowed is None:
-        _refuse(f"{place}: event_type {kind!r} is not known", entry)
+        _refuse(f"{place}: event_type {reprlib.repr(kind)} is not known", entry)
     if entry.keys() not in allowed:
         _keys(entry, allowed[0], place, optional=allowed[-1] - allowed[0])
     sequence = entry["sequence"]
     if type(sequence) is not int or sequence < 0:
-        _refuse(f"{place}: sequence {sequence!r} is not a whole number from 0", entry)
+        _refuse(f"{place}: sequence {reprlib.repr(sequence)} is not a whole number from 0", entry)
     index = entry["step_index"]
     if (
         type(entry["execution_id"]) is not str
@@ -146,12 +148,13 @@ class EntryForms:
 def _check_extra(entry: Mapping[str, Any], place: str) -> None:
     if entry["event_type"] == "side_effect":
         if not (_is_word(entry["category"], _CATEGORIES) and _is_word(entry["origin"], _ORIGINS)):
-            _refuse(f"{place}: category {entry['category']!r} or origin {entry['origin']!r} is not known", entry)
+            words = f"category {reprlib.repr(entry['category'])} or origin {reprlib.repr(entry['origin'])}"
+            _refuse(f"{place}: {words} is not known", entry)
         if type(entry["description"]) is not str or type(entry["reversible"]) is not bool:
             _refuse(f"{place}: description must be a text, reversible true or false", entry)
     elif "elapsed_us" in entry:
         if not (entry["elapsed_us"] is None or type(entry["elapsed_us"]) is int):
-            _refuse(f"{place}: elapsed_us {entry['elapsed_us']!r} is not a whole number", entry)
+            _refuse(f"{place}: elapsed_us {reprlib.repr(entry['elapsed_us'])} is not a whole number", entry)
     else:
         for declared in _list(entry["declared_effects"], f"{place}: declared_effects"):
             _object(declared, f"{place}: a declared effect")
@@ -174,7 +177,9 @@ def _report(report: Any, forms: EntryForms) -> None:  # noqa: ANN401
     for declared in _list(report["side_effects_declared"], "side_effects_report.side_effects_declared"):
         _object(declared, "side_effects_report.side_effects_declared")
     if type(report["unknown_effects"]) is not bool:
-        _refuse(f"side_effects_report.unknown_effects: {report['unknown_effects']!r} is neither true nor false")
+        _refuse(
+            f"side_effects_report.unknown_effects: {reprlib.repr(report['unknown_effects'])} is neither true nor false"
+        )
     for why in _list(report["unknown_effects_why"], "side_effects_report.unknown_effects_why"):
         _object(why, "side_effects_report.unknown_effects_why")
 
@@ -195,6 +200,12 @@ def _signatures(signatures: Any) -> None:  # noqa: ANN401
         _keys(signature, frozenset(("keyid", "sig")), place)
         _text(signature["keyid"], f"{place}.keyid")
         _text(signature["sig"], f"{place}.sig")
+        try:
+            whole = bool(signature["keyid"] and b64decode(signature["sig"], validate=True))
+        except ValueError:
+            whole = False
+        if not whole:
+            _refuse(f"{place} needs a key id and a signature in base64 (RFC 4648, section 4)")
 
 
 def _keys(mapping: Mapping[str, Any], wanted: frozenset[str], place: str, optional: Iterable[str] = ()) -> None:
@@ -223,12 +234,12 @@ def _is_word(value: Any, words: frozenset[str]) -> bool:  # noqa: ANN401
 
 def _text(value: Any, place: str) -> None:  # noqa: ANN401
     if type(value) is not str:
-        _refuse(f"{place}: {value!r} is not a text")
+        _refuse(f"{place}: {reprlib.repr(value)} is not a text")
 
 
 def _hash(value: Any, place: str, entry: Mapping[str, Any] | None = None) -> None:  # noqa: ANN401
     if type(value) is not str or len(value) != _HASH_LENGTH or not _HEX.issuperset(value):
-        _refuse(f"{place}: {value!r} is not a SHA-256 in lower-case hex", entry)
+        _refuse(f"{place}: {reprlib.repr(value)} is not a SHA-256 in lower-case hex", entry)
 
 
 def _moment(value: Any, place: str, entry: Mapping[str, Any] | None = None) -> None:  # noqa: ANN401

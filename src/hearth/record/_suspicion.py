@@ -1,7 +1,7 @@
 r"""Ruling a secret out: a look at the bytes that costs under a microsecond, because almost every event holds none.
 
-What `find_secrets` can find needs one of these signs: `=`, `@`, `\`, `'` or a line break; sixteen letters, digits or
-underscores in a row; an option; a colon behind a word (a structural colon of JSON stands behind a quote); or one of
+What `find_secrets` can find needs one of these signs: `=`, `@`, `\`, `'`, a tab or line break; sixteen letters, digits
+or underscores in a row; an option; a colon behind a word (a structural colon of JSON stands behind a quote); or one of
 a few short beginnings. Each byte is mapped to its class, so that one search finds any sign of a class.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from hearth.record._patterns import KEY_SIGNS
+from hearth.record._patterns import KEY_SIGNS, SQL_PASSWORD
 from hearth.record._telling import is_telling
 
 __all__ = ["suspicious"]
@@ -17,38 +17,40 @@ __all__ = ["suspicious"]
 _ASCII = 0x80
 _CLASSES = bytes(
     ord("a") if byte < _ASCII and (chr(byte).isalnum() or chr(byte) == "_")
-    else ord("!") if chr(byte) in "=@\\'\n\r\f\v"
-    else ord(" ") if chr(byte) in " \t"
-    else byte if chr(byte) in '-:"'
+    else ord("!") if chr(byte) in "=@\\'\t\n\r\f\v"
+    else byte if chr(byte) in '-: "'
     else ord(".")
     for byte in range(256)
 )  # fmt: skip
 _RUN = "a" * 16
 _LONGEST_KEY = 260
-_TOLD = re.compile(r"(?<![\w.-])[\d.-]*+([A-Za-z_][\w.-]*+)(?<=\w)\\*+[\"']?\s{0,4}+(?:=>|:=|[:=])", re.ASCII)
+_TOLD = re.compile(r"(?<![\w.-])[\d.-]*+([A-Za-z_][\w.-]*+)\\*+[\"']?\s{0,4}+(?:=>|:=|[:=])", re.ASCII)
 # In encoded JSON an escape glues a letter to what follows: a line break before `--password` reads `n--password`.
-_ESCAPE = re.compile(r"\\+(?:[nrtbf]|u[0-9A-Fa-f]{4})")
+_ESCAPE = re.compile(r"(?<!\\)\\++(?:[nrtbf]|u[0-9A-Fa-f]{4})")
 _DASH = re.compile(r"(?<![a-])-|-----")
 _OPTIONS = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]++)", re.ASCII)
 
 
-def suspicious(raw: bytes, text: str | None = None) -> bool:
+def suspicious(raw: bytes, text: str | None = None, colons: int = -1) -> bool:
     """Whether a secret in these bytes (JSON without spaces between its parts, or a text) cannot be ruled out quickly.
 
-    `text` is the same, decoded, where the caller has it. In a text of its own, a quoted key before a colon is no sign
-    here: `"key":` is what JSON looks like.
+    `text` is the same, decoded, and `colons` the number of structural colons, where the caller knows them. In a text of
+    its own, a quoted key before a colon is no sign here: `"key":` is what JSON looks like.
     """
     shape = raw.translate(_CLASSES).decode("latin-1")
     if text is None:
         text = raw.decode("latin-1")  # never fails, and every sign is ASCII
-    if "!" in shape or _RUN in shape or " :" in shape or "earer " in text or "AIza" in text:
+    if "!" in shape or _RUN in shape or "earer " in text:
         return _looks_closer(text)
     if "-" in shape:
-        if "glpat-" in text:
+        # Without a hyphen, such keys have a run of sixteen.
+        if "glpat-" in text or "AIza" in text:
             return True
         if _DASH.search(shape) and _has_option(text):
             return True
-    return "a:" in shape and _tells_before_colon(raw, shape)
+    if shape.count(":") == colons:
+        return False
+    return (" :" in shape and _looks_closer(text)) or ("a:" in shape and _tells_before_colon(raw, shape))
 
 
 def _tells_before_colon(raw: bytes, shape: str) -> bool:
@@ -76,5 +78,7 @@ def _shows_sign(text: str) -> bool:
     if any(sign in text for sign in KEY_SIGNS) or "PRIVATE KEY" in text or ("@" in text and "://" in text):
         return True
     if "earer " in text or "earer\t" in text or ("-" in text and _has_option(text)):
+        return True
+    if "'" in text and SQL_PASSWORD.search(text):
         return True
     return any(is_telling(key) for key in _TOLD.findall(text))

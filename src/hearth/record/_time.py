@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from datetime import UTC, datetime
 
 from hearth.errors import RecordError
@@ -28,7 +29,7 @@ def format_time(moment: datetime) -> str:
 def parse_time(text: str) -> datetime:
     """Read what `format_time` writes, and nothing else; anything else raises RecordError."""
     if not isinstance(text, str) or _FORM.fullmatch(text) is None:
-        message = f"{text!r} is not a time of the form YYYY-MM-DDTHH:MM:SS.ffffffZ"
+        message = f"{reprlib.repr(text)} is not a time of the form YYYY-MM-DDTHH:MM:SS.ffffffZ"
         raise RecordError(message)
     try:
         return datetime.fromisoformat(text)

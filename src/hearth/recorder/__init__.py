@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hearth.recorder._journal import Journal
+from hearth.recorder._lock import try_lock
 from hearth.recorder._observer import ExecutionObserver
 from hearth.recorder._reading import read_journal, verify_journal
 from hearth.recorder._recovery import Recovery, journal_is_live, recover_journal
@@ -18,5 +19,6 @@ __all__ = [
     "journal_is_live",
     "read_journal",
     "recover_journal",
+    "try_lock",
     "verify_journal",
 ]

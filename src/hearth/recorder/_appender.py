@@ -8,7 +8,6 @@ would be paid for with every event.
 from __future__ import annotations
 
 import hashlib
-import threading
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -33,20 +32,19 @@ class Appender:
     """Appends entries to one chain.
 
     `emit(line)` gets each whole line (`event_hash SP JCS(entry) LF`) when `whole_lines`, else the bare entry's bytes.
-    `append(front, index, name, …)` takes values already in JSON form and returns the entry's sequence number; it is
-    called with `lock` held. `front` holds the members from the first up to `event_type`, with a comma behind;
+    `append(front, index, name, …)` takes values already in JSON form and returns the entry's sequence number; the
+    caller holds a lock meanwhile. `front` holds the members from the first up to `event_type`, with a comma behind;
     `origin` and `reversible` likewise, where the entry has them. An exception out of `emit`, of whatever kind, leaves
     the outcome unknown and the appender dead.
     """
 
-    __slots__ = ("append", "head", "length", "lock")
+    __slots__ = ("append", "head", "length")
 
     append: Callable[..., int]
     head: Callable[[], str]
     length: Callable[[], int]
 
     def __init__(self, execution_id: str, emit: Callable[[bytes], Any], *, whole_lines: bool) -> None:
-        self.lock = threading.RLock()
         self.append, self.head, self.length = _closures(execution_id, emit, whole_lines=whole_lines)
 
 
@@ -71,10 +69,8 @@ def _closures(
         state.update(raw)
         digest = state.hexdigest()
         line = b"%b %b\n" % (digest.encode(), raw) if whole_lines else raw
-        if dead:
-            raise RecorderError(_UNKNOWN)
-        if number != sequence:  # a signal handler recorded something in the middle of this entry
-            raise RecorderError(_REENTERED)
+        if dead or number != sequence:  # a signal handler may have recorded something in the middle of this entry
+            raise RecorderError(_UNKNOWN if dead else _REENTERED)
         # The state moves before the hand-over: if that is interrupted, the entry may stand or not, and no other
         # entry may ever take its number.
         head = digest

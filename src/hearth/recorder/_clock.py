@@ -10,23 +10,25 @@ if TYPE_CHECKING:
 
 __all__ = ["make_time_text"]
 
+_SECOND = 1_000_000_000
+
 
 def make_time_text(time_ns: Callable[[], int] = time.time_ns) -> Callable[[], str]:
     """Return a function that gives the present UTC time as `YYYY-MM-DDTHH:MM:SS.ffffffZ`.
 
     Whatever the clock does (also stepping back), the text is what the clock said. Call it under a lock.
     """
-    second: int | None = None
+    begins = ends = 0
     prefix = ""
 
     def now() -> str:
-        nonlocal second, prefix
-        microseconds = time_ns() // 1000
-        whole = microseconds // 1_000_000
-        if whole != second:
-            prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(whole))
-            second = whole
-        # Six digits with leading zeros: formatting with a width takes three times as long.
-        return f"{prefix}{str(microseconds - whole * 1_000_000 + 1_000_000)[1:]}Z"
+        nonlocal begins, ends, prefix
+        moment = time_ns()
+        if not begins <= moment < ends:
+            begins = moment // _SECOND * _SECOND
+            ends = begins + _SECOND
+            prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(begins // _SECOND))
+        # Six digits with leading zeros, cut out of ten: formatting with a width takes three times as long.
+        return f"{prefix}{str(moment - begins + _SECOND)[1:7]}Z"
 
     return now

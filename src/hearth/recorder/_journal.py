@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import errno
 import os
+import signal
 import threading
 import weakref
 from contextlib import suppress
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hearth.errors import JournalLockedError, RecorderError
-from hearth.recorder._lock import try_lock
+from hearth.recorder._lock import lock_soon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +57,8 @@ class Journal:
         self._descriptor = descriptor
         self._deadline = deadline
         self._pending: list[bytes] = []
+        self._size = 0
+        self._claimed = False
         self._failure: str | None = None
         self._closed = False
         self._fresh_threading()
@@ -77,7 +80,7 @@ class Journal:
             message = f"{path}: the journal cannot be created: {error.strerror}. Nothing was started"
             raise RecorderError(message) from error
         try:
-            locked = try_lock(descriptor)
+            locked = lock_soon(descriptor)
             sync_directory(path.parent)
         except OSError as error:
             os.close(descriptor)
@@ -93,6 +96,13 @@ class Journal:
     def path(self) -> Path:
         """Where the file lies."""
         return self._path
+
+    def claim(self) -> None:
+        """Belong to one observer; a second claim raises RecorderError, for two chains in one file are none."""
+        if self._claimed:
+            message = f"{self._path}: another observer writes this journal; create one for each execution"
+            raise RecorderError(message)
+        self._claimed = True
 
     def append(self, line: bytes) -> None:
         """Accept one whole line; it is on disk within 5 ms, or the journal is dead and the next call says so."""
@@ -192,6 +202,9 @@ class Journal:
                 self._thread = thread
 
     def _commit_in_groups(self) -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            # A signal that this thread took would not wake the main thread, which is to act on it.
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while self._failure is None:
             self._bell.acquire()
             if not self._waiting:
@@ -220,6 +233,7 @@ class Journal:
         taken = self._pending[:]
         del self._pending[: len(taken)]
         data = b"".join(taken)
+        self._size += len(data)
         while data and self._failure is None:
             written = os.write(self._descriptor, data)
             if written == 0:
@@ -230,6 +244,8 @@ class Journal:
         here, there = os.fstat(self._descriptor), self._path.stat()
         if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
             raise OSError(errno.ESTALE, "another file has taken its place")
+        if here.st_size != self._size:
+            raise OSError(errno.ESTALE, "somebody else has changed the file")
 
     def _die(self, why: str) -> None:
         self._failure = self._failure or (

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 import sys
+import time
 
-__all__ = ["try_lock"]
+__all__ = ["lock_soon", "try_lock"]
+
+_PAUSE_SECONDS = 0.002
+
+
+def lock_soon(descriptor: int, seconds: float = 0.5) -> bool:
+    """Lock the file exclusively, waiting a moment for somebody who only looks whether it is locked."""
+    end = time.monotonic() + seconds
+    while not try_lock(descriptor):
+        if time.monotonic() > end:
+            return False
+        time.sleep(_PAUSE_SECONDS)
+    return True
+
 
 if sys.platform == "win32":
     import msvcrt

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
+import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from hearth._version import __version__
@@ -18,6 +21,7 @@ from hearth.record import (
     Progress,
     Redactor,
     SealCause,
+    Secret,
     SecuritySnapshot,
     SideEffectCategory,
     canonical_bytes,
@@ -55,7 +59,8 @@ class ExecutionObserver:
 
     With three arguments it works in memory, without a file or a thread. With a `journal` each entry is handed over to
     that sink, and `record_step_started` and the marks return only when it is durable; RecorderError means that nothing
-    may act any more. `plan` is any object with `steps` (each with `index`, perhaps `effects`) and perhaps `digest`.
+    may act any more. `plan` is any object with `steps` (each with `index`, perhaps `effects`) and perhaps `digest`;
+    `plan_copy` is the SHA-256 (hex) of the copy of the plan that is kept beside the record.
 
     Thread-safe. In async code the calls are short, except that with a journal starts and marks wait for the disk:
     use `async with observer.step(…)`, which waits in a thread.
@@ -73,6 +78,7 @@ class ExecutionObserver:
         initiator: str | None = None,
         approval: Mapping[str, Any] | None = None,
         ledger_id: str | None = None,
+        plan_copy: str | None = None,
         redactor: Redactor | None = None,
     ) -> None:
         for name, value in (("execution_id", execution_id), ("plan_id", plan_id)):
@@ -94,15 +100,21 @@ class ExecutionObserver:
         self._encode_description = make_text_encoder(self._redactor, "/description")
         steps = None if plan is None else tuple(getattr(plan, "steps", ()))
         self._declared = None if steps is None else declared_effects(steps, self._redactor)
-        self._progress = Progress(None if steps is None else len(steps))
+        indices = None if steps is None else [_index_of(step, position) for position, step in enumerate(steps)]
+        self._progress = Progress(indices)
         emit = self._memory.append if journal is None else journal.append
+        claim = getattr(journal, "claim", None)
+        if claim is not None:
+            claim()
         self._appender = Appender(printable(execution_id), emit, whole_lines=journal is not None)
-        self._lock = self._appender.lock
+        self._lock = threading.RLock()  # held around every use of the appender and of the progress
         self._append = self._appender.append
         start = {
             "plan_id": self._text(plan_id, "plan_id"),
             "plan_digest": getattr(plan, "digest", None),
             "number_of_steps": None if steps is None else len(steps),
+            "step_indices": None if indices is None or indices == list(range(len(indices))) else indices,
+            "plan_copy": plan_copy,
             "approval": self._caller(approval, "approval"),
             "live_mode": self._live_mode,
             "initiator": self._text(initiator, "initiator"),
@@ -112,6 +124,7 @@ class ExecutionObserver:
             "security_snapshot": self._snapshot("before execution"),
         }
         self._mark("execution_started", start)
+        _observers.add(self)
 
     @property
     def status(self) -> ExecutionStatus:
@@ -137,6 +150,8 @@ class ExecutionObserver:
     def record_step_started(self, step_index: int, step_name: str, details: Any = None) -> None:  # noqa: ANN401
         """Record that a step is about to act; with a journal, durable before this returns (law 1)."""
         _check_index(step_index)
+        if type(step_name) is not str:
+            self._make_known(step_name)
         encoded, kept = self._encode_details(details)  # first: a Secret in there makes its value known
         name = self._encode_name(step_name)
         first = "" if self._declared is None else f'"declared_effects":{self._declared.get(step_index, "[]")},'
@@ -186,6 +201,7 @@ class ExecutionObserver:
             raise ValueError(message) from None
         if step_index is not None:
             _check_index(step_index)
+        self._make_known(description)
         encoded, kept = self._encode_details(details)
         text = self._encode_description("" if description is None else description)
         with self._lock:
@@ -252,12 +268,15 @@ class ExecutionObserver:
             message = f"the execution was recorded in {self._live_mode}; it cannot be retrieved as {told}"
             raise LiveModeMismatchError(message)
         with self._lock:
-            entries = read_back(self._memory if self._journal is None else self._journal, self._appender.head())
+            source = self._memory if self._journal is None else self._journal
+            entries = read_back(source, self._appender.head(), self._appender.length())
         return ExecutionRecord.from_entries(entries, live_mode_state=told)
 
     def _ended(self, kind: str, index: int, step_name: str, details: Any, message: Any = None) -> None:  # noqa: ANN401
         if type(index) is not int or not -MAX_INTEGER <= index <= MAX_INTEGER:
             _check_index(index)
+        if type(step_name) is not str or message is not None:
+            self._make_known(step_name, message)
         encoded, kept = self._encode_details(details)  # first: a Secret in there makes its value known
         name = self._encode_name(step_name)
         error = "null" if message is None else self._encode_error(message)
@@ -312,8 +331,16 @@ class ExecutionObserver:
             self._keep(self._of_marks, sequence)
             self._of_marks = []
 
+    def _make_known(self, *values: object) -> None:
+        for value in values:
+            if isinstance(value, Secret):
+                self._redactor.add_secret(value.reveal())
+
     def _text(self, value: object, name: str) -> str | None:
-        return None if value is None else self._redactor.text(text_of(value), f"/details/{name}")
+        pointer = f"/details/{name}"
+        if isinstance(value, Secret):
+            return self._redactor.hide(value, pointer)
+        return None if value is None else self._redactor.text(text_of(value), pointer)
 
     def _caller(self, value: Any, name: str) -> Any:  # noqa: ANN401
         if value is None:
@@ -339,6 +366,24 @@ class ExecutionObserver:
 
     def _warn_sealed(self, cause: SealCause) -> None:
         _log.warning("the execution is sealed already (%s); the mark %r changes nothing", self._status, str(cause))
+
+
+_observers: weakref.WeakSet[ExecutionObserver] = weakref.WeakSet()
+
+
+def _fresh_locks() -> None:
+    """In a forked child: a lock that another thread of the parent held would be held for ever here."""
+    for observer in list(_observers):
+        observer._lock = threading.RLock()  # noqa: SLF001 - the module's own class
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_locks)
+
+
+def _index_of(step: object, position: int) -> int | str:
+    index = getattr(step, "index", position)
+    return index if type(index) is int else text_of(index)
 
 
 def _check_index(index: Any) -> None:  # noqa: ANN401

@@ -19,11 +19,12 @@ __all__ = ["read_back"]
 _HASH_AND_BLANK = 65
 
 
-def read_back(recorded: list[bytes] | JournalSink, head: str) -> list[dict[str, Any]]:
+def read_back(recorded: list[bytes] | JournalSink, head: str, length: int) -> list[dict[str, Any]]:
     """Return the entries (JSON form with `event_hash`) from bare entries in memory or from a sink's lines.
 
     What a dying sink left behind the last whole, true line does not count. RecorderError when nothing is readable, or
-    when a sink that lives holds something else than what was recorded (`head`: the last entry's hash).
+    when a sink that lives holds something else than what was recorded (`head`: the last entry's hash,
+    `length`: the number of entries).
     """
     raws: Iterator[bytes]
     lives = True
@@ -44,7 +45,8 @@ def read_back(recorded: list[bytes] | JournalSink, head: str) -> list[dict[str, 
     if not entries:
         message = "nothing of this execution is readable; its journal died before the first entry was written"
         raise RecorderError(message)
-    if lives and entries[-1]["event_hash"] != head:
+    # Of a sink that died only a beginning may be left; but what claims to be the end must be the end.
+    if (lives or check.sealed or check.length >= length) and entries[-1]["event_hash"] != head:
         message = "the journal does not hold what was recorded: somebody changed it while it was being written"
         raise RecorderError(message)
     return entries

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from hearth.record import (
     utc_now,
 )
 from hearth.recorder._journal import sync_directory
-from hearth.recorder._lock import try_lock
+from hearth.recorder._lock import lock_soon, try_lock
 from hearth.recorder._reading import Scan, scan_journal
 
 if TYPE_CHECKING:
@@ -64,8 +65,16 @@ def recover_journal(path: Path | str, *, quarantine: Path | None = None) -> Reco
         message = f"{path}: the journal cannot be opened: {error.strerror}"
         raise RecorderError(message) from error
     try:
-        if not try_lock(descriptor):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            message = f"{path} is not a regular file, so it is no journal"
+            raise RecorderError(message)
+        if not lock_soon(descriptor):
             message = f"{path} is being written by a running process; recover it when that has ended"
+            raise JournalLockedError(message)
+        here, there = os.fstat(descriptor), path.stat()
+        if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+            # Recovered by somebody else meanwhile, and perhaps begun anew: what is locked here is not that file.
+            message = f"{path} was replaced while it was being opened; run `hearth recover` again"
             raise JournalLockedError(message)
         return _recover(path, quarantine)
     except OSError as error:

@@ -1,6 +1,6 @@
 """How to take an execution back: `RollbackPlanner` makes a `RollbackScaffold` from a record and the plan's hints.
 
-Nothing here runs anything; a scaffold is guidance for a person (DESIGN section 4).
+Nothing here runs anything; a scaffold is guidance for a person (docs/EXECUTION_OBSERVABILITY_SPEC.md).
 """
 
 from __future__ import annotations

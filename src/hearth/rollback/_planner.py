@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hearth.plan import RollbackHint
-    from hearth.record import ExecutionRecord
+    from hearth.record import ExecutionRecord, SecuritySnapshot
     from hearth.rollback._steps import ExecutedStep
 
 __all__ = ["RollbackPlanner"]
@@ -23,17 +23,19 @@ __all__ = ["RollbackPlanner"]
 _UNKNOWN = "UNKNOWN"
 _OPERATIONAL = "OPERATIONAL"
 _NOMINAL = "NOMINAL"
+_NO_KERNEL = "no security kernel"  # in the context of a snapshot for which there was none to ask
 _NAMED_EFFECTS = 5
 
 
 class RollbackPlanner:
-    """Says whether and how an execution can be taken back (DESIGN section 4).
+    """Says whether and how an execution can be taken back (docs/EXECUTION_OBSERVABILITY_SPEC.md).
 
     Rules, the first that applies decides:
 
     - not sealed: not possible, it may still be running;
+    - the record does not verify: not possible, nobody knows what happened;
     - sealed by an escalation: not possible;
-    - a security kernel said at the end something else than OPERATIONAL: not possible;
+    - a security kernel said at the end something else than OPERATIONAL, or could not say it: not possible;
     - COMPLETED: not needed;
     - no step ran: nothing to take back;
     - no hint, or none for a step that ran: not possible;
@@ -92,9 +94,10 @@ def _cause(record: ExecutionRecord) -> SealCause | None:
 def _finding(record: ExecutionRecord) -> str:
     """Return what is wrong with the record, "" if nothing is."""
     try:
-        return record.verify().why
+        verdict = record.verify()
     except RecordError as error:
         return str(error)
+    return "" if verdict else verdict.why or "no reason is given"
 
 
 def _is_settled(record: ExecutionRecord) -> bool:
@@ -103,10 +106,18 @@ def _is_settled(record: ExecutionRecord) -> bool:
 
 
 def _worse_posture(record: ExecutionRecord) -> str | None:
-    snapshot = record.security_snapshot_post
-    if snapshot is None or snapshot.security_state in (_UNKNOWN, _OPERATIONAL):
+    """Return the security state at the end if a kernel was asked for it and did not say that it is OPERATIONAL."""
+    after = record.security_snapshot_post
+    if after is None or after.security_state == _OPERATIONAL:
         return None
-    return snapshot.security_state
+    if after.security_state == _UNKNOWN and not _by_a_kernel(after):
+        return None
+    return after.security_state
+
+
+def _by_a_kernel(snapshot: SecuritySnapshot) -> bool:
+    """Whether there was a kernel to ask: a run without one, and a recovery, say that there was none."""
+    return _NO_KERNEL not in snapshot.context.split("; ")
 
 
 def _refusal(record: ExecutionRecord) -> str:
@@ -115,6 +126,12 @@ def _refusal(record: ExecutionRecord) -> str:
             "The record is not sealed: the execution may still be running. Wait for its end, or run "
             "`hearth recover` if it died; then plan the rollback again."
         )
+    finding = _finding(record)
+    if finding:
+        return (
+            f"The record does not verify ({finding}): what it says of the run cannot be believed. Find out what was "
+            "changed, and look at the system itself, before anything is undone."
+        )
     if _cause(record) is SealCause.ESCALATION:
         why = f" ({record.completion_reason})" if record.completion_reason else ""
         return (
@@ -122,6 +139,13 @@ def _refusal(record: ExecutionRecord) -> str:
             "restored and someone has looked at what happened."
         )
     posture = _worse_posture(record)
+    if posture == _UNKNOWN:
+        snapshot = record.security_snapshot_post
+        why = f" ({snapshot.context})" if snapshot is not None and snapshot.context else ""
+        return (
+            f"The security kernel could not tell its state at the end of the run{why}. Nothing may be undone until the "
+            "security state is known and someone has looked at what happened."
+        )
     if posture is not None:
         return (
             f"The security state at the end of the run was {posture}, not {_OPERATIONAL}. Nothing may be undone until "
@@ -156,11 +180,9 @@ def _reason(record: ExecutionRecord, steps: tuple[ExecutedStep, ...], usable: li
 
 def _warnings(record: ExecutionRecord, steps: tuple[ExecutedStep, ...], unused: list[RollbackHint]) -> list[str]:
     warnings: list[str] = []
-    verdict = record.verify()
-    if _is_sealed(record) and not verdict:
-        warnings.append(
-            f"The record does not verify ({verdict.why}): do not trust what it says before that is explained."
-        )
+    finding = _finding(record)
+    if _is_sealed(record) and finding:
+        warnings.append(f"The record does not verify ({finding}): do not trust what it says before that is explained.")
     warnings += _posture_warnings(record)
     if _cause(record) in (SealCause.RECOVERED, SealCause.RECORDER_FAILURE):
         warnings.append(f"The record may lack its last entries (cause: {_cause(record)}): compare it with the system.")
@@ -193,8 +215,10 @@ def _posture_warnings(record: ExecutionRecord) -> list[str]:
     before, after = record.security_snapshot_pre, record.security_snapshot_post
     if after is None:
         return []
-    if after.security_state == _UNKNOWN and before is not None and before.security_state != _UNKNOWN:
+    if after.security_state == _UNKNOWN and (_by_a_kernel(after) or (before and before.security_state != _UNKNOWN)):
         return [f"The security state after the run is not known ({after.context}): find it out before you act."]
+    if after.boundary_state == _UNKNOWN and _by_a_kernel(after):
+        return [f"The boundary state after the run is not known ({after.context}): look for effects beyond the plan."]
     if after.boundary_state not in (_UNKNOWN, _NOMINAL):
         return [f"The boundary state after the run was {after.boundary_state}: effects beyond the plan are likely."]
     return []

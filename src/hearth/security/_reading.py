@@ -51,13 +51,17 @@ class PostureReading:
         """Raise GateRefusedError unless a run in `mode` may start in this posture (Artemis' rule 5).
 
         `acts` is True for code that acts even in DRY_RUN: it needs a posture that permits STAGING. States of
-        unknown severity permit no more than DRY_RUN; a kernel that cannot tell its state permits nothing.
+        unknown severity permit no more than DRY_RUN, and no code that acts; a kernel that cannot tell its state permits
+        nothing. Without a kernel there is no posture, and a function's own caller answers for what it does.
         """
         if self.failure:
             raise GateRefusedError(f"{self.failure}; nothing is run in an unknown posture")
         security, boundary = SecurityState.parse(self.security), BoundaryState.parse(self.boundary)
-        if (security is None or boundary is None) and mode is not LiveMode.DRY_RUN:
-            raise GateRefusedError(f"the posture {self} has no known severity, so it does not permit {mode}")
+        unknown = security is None or boundary is None
+        told = (self.security, self.boundary) != (_UNKNOWN, _UNKNOWN)  # else there is no kernel to ask
+        if unknown and (mode is not LiveMode.DRY_RUN or (acts and told)):
+            what = "code that acts" if mode is LiveMode.DRY_RUN else mode
+            raise GateRefusedError(f"the posture {self} has no known severity, so it does not permit {what}")
         known = Posture(security or SecurityState.OPERATIONAL, boundary or BoundaryState.NOMINAL)
         needed = LiveMode.STAGING if acts and mode is LiveMode.DRY_RUN else mode
         if not Artemis.permits(known, needed):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hearth.errors import ExecutionNotFoundError, LedgerError
+from hearth.execution._concurrency import plan_slot
 from hearth.operations import Records, recover
 from hearth.record import ExecutionStatus, SealCause, percent_encode
 from hearth.recorder import ExecutionObserver, Journal
@@ -130,14 +131,38 @@ def test_one_of_several(home: LedgerHome, records: Records) -> None:
     assert [note.execution_id for note in records.journals()] == ["alpha-1"]
 
 
-def test_copies_of_inputs_of_the_dead_go_those_of_others_stay(home: LedgerHome, records: Records) -> None:
+def run_folder(home: LedgerHome, execution_id: str) -> Path:
+    folder = home.runs / f"{percent_encode(execution_id)}.x1y2"
+    folder.mkdir()
+    (folder / "script.py").write_text("secret business")
+    return folder
+
+
+def test_copies_of_inputs_of_the_dead_go_those_of_the_living_stay(home: LedgerHome, records: Records) -> None:
     journal_of(home, "dead")
-    for name in ("dead", "dead.2", "alive"):
-        folder = home.runs / f"{percent_encode(name)}.x1y2"
-        folder.mkdir()
-        (folder / "script.py").write_text("secret business")
-    assert outcomes(records) == {"dead": "recovered"}
-    assert sorted(path.name for path in home.runs.iterdir()) == ["alive.x1y2", "dead.2.x1y2"]
+    journal_of(home, "waiting")
+    dead, waiting = run_folder(home, "dead"), run_folder(home, "waiting")
+    without_journal = run_folder(home, "died/early")
+    starting = run_folder(home, "now/starting")
+    (home.runs / "something else").mkdir()
+    with plan_slot(home.locks, "some plan", 1, "now/starting"):
+        assert outcomes(records, "dead") == {"dead": "recovered"}
+        assert not dead.exists()
+        assert without_journal.exists()  # only one was asked for
+        assert outcomes(records) == {"waiting": "recovered"}
+        assert not waiting.exists()
+        assert not without_journal.exists()
+        assert starting.exists()
+    assert outcomes(records) == {}
+    assert [path.name for path in home.runs.iterdir()] == ["something else"]
+
+
+def test_copies_of_a_run_under_way_stay(home: LedgerHome, records: Records) -> None:
+    folder = run_folder(home, "alive")
+    with Journal.create(home.journal_path("alive")) as journal:
+        ExecutionObserver("alive", "tidy", journal=journal).record_step_started(0, "first")
+        assert outcomes(records) == {"alive": "running"}
+        assert folder.exists()
 
 
 def test_a_ledger_that_refuses_keeps_the_journal(

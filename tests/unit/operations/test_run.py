@@ -70,10 +70,10 @@ def test_a_failed_step_is_an_outcome(run: Callable[..., RunOutcome], records: Re
 
 def test_the_plan_is_kept_before_it_runs(run: Callable[..., RunOutcome], home: LedgerHome) -> None:
     outcome = run(WRITE)
-    digest = outcome.record.started["plan_digest"]
-    kept = PlanArchive(home).find(digest)
+    kept = PlanArchive(home).of(outcome.record)
     assert kept is not None
-    assert kept.digest == digest
+    assert kept.digest == outcome.record.started["plan_digest"]
+    assert kept.copy == outcome.record.started["plan_copy"]
 
 
 def test_a_plan_that_cannot_be_kept_does_not_run(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hearth.errors import LedgerError
-from hearth.operations import UNSEALED, export_record, verify_all, verify_file, verify_found
+from hearth.execution import ContentStore
+from hearth.operations import UNSEALED, PlanArchive, Records, export_record, verify_all, verify_file, verify_found
 from hearth.recorder import ExecutionObserver, Journal
 from tests.unit.operations._steps import WRITE
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hearth.ledger import LedgerHome
-    from hearth.operations import Records, RunOutcome
+    from hearth.operations import RunOutcome
 
 
 @pytest.fixture
@@ -112,6 +113,7 @@ def test_a_stored_record_and_its_row_agree(stored: Records) -> None:
         ("steps_completed", 0),
         ("steps_total", 7),
         ("effects", 0),
+        ("entries", 1),
         ("execution_hash", "0" * 64),
         ("status", "nonsense"),
     ],
@@ -151,3 +153,87 @@ def test_a_disclosed_value_that_does_not_fit_is_found(stored: Records) -> None:
     verdict = verify_found(stored, stored.find("one")).verdict
     assert not verdict
     assert "disclosed value" in verdict.why
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM execution_texts WHERE kind = 'step'",
+        "UPDATE execution_texts SET text = 'forged' WHERE kind = 'step'",
+        "UPDATE execution_texts SET step_index = 7 WHERE kind = 'step'",
+        "INSERT INTO execution_texts (execution, kind, text) VALUES (1, 'error', 'it failed')",
+    ],
+)
+def test_texts_of_the_search_that_say_something_else_are_found(stored: Records, statement: str) -> None:
+    sql(stored.home, statement)
+    verdict = verify_found(stored, stored.find("one")).verdict
+    assert not verdict
+    assert "texts for the search" in verdict.why
+
+
+def test_a_row_of_no_execution_is_found(stored: Records) -> None:
+    sql(stored.home, "INSERT INTO execution_texts (execution, kind, text) VALUES (77, 'error', 'it failed')")
+    found = list(verify_all(stored.ledger))
+    assert [(item.subject, item.verdict.ok) for item in found] == [("one", True), (str(stored.home.database), False)]
+    assert "execution_texts" in found[1].verdict.why
+
+
+def test_a_record_of_another_ledger_is_noted(stored: Records) -> None:
+    assert verify_found(stored, stored.find("one")).verdict.notes == ()
+    sql(stored.home, "UPDATE ledger_meta SET ledger_id = 'another'")
+    with Records(stored.home) as records:
+        verdict = verify_found(records, records.find("one")).verdict
+    assert verdict
+    assert "this one is another" in verdict.notes[0]
+
+
+def kept_file(stored: Records, run: Callable[..., RunOutcome], what: str) -> Path:
+    """Run something of which something is kept, as `two`; return the kept file."""
+    if what == "plan":
+        outcome = run(WRITE, execution_id="two")
+        return PlanArchive(stored.home).path(outcome.record.started["plan_copy"])
+    step = {"name": "Say", "shell": "echo something to keep"} if what == "output" else {**WRITE, "name": "Again"}
+    outcome = run(step, execution_id="two")
+    details = outcome.record.step_events[-1].details
+    digest = details["stdout"]["sha256"] if what == "output" else details["before"]["sha256"]
+    return ContentStore(stored.home.outputs).path(digest)
+
+
+@pytest.mark.parametrize("what", ["plan", "output", "before"])
+def test_what_was_kept_and_changed_is_found(stored: Records, run: Callable[..., RunOutcome], what: str) -> None:
+    path = kept_file(stored, run, what)
+    assert verify_found(stored, stored.find("two")).verdict
+    path.write_bytes(path.read_bytes() + b" ")
+    verdict = verify_found(stored, stored.find("two")).verdict
+    assert not verdict
+    assert "changed" in verdict.why
+    assert str(path) in verdict.why
+
+
+@pytest.mark.parametrize("what", ["plan", "output"])
+def test_what_was_kept_and_is_missing_is_noted(stored: Records, run: Callable[..., RunOutcome], what: str) -> None:
+    path = kept_file(stored, run, what)
+    assert verify_found(stored, stored.find("two")).verdict.notes == ()
+    path.unlink()
+    verdict = verify_found(stored, stored.find("two")).verdict
+    assert verdict
+    assert len(verdict.notes) == 1
+    assert "missing" in verdict.notes[0] or "cannot be found" in verdict.notes[0]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"name": "Mode", "file": {"path": "made.txt", "mode": "0600"}},
+        {"name": "Delete", "file": {"delete": "made.txt"}},
+        {"name": "Compute", "python": {"script": "child.py"}},
+    ],
+    ids=lambda step: step["name"],
+)
+def test_what_need_not_be_kept_is_not_missed(
+    stored: Records, run: Callable[..., RunOutcome], step: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "work" / "child.py").write_text("print(1)\n")
+    outcome = run(step, execution_id="two")
+    assert outcome.error is None
+    assert verify_found(stored, stored.find("two")).verdict.notes == ()

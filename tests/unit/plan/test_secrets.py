@@ -21,7 +21,7 @@ def resolve(value: Any, folder: Path) -> tuple[Any, list[str]]:
 
 
 def test_references_become_texts_and_are_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("API_KEY", "k3y")
+    monkeypatch.setenv("API_KEY", "k3y5")
     (tmp_path / "pass.txt").write_text("hunter2\n")
     value = {
         "headers": {"X": {"secret": "env:API_KEY"}, "Y": "Bearer {secret: env:API_KEY}"},
@@ -30,19 +30,19 @@ def test_references_become_texts_and_are_registered(tmp_path: Path, monkeypatch:
     }
     resolved, registered = resolve(value, tmp_path)
     assert resolved == {
-        "headers": {"X": "k3y", "Y": "Bearer k3y"},
+        "headers": {"X": "k3y5", "Y": "Bearer k3y5"},
         "list": ["hunter2", "hunter2", 3, None, True],
         "plain": "no reference {to: anything}",
     }
-    assert set(registered) == {"k3y", "hunter2"}
+    assert set(registered) == {"k3y5", "hunter2"}
     assert value["headers"]["X"] == {"secret": "env:API_KEY"}  # type: ignore[index]
 
 
 def test_parameters_of_a_loaded_plan_resolve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("API_KEY", "k3y")
+    monkeypatch.setenv("API_KEY", "k3y5")
     document = {"plan": "p", "steps": [{"name": "a", "call": {"a": {"secret": "env:API_KEY"}, "b": ["x"]}}]}
     plan = parse_plan(document, folder=tmp_path, tasks=TASKS)
-    assert resolve(plan.steps[0].params, plan.folder)[0] == {"a": "k3y", "b": ["x"]}
+    assert resolve(plan.steps[0].params, plan.folder)[0] == {"a": "k3y5", "b": ["x"]}
 
 
 @pytest.mark.parametrize(

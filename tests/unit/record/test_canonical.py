@@ -1,4 +1,4 @@
-"""RFC 8785: the places where fast encoders differ, and what has no canonical form; its constants are in tests/vectors."""
+"""RFC 8785: where fast encoders differ, and what has no canonical form; its constants are in tests/vectors."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from hearth.errors import RecordError
 from hearth.record import FrozenDict, canonical_bytes, freeze
 from hearth.record._canonical import common_float
 
+
 @pytest.mark.parametrize("low", ["\ue000", "\uf8ff", "\ufffd", "\uffff"])
 @pytest.mark.parametrize("high", ["\U00010000", "\U0001f600", "\U0010ffff"])
 def test_keys_above_and_below_the_surrogates_are_in_utf_16_order(low: str, high: str) -> None:
@@ -27,7 +28,25 @@ def test_keys_above_and_below_the_surrogates_are_in_utf_16_order(low: str, high:
     assert list(json.loads(canonical_bytes({"x": {low: 1, high: 2}}))["x"]) == [high, low]
 
 
-BOUNDARIES = [0.0, 1e-7, 1e-6, 9.999999e-6, 1e-5, 1.0, 1e15, 1e16, 1e17, 2.0**53, 1e20, 9.9e20, 1e21, 1e22, 5e-324, 1.5, 123.456]
+BOUNDARIES = [
+    0.0,
+    1e-7,
+    1e-6,
+    9.999999e-6,
+    1e-5,
+    1.0,
+    1e15,
+    1e16,
+    1e17,
+    2.0**53,
+    1e20,
+    9.9e20,
+    1e21,
+    1e22,
+    5e-324,
+    1.5,
+    123.456,
+]
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)

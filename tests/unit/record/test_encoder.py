@@ -25,7 +25,7 @@ def encoded(details: Any) -> Any:
         {"é": "ü", "\ufb33": 1, "\U0001f600": 2},
         {"whole": 1.0, "small": 1e-6, "large": 1e15, "zero": -0.0, "half": 0.5},
         {"tuple": (1, (2,))},
-        {"text": "a\tb\nc\x00d\u2028\"\\/"},
+        {"text": 'a\tb\nc\x00d\u2028"\\/'},
     ],
     ids=repr,
 )
@@ -36,7 +36,9 @@ def test_the_bytes_are_canonical(details: Any) -> None:
 
 
 @pytest.mark.parametrize("number", [2.0**53, 1e21, 1e300, -1e22, float("nan"), float("inf"), 2**53, -(2**53), 2**64])
-@pytest.mark.parametrize("wrap", [lambda value: {"a": value}, lambda value: {"a": [1, {"b": value}]}, lambda value: {"a": (value,)}])
+@pytest.mark.parametrize(
+    "wrap", [lambda value: {"a": value}, lambda value: {"a": [1, {"b": value}]}, lambda value: {"a": (value,)}]
+)
 def test_numbers_that_json_cannot_hold_are_explicit(number: float, wrap: Any) -> None:
     text = json.dumps(encoded(wrap(number)))
     assert '"$type": "float"' in text or '"$type": "int"' in text
@@ -92,7 +94,7 @@ def test_what_is_disclosable_is_kept_and_points_to_its_place() -> None:
 
 
 def test_many_different_keys_are_not_kept_for_ever() -> None:
-    import tracemalloc  # noqa: PLC0415 - only here
+    import tracemalloc
 
     encode = make_details_encoder(Redactor())
     say = make_text_encoder(Redactor(), "/step_name")
@@ -132,7 +134,7 @@ def test_details_that_another_thread_changes_meanwhile_never_raise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    "value, text",
     [
         (None, "null"),
         ("", '""'),

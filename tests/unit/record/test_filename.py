@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hearth.record import percent_decode, percent_encode
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 IDS = [
     "exec-001",
@@ -35,7 +38,7 @@ IDS = [
     " a ",
     "a.",
     ".hidden",
-    'quote"\'<>|?*:',
+    "quote\"'<>|?*:",
     "x" * 180,
     "x" * 181,
     "x" * 5000,

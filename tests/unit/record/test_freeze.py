@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hearth.record import FrozenDict, FrozenList, canonical_bytes, freeze, thaw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_freezing_copies_at_every_depth() -> None:
@@ -49,7 +52,8 @@ def test_the_message_says_what_to_do() -> None:
 
 def test_building_one_again_in_place_changes_nothing() -> None:
     frozen = freeze({"a": [1]})
-    for act in (lambda: frozen.__init__({"a": 2}), lambda: frozen["a"].__init__([2, 3])):
+    acts: tuple[Callable[[], object], ...] = (lambda: frozen.__init__({"a": 2}), lambda: frozen["a"].__init__([2, 3]))
+    for act in acts:
         with pytest.raises(TypeError):
             act()
     assert frozen == {"a": [1]}
@@ -57,7 +61,7 @@ def test_building_one_again_in_place_changes_nothing() -> None:
 
 def test_copies_and_pickles_are_equal_and_frozen() -> None:
     frozen = freeze({"a": [1, {"b": 2}]})
-    for twin in (copy.copy(frozen), copy.deepcopy(frozen), pickle.loads(pickle.dumps(frozen))):
+    for twin in (copy.copy(frozen), copy.deepcopy(frozen), pickle.loads(pickle.dumps(frozen))):  # noqa: S301 - its own
         assert twin == frozen
         with pytest.raises(TypeError):
             twin["a"].append(1)
@@ -65,9 +69,15 @@ def test_copies_and_pickles_are_equal_and_frozen() -> None:
 
 def test_it_reads_like_any_dict_and_list() -> None:
     frozen = freeze({"a": [1, 2, 3]})
-    assert (frozen["a"][0], frozen["a"][1:], frozen.get("x", 7), list(frozen), "a" in frozen) == (1, [2, 3], 7, ["a"], True)
+    assert (frozen["a"][0], frozen["a"][1:], frozen.get("x", 7), list(frozen), "a" in frozen) == (
+        1,
+        [2, 3],
+        7,
+        ["a"],
+        True,
+    )
     assert frozen | {"b": 1} == {"a": [1, 2, 3], "b": 1}
-    assert frozen["a"] + [4] == [1, 2, 3, 4]  # noqa: RUF005 - the operator is what is tested
+    assert frozen["a"] + [4] == [1, 2, 3, 4]
     assert json.dumps(frozen) == '{"a": [1, 2, 3]}'
     assert canonical_bytes(frozen) == b'{"a":[1,2,3]}'
     assert isinstance(frozen, dict)

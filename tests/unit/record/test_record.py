@@ -52,7 +52,9 @@ def test_a_record_of_everything_verifies() -> None:
 
 
 def test_declared_effects_stand_in_the_entries_and_in_the_report() -> None:
-    declared = {event.sequence: event.declared_effects for event in RECORD.step_events if event.declared_effects is not None}
+    declared = {
+        event.sequence: event.declared_effects for event in RECORD.step_events if event.declared_effects is not None
+    }
     assert [len(effects) for effects in declared.values()] == [2, 2, 1, 0]
     assert [(item["step_index"], item["pattern"]) for item in RECORD.side_effects_report.side_effects_declared] == [
         (0, "backup.db"),
@@ -109,7 +111,7 @@ def test_numbers_that_json_readers_write_differently_do_not_matter() -> None:
 
 
 def test_a_record_can_be_copied_and_pickled() -> None:
-    for twin in (copy.copy(RECORD), copy.deepcopy(RECORD), pickle.loads(pickle.dumps(RECORD))):
+    for twin in (copy.copy(RECORD), copy.deepcopy(RECORD), pickle.loads(pickle.dumps(RECORD))):  # noqa: S301 - its own
         assert twin == RECORD
         assert twin.verify()
         assert twin.to_dict() == RECORD.to_dict()
@@ -163,7 +165,7 @@ def test_one_of_them_may_be_erased_alone(document: Json) -> None:
 
 @pytest.mark.parametrize("position", range(3))
 @pytest.mark.parametrize(
-    ("key", "value"),
+    "key, value",
     [
         ("value", "4111-1112"),
         ("value", None),
@@ -193,7 +195,7 @@ def test_disclosures_of_two_places_cannot_be_exchanged(document: Json) -> None:
 
 @pytest.mark.parametrize("details", [["card"], ("x", "y")])
 def test_details_that_are_no_mapping_disclose_at_the_right_place(details: Any) -> None:
-    from hearth.record import Secret  # noqa: PLC0415
+    from hearth.record import Secret
 
     observer = ExecutionObserver("e", "p")
     observer.record_step_started(0, "a", [*details, Secret("4111-1111", disclosable=True)])
@@ -206,7 +208,9 @@ def test_details_that_are_no_mapping_disclose_at_the_right_place(details: Any) -
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("document", [None, [], "", 1, {}, {"schema": SCHEMA}, {"schema": "other/v1"}, [{"schema": SCHEMA}]])
+@pytest.mark.parametrize(
+    "document", [None, [], "", 1, {}, {"schema": SCHEMA}, {"schema": "other/v1"}, [{"schema": SCHEMA}]]
+)
 def test_what_is_no_record_is_refused(document: Any) -> None:
     assert "not an execution record" in refused(document)
 

@@ -8,13 +8,16 @@ import hashlib
 import json
 import pathlib
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import rfc8785
 
 from hearth.errors import RecordError
 from hearth.record import Disclosure, Redactor, Secret, canonical_bytes, commitment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DIGEST = re.compile(r"[A-Za-z0-9_-]{43}")
 COMMITMENT = re.compile(r"\[redacted:([A-Za-z0-9_-]{43})\]")
@@ -30,7 +33,8 @@ def redacted(details: Any, redactor: Redactor | None = None) -> Any:
 
 def test_a_commitment_is_the_specified_hash() -> None:
     """SHA-256(JCS([salt, pointer, value])), base64url without padding (design, section 5)."""
-    for value in ("x", {"b": [1, None], "a": 2.5}, 17, ""):
+    values: tuple[Any, ...] = ("x", {"b": [1, None], "a": 2.5}, 17, "")
+    for value in values:
         digest = hashlib.sha256(rfc8785.dumps(["c2FsdA", "/details/password", value])).digest()
         expected = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         assert commitment("c2FsdA", "/details/password", value) == expected
@@ -145,7 +149,7 @@ def test_a_secret_in_an_argument_list_is_taken_out(argv: Any) -> None:
         ["cp", "-u", "a", "b"],
         ["git", "log", "--author", "ann"],
     ],
-    ids=lambda argv: " ".join(argv),
+    ids=" ".join,
 )
 def test_a_harmless_argument_list_stays(argv: list[str]) -> None:
     assert redacted({"argv": argv}) == {"argv": argv}
@@ -232,15 +236,21 @@ def test_its_text_elsewhere_is_taken_out_too_also_before_it(details: Any) -> Non
 def test_a_known_secret_is_found_anywhere(secret: str, shape: str) -> None:
     redactor = Redactor()
     redactor.add_secret(secret)
-    made: Any = {
+    ways: dict[str, Callable[[], Any]] = {
         "json": lambda: json.dumps({"x": secret}, ensure_ascii=False),
         "json ascii": lambda: json.dumps({"x": secret}),
         "json in json": lambda: json.dumps({"y": json.dumps({"x": secret}, ensure_ascii=False)}, ensure_ascii=False),
-        "bytes": lambda: secret.encode(),
-    }.get(shape, lambda: shape.format(secret, secret))()
+        "bytes": secret.encode,
+    }
+    made = ways.get(shape, lambda: shape.format(secret, secret))()
     plain = redacted({"a": made, "b": [made], "c": {"d": (made,)}}, redactor)
     encoded = canonical_bytes(plain).decode()
-    forms = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret.encode())[2:-1]}
+    forms = {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        repr(secret.encode())[2:-1],
+    }
     for form in forms:
         assert form not in json.loads(encoded)["a"] if isinstance(plain["a"], str) else form not in str(plain["a"])
     if isinstance(made, str):
@@ -282,7 +292,10 @@ def test_a_redactor_does_not_show_what_it_knows() -> None:
 def test_only_disclosable_values_are_kept() -> None:
     redactor = Redactor(disclosable=["card", "password"])
     plain, kept = redactor.details({"card": "4111", "password": {"a": [1]}, "token": "t", "x": Secret("ssss")})
-    assert [(item.pointer, item.value) for item in kept] == [("/details/card", "4111"), ("/details/password", {"a": [1]})]
+    assert [(item.pointer, item.value) for item in kept] == [
+        ("/details/card", "4111"),
+        ("/details/password", {"a": [1]}),
+    ]
     assert all(item.opens() for item in kept)
     assert plain["card"] == {"$sha256": kept[0].digest}
     assert list(plain["x"]) == ["$sha256"]

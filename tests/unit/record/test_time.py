@@ -12,7 +12,7 @@ from hearth.record import format_time, parse_time, utc_now
 
 
 @pytest.mark.parametrize(
-    ("moment", "text"),
+    "moment, text",
     [
         (datetime(2025, 9, 1, 12, 0, tzinfo=UTC), "2025-09-01T12:00:00.000000Z"),
         (datetime(2025, 9, 1, 12, 0, 0, 1, tzinfo=UTC), "2025-09-01T12:00:00.000001Z"),

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hearth.record import ExecutionRecord, ExecutionStatus, SealCause, verify_document
-from tests.unit.recorder._support import Json, chained, document_of, entries_of, full_record, lists_of, observed, rehashed
+from tests.unit.recorder._support import (
+    Json,
+    chained,
+    document_of,
+    entries_of,
+    full_record,
+    lists_of,
+    observed,
+    rehashed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,11 +47,11 @@ def forged(change: Callable[[list[Json]], Any]) -> Json:
 
 def test_forging_without_a_change_gives_a_good_record() -> None:
     """Or else the tests below would find the forger's mistakes, not the record's."""
-    assert verify_document(forged(lambda entries: None))
+    assert verify_document(forged(lambda _: None))
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "why"),
+    "key, value, why",
     [
         ("number_of_entries", 3, "counts 3"),
         ("number_of_entries", None, "number_of_entries"),
@@ -73,7 +82,9 @@ def test_a_forged_seal_is_found_by_what_stands_before_it_or_beside_it(key: str, 
     assert why in verdict.why
 
 
-@pytest.mark.parametrize("key", ["status", "cause", "reason", "number_of_entries", "unknown_effects", "security_snapshot"])
+@pytest.mark.parametrize(
+    "key", ["status", "cause", "reason", "number_of_entries", "unknown_effects", "security_snapshot"]
+)
 def test_a_seal_that_lacks_a_statement_is_not_ok(key: str) -> None:
     assert not verify_document(forged(lambda entries: entries[-1]["details"].pop(key)))
 
@@ -116,7 +127,7 @@ def leave_a_step_open(entries: list[Json]) -> None:
 @pytest.mark.parametrize("change", [without_step, fail_a_step, leave_a_step_open])
 def test_completed_is_not_believed_when_the_steps_say_otherwise(change: Callable[[list[Json]], Any]) -> None:
     """The plan's number of steps in entry 0 shows a step that was cut out, whole and hashed anew."""
-    assert verify_document(completed(lambda entries: None))
+    assert verify_document(completed(lambda _: None))
     verdict = verify_document(completed(change))
     assert not verdict
     assert verdict.first_bad == len(entries_of(completed(change))) - 1
@@ -124,7 +135,7 @@ def test_completed_is_not_believed_when_the_steps_say_otherwise(change: Callable
 
 
 @pytest.mark.parametrize(
-    ("change", "first_bad"),
+    "change, first_bad",
     [
         (lambda entries: entries[3].update(execution_id="run-2"), 3),
         (lambda entries: entries[0].update(execution_id="run-2"), 0),
@@ -145,7 +156,9 @@ def test_a_forged_chain_is_found(change: Callable[[list[Json]], Any], first_bad:
     verdict = verify_document(document)
     assert not verdict
     count = len(entries_of(document))
-    expected = {-1: {count - 1}, 2: {2, 3}}.get(first_bad, {first_bad, first_bad + 1} if first_bad == 0 else {first_bad})
+    expected = {-1: {count - 1}, 2: {2, 3}}.get(
+        first_bad, {first_bad, first_bad + 1} if first_bad == 0 else {first_bad}
+    )
     assert verdict.first_bad in expected
 
 
@@ -161,7 +174,11 @@ def test_the_verdict_of_an_unsealed_record() -> None:
     record = observed().get_execution_record()
     assert record.verify().why == "unsealed"
     document = document_of(record)
-    for key, value in (("status", "completed"), ("completion_reason", "done"), ("timestamp_end", record.to_dict()["timestamp_start"])):
+    for key, value in (
+        ("status", "completed"),
+        ("completion_reason", "done"),
+        ("timestamp_end", record.to_dict()["timestamp_start"]),
+    ):
         changed = rehashed({**document, key: value})
         verdict = verify_document(changed)
         assert (verdict.ok, verdict.first_bad) == (False, 1), "the seal is missing: entry 1"
@@ -171,6 +188,15 @@ def test_an_unanchored_live_mode_is_noted() -> None:
     record = full_record(live_mode=None)
     assert "live mode not anchored" in record.verify().notes
     assert full_record().verify().notes == NOTES_OF_A_GOOD_ONE
+
+
+def test_an_unanchored_live_mode_is_held_by_the_execution_hash_alone() -> None:
+    document = document_of(full_record(live_mode=None))
+    assert verify_document(document)
+    document["live_mode_state"] = "LIVE"
+    verdict = verify_document(document)
+    assert (verdict.ok, verdict.first_bad) == (False, None)
+    assert "execution_hash" in verdict.why
 
 
 def test_verifying_reads_only() -> None:

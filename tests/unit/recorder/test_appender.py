@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -11,6 +11,9 @@ import rfc8785
 from hearth.errors import RecorderError
 from hearth.record import GENESIS_HASH, hash_entry_bytes
 from hearth.recorder import ExecutionObserver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Sink:
@@ -61,7 +64,9 @@ def test_every_kind_of_entry_is_written_in_canonical_form() -> None:
     assert observer.head_hash == previous
 
 
-@pytest.mark.parametrize("fault", [RecorderError("disk full"), OSError("gone"), MemoryError(), KeyboardInterrupt(), SystemExit()])
+@pytest.mark.parametrize(
+    "fault", [RecorderError("disk full"), OSError("gone"), MemoryError(), KeyboardInterrupt(), SystemExit()]
+)
 def test_after_an_unknown_outcome_nothing_is_recorded_any_more(fault: BaseException) -> None:
     sink = Sink()
     observer = ExecutionObserver("run", "plan", journal=sink)
@@ -70,11 +75,12 @@ def test_after_an_unknown_outcome_nothing_is_recorded_any_more(fault: BaseExcept
         observer.record_side_effect("OTHER", "x")
     sink.fault = None
     kept = list(sink.kept)
-    for act in (
+    acts: tuple[Callable[[], object], ...] = (
         lambda: observer.record_step_started(0, "a"),
         lambda: observer.record_side_effect("OTHER", "x"),
         observer.mark_completed,
-    ):
+    )
+    for act in acts:
         with pytest.raises(RecorderError):
             act()
     assert sink.kept == kept
@@ -88,7 +94,7 @@ def test_a_sync_that_fails_means_that_the_step_does_not_start() -> None:
 
     observer = ExecutionObserver("run", "plan", journal=NoSync())
     acted = False
-    with pytest.raises(RecorderError, match="did not answer"):  # noqa: PT012 - what stands behind the start is the point
+    with pytest.raises(RecorderError, match="did not answer"):  # noqa: PT012 - what stands behind the start counts
         observer.record_step_started(0, "a")
         acted = True
     assert not acted

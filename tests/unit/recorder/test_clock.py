@@ -14,9 +14,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def test_it_is_what_the_clock_says_also_when_that_jumps() -> None:
-    chance = random.Random(5)
+    chance = random.Random(5)  # noqa: S311 - repeatable, not secret
     moments = [chance.randrange(0, 4 * 10**18) for _ in range(500)]
-    moments += [base + step for base in moments[:100] for step in (1, 999, 1000, 999_999, 10**6, 10**9 - 1, -1, -(10**9))]
+    moments += [
+        base + step for base in moments[:100] for step in (1, 999, 1000, 999_999, 10**6, 10**9 - 1, -1, -(10**9))
+    ]
     now = make_time_text(lambda: moment)
     for moment in moments:
         expected = format_time(EPOCH + timedelta(microseconds=max(moment, 0) // 1000))
@@ -24,7 +26,7 @@ def test_it_is_what_the_clock_says_also_when_that_jumps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("nanoseconds", "text"),
+    "nanoseconds, text",
     [
         (0, "1970-01-01T00:00:00.000000Z"),
         (999, "1970-01-01T00:00:00.000000Z"),

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,7 @@ from hearth.recorder import ExecutionObserver, Journal, read_journal, recover_jo
 from tests.unit.recorder._support import Disk, watch_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SOON = 10.0
@@ -117,9 +118,7 @@ def test_where_nothing_can_be_written_nothing_starts(tmp_path: Path, place: str)
         Journal.create(tmp_path / place)
 
 
-def test_a_path_may_be_relative_and_the_folder_may_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_may_be_relative_and_the_folder_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
     journal = Journal.create("run.journal")
@@ -146,9 +145,7 @@ def test_a_path_may_be_relative_and_the_folder_may_change(
     ],
     ids=["step_started", "completed", "failed", "escalation"],
 )
-def test_starts_and_marks_are_durable_before_they_return(
-    path: Path, monkeypatch: pytest.MonkeyPatch, act: Any
-) -> None:
+def test_starts_and_marks_are_durable_before_they_return(path: Path, monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
     disk = watch_disk(monkeypatch)
     with Journal.create(path) as journal:
         observer = observed(journal)
@@ -172,7 +169,12 @@ def test_they_wait_for_the_disk(path: Path, slow: SlowDisk, act: Any) -> None:
     journal = Journal.create(path)
     observer = observed(journal)
     returned = threading.Event()
-    thread = threading.Thread(target=lambda: (act(observer), returned.set()))
+
+    def run() -> None:
+        act(observer)
+        returned.set()
+
+    thread = threading.Thread(target=run)
     thread.start()
     assert slow.asked.wait(SOON)
     assert not returned.wait(0.05), "the disk has not answered"
@@ -201,11 +203,15 @@ def test_effects_and_completions_do_not_wait_for_the_disk(path: Path, slow: Slow
 
 def test_what_nobody_asks_for_is_synced_soon_by_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = watch_disk(monkeypatch)
+
+    def synced(lines: int) -> bool:
+        return path.read_bytes().count(b"\n") == lines and disk.durable == path.stat().st_size
+
     with Journal.create(path) as journal:
         observer = observed(journal)
         for count in range(2, 6):
             observer.record_side_effect("OTHER", f"effect {count}")
-            wait_until(lambda: path.read_bytes().count(b"\n") == count and disk.durable == path.stat().st_size)  # noqa: B023
+            wait_until(partial(synced, count))
 
 
 def test_a_group_is_one_write_and_one_sync(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,13 +286,14 @@ def test_after_closing_nothing_is_accepted(path: Path) -> None:
     observer = observed(journal)
     journal.close()
     raw = path.read_bytes()
-    for act in (
+    acts: tuple[Callable[[], object], ...] = (
         lambda: journal.append(b"x\n"),
         journal.sync,
         lambda: observer.record_side_effect("OTHER", "x"),
         lambda: observer.record_step_started(0, "a"),
         observer.mark_completed,
-    ):
+    )
+    for act in acts:
         with pytest.raises(RecorderError):
             act()
     assert path.read_bytes() == raw

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hearth.errors import RecorderError
 from hearth.record import (
     ExecutionRecord,
     ExecutionStatus,
@@ -16,7 +18,7 @@ from hearth.record import (
     SideEffectCategory,
 )
 from hearth.recorder import ExecutionObserver, Journal
-from tests.unit.recorder._support import PLAN, Kernel, Plan, Step, document_of, observed
+from tests.unit.recorder._support import Kernel, Plan, Step, document_of, observed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,7 +141,7 @@ def test_no_reason_keeps_the_run_from_being_sealed_or_shows_a_secret(why: str) -
         lambda observer: observer.record_step_started(0, "a", {"password": SECRET}),
         lambda observer: observer.record_step_started(0, "a", f"secret: {SECRET}"),
         lambda observer: observer.record_step_started(0, "a", {"script": f"deploy \\\n--password {SECRET}\n"}),
-        lambda observer: observer.record_step_started(0, "a", {"script": f"set -e\npwd={SECRET}\n\tpin: {SECRET}\n"}),
+        lambda observer: observer.record_step_started(0, "a", {"script": f"set -e\npwd={SECRET}\n\tpin={SECRET}\n"}),
         lambda observer: observer.record_step_started(0, "a", {"headers": [["X-Api-Key", SECRET], ["Accept", "*"]]}),
         lambda observer: observer.record_step_started(0, "a", {"headers": [("X-Api-Key", SECRET)]}),
         lambda observer: observer.record_step_started(0, "a", Secret(SECRET)),
@@ -159,12 +161,13 @@ def test_a_secret_does_not_come_in(act: Any) -> None:
 
 @pytest.mark.parametrize("name", ["initiator", "approval", "ledger_id", "plan_id"])
 def test_nor_by_what_entry_0_commits(name: str) -> None:
-    given: dict[str, Any] = {
+    cases: dict[str, dict[str, Any]] = {
         "initiator": {"initiator": f"ann token={SECRET}"},
         "approval": {"approval": {"signature": "c2ln", "password": SECRET, "note": f"secret: {SECRET}"}},
         "ledger_id": {"ledger_id": "ledger"},
         "plan_id": {},
-    }[name]
+    }
+    given = cases[name]
     plan_id = f"plan password={SECRET}" if name == "plan_id" else "plan"
     observer = ExecutionObserver("run", plan_id, Kernel(), live_mode="LIVE", **given)
     observer.mark_completed()
@@ -195,10 +198,22 @@ def test_a_step_name_seen_before_the_value_was_known_is_taken_out_afterwards() -
     assert before > 0
 
 
-OWN_WORDS = ["completed", "execution_sealed", "OPERATIONAL", "NOMINAL", "LIVE", "operational", "0000", "5d5d", "user-import"]
+OWN_WORDS = [
+    "completed",
+    "execution_sealed",
+    "OPERATIONAL",
+    "NOMINAL",
+    "LIVE",
+    "operational",
+    "0000",
+    "5d5d",
+    "user-import",
+]
 
 
-@pytest.mark.parametrize("secret", [*OWN_WORDS, str(datetime.now(UTC).year), "before execution", "reported", "false", "null"])
+@pytest.mark.parametrize(
+    "secret", [*OWN_WORDS, str(datetime.now(UTC).year), "before execution", "reported", "false", "null"]
+)
 def test_a_secret_that_is_one_of_the_recorders_words_breaks_no_record(secret: str) -> None:
     """A PIN like the present year, a password `completed`: the record still says what happened, and verifies."""
     redactor = Redactor()
@@ -217,8 +232,28 @@ def test_a_secret_that_is_one_of_the_recorders_words_breaks_no_record(secret: st
 
 @pytest.mark.parametrize(
     "name",
-    "status cause reason number_of_entries plan_id plan_digest host live_mode security_snapshot timestamp security_state "
-    "context pattern category step_index sequence details event_type initiator approval".split(),
+    [
+        "status",
+        "cause",
+        "reason",
+        "number_of_entries",
+        "plan_id",
+        "plan_digest",
+        "host",
+        "live_mode",
+        "security_snapshot",
+        "timestamp",
+        "security_state",
+        "context",
+        "pattern",
+        "category",
+        "step_index",
+        "sequence",
+        "details",
+        "event_type",
+        "initiator",
+        "approval",
+    ],
 )
 def test_a_disclosable_key_like_one_of_the_recorders_breaks_no_record(name: str) -> None:
     observer = observed(redactor=Redactor(disclosable=[name]))
@@ -276,11 +311,8 @@ def test_a_journal_that_was_changed_meanwhile_is_not_passed_off_as_the_record(tm
         )
         for content in (forged, lines[0], b"".join(lines[:-1]), b""):
             path.write_bytes(content)
-            try:
+            with suppress(RecorderError):
                 record = observer.get_execution_record("LIVE")
-            except Exception as error:  # noqa: BLE001 - which one is asserted
-                assert type(error).__module__ == "hearth.errors"
-            else:
                 assert not record.verify() or record == kept
         path.write_bytes(b"".join(lines))
         assert observer.get_execution_record("LIVE") == kept

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +131,9 @@ def test_an_original_of_before_is_not_overwritten(path: Path) -> None:
             entry.unlink()
 
 
-def test_damage_is_refused_quarantined_and_alerted(path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_is_refused_quarantined_and_alerted(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     content = b"".join(lines(path)).replace(b'"n":0', b'"n":7')
     path.write_bytes(content)
     quarantine = tmp_path / "deep" / "quarantine"
@@ -179,10 +180,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_ours(path: Path, monkeyp
     assert recover_journal(path).outcome == "recovered"
 
 
-def test_the_lock_is_let_go(path: Path) -> None:
+def test_the_lock_and_the_file_are_let_go(path: Path) -> None:
     recovered(path, b"".join(lines(path)[:3]))
-    descriptors = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()  # noqa: PTH112, PTH208
-    for _ in range(3):
+    for _ in range(300):  # more than a process may have open, were they kept
         assert recover_journal(path).outcome == "sealed"
-    if descriptors:
-        assert len(set(os.listdir("/proc/self/fd")) - descriptors) <= 1  # noqa: PTH208 - descriptors are numbers

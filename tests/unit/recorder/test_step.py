@@ -39,7 +39,12 @@ def test_a_step_that_ends_well_is_completed(observer: ExecutionObserver) -> None
     assert (started.step_index, started.step_name, started.details) == (3, "Import", {"source": "a.csv"})
     assert (completed.event_type.value, completed.details, completed.step_index) == ("step_completed", {"rows": 5}, 3)
     assert completed.elapsed_us is not None
-    assert (effect.step_index, effect.step_name, effect.reversible, effect.details) == (3, "Import", True, {"path": "x"})
+    assert (effect.step_index, effect.step_name, effect.reversible, effect.details) == (
+        3,
+        "Import",
+        True,
+        {"path": "x"},
+    )
 
 
 class NoText(Exception):  # noqa: N818 - a fault, not an error of ours
@@ -49,7 +54,7 @@ class NoText(Exception):  # noqa: N818 - a fault, not an error of ours
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
+    "error, message",
     [
         (ValueError("row 17"), "ValueError: row 17"),
         (ValueError(), "ValueError"),
@@ -65,7 +70,7 @@ class NoText(Exception):  # noqa: N818 - a fault, not an error of ours
 def test_a_step_that_raises_is_failed_and_the_exception_goes_on(
     observer: ExecutionObserver, error: BaseException, message: str | None
 ) -> None:
-    with pytest.raises(type(error)) as raised, observer.step(0, "a") as step:
+    with pytest.raises(type(error)) as raised, observer.step(0, "a") as step:  # noqa: PT012 - what a step does
         step.details["seen"] = 1
         raise error
     assert raised.value is error
@@ -87,7 +92,7 @@ def test_steps_may_nest(observer: ExecutionObserver) -> None:
 
 
 def test_an_escalation_within_a_step_leaves_its_exception_alone(observer: ExecutionObserver) -> None:
-    with pytest.raises(ValueError, match="stopped"), observer.step(0, "a"):
+    with pytest.raises(ValueError, match="stopped"), observer.step(0, "a"):  # noqa: PT012 - what a step does
         observer.mark_incomplete_security_escalation("COMPROMISED")
         message = "stopped"
         raise ValueError(message)
@@ -133,7 +138,7 @@ def test_in_async_code_the_loop_goes_on_while_the_disk_is_waited_for(
                     entered.effect("OTHER", "x")
 
             task = asyncio.create_task(step())
-            while not asked.is_set():
+            while not asked.is_set():  # noqa: ASYNC110 - it is set by another thread
                 await asyncio.sleep(0.001)
             order.append("the loop goes on")
             go.set()

@@ -78,12 +78,23 @@ def test_a_worse_posture_before_the_run_alone_forbids_nothing() -> None:
     assert plan_rollback(run("0-", kernel=Kernel(before="DEGRADED")), [hint(0)]).is_rollback_possible
 
 
-def test_an_unknown_posture_after_a_known_one_is_a_warning() -> None:
+def test_not_possible_when_a_kernel_cannot_say_its_state_at_the_end() -> None:
     kernel = Kernel()
     kernel.states.pop()
     scaffold = plan_rollback(run("0-", kernel=kernel), [hint(0)])
-    assert scaffold.is_rollback_possible
+    assert not scaffold.is_rollback_possible
+    assert "was UNKNOWN, not OPERATIONAL" in scaffold.reason
+    assert scaffold.rollback_hints == ()
     assert any("security state after the run is not known" in warning for warning in scaffold.warnings)
+
+
+def test_not_possible_when_a_kernel_says_that_it_does_not_know() -> None:
+    assert not plan_rollback(run("0-", kernel=Kernel("UNKNOWN")), [hint(0)]).is_rollback_possible
+    assert not plan_rollback(run("0-", kernel=Kernel("")), [hint(0)]).is_rollback_possible
+
+
+def test_without_a_kernel_there_was_nobody_to_ask() -> None:
+    assert plan_rollback(run("0-"), [hint(0)]).is_rollback_possible
 
 
 def test_a_boundary_that_was_crossed_is_a_warning() -> None:

@@ -76,7 +76,7 @@ def test_what_counts_as_worse(before: tuple[str, str], now: tuple[str, str], wor
         ("COMPROMISED", "NOMINAL", LiveMode.DRY_RUN, False, True),
         ("COMPROMISED", "NOMINAL", LiveMode.DRY_RUN, True, False),
         ("OPERATIONAL", "LOCKDOWN", LiveMode.DRY_RUN, False, False),
-        ("SUNNY", "NOMINAL", LiveMode.DRY_RUN, True, True),
+        ("SUNNY", "NOMINAL", LiveMode.DRY_RUN, True, False),
         ("SUNNY", "NOMINAL", LiveMode.STAGING, False, False),
         ("SUNNY", "LOCKDOWN", LiveMode.DRY_RUN, False, False),
         ("UNKNOWN", "UNKNOWN", LiveMode.DRY_RUN, False, True),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from hearth.errors import TaskError
+from hearth.plan import Secrets
 
-__all__ = ["as_text", "input_name", "one_line", "seconds", "size"]
+__all__ = ["as_text", "input_name", "one_line", "refuse_secrets", "seconds", "size"]
 
 _LONGEST = 120
 _UNITS = (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0))
@@ -26,6 +27,15 @@ def input_name(params: Any, key: str) -> tuple[str, ...]:  # noqa: ANN401 - a JS
     if not isinstance(params[key], str):
         raise TaskError(f"{key} names an input of the plan, which cannot be a secret")
     return (params[key],)
+
+
+def refuse_secrets(params: Any, keys: tuple[str, ...], advice: str) -> None:  # noqa: ANN401 - a JSON tree
+    """Raise TaskError for a reference to a secret where its value would become code, or be seen by other users."""
+    for key in keys:
+        value = params.get(key) if isinstance(params, dict) else params
+        found = Secrets.references(value)
+        if found:
+            raise TaskError(f"the secret {found[0]} cannot stand in {key}: {advice}")
 
 
 def one_line(value: Any, longest: int = _LONGEST) -> str:  # noqa: ANN401 - a JSON tree

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hearth.execution._process import Command
 from hearth.execution._task import TaskResult
 from hearth.execution.tasks._command import last_line, run_command
-from hearth.execution.tasks._describe import input_name, one_line
+from hearth.execution.tasks._describe import input_name, one_line, refuse_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SHELL", "ShellTask"]
 
+_ADVICE = "pass it in the step's env, as {NAME: {secret: …}}, and use $NAME, or pass it by stdin"
 _TEXT = {"type": "string"}
 _SOME_TEXT = {"type": "string", "minLength": 1}
 _WORDS = {"type": "array", "items": _TEXT}
@@ -66,7 +67,10 @@ class ShellTask:
     }
 
     def inputs(self, params: Any, folder: Path) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - the port prescribes it
-        """Return the script file, where one is named."""
+        """Return the script file, where one is named. TaskError for a secret in what is run."""
+        if isinstance(params, dict):
+            refuse_secrets(params, ("argv", "args"), f"every user of the host can read a command's words; {_ADVICE}")
+        refuse_secrets(params, ("script",), f"its value would be run as code; {_ADVICE}")
         return input_name(params, "file") if isinstance(params, dict) else ()
 
     def targets(self, params: Any) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - as above

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hearth.errors import TaskError
 from hearth.execution._task import TaskResult
 from hearth.execution.tasks._clean import clean
-from hearth.execution.tasks._describe import as_text, input_name, one_line
+from hearth.execution.tasks._describe import as_text, input_name, one_line, refuse_secrets
 from hearth.execution.tasks._transaction import Transaction
 from hearth.execution.tasks._urls import safe_url
 
@@ -68,7 +68,9 @@ class SqlTask:
     }
 
     def inputs(self, params: Any, folder: Path) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - the port prescribes it
-        """Return the file with SQL, where one is named."""
+        """Return the file with SQL, where one is named. TaskError for a secret in a statement."""
+        advice = "its value would be run as code; pass it by `parameters`, and write :name in the statement"
+        refuse_secrets(params, ("statement", "statements"), advice)
         return input_name(params, "file")
 
     def targets(self, params: Any) -> tuple[str, ...]:  # noqa: ANN401 - as above
