@@ -266,7 +266,13 @@ class HearthKernel:
         try:
             self.ledger.get_bytes(execution_id)  # also of a record that is damaged, the id is taken
         except ExecutionNotFoundError:
-            return Journal.create(self._home.journal_path(execution_id))
+            path = self._home.journal_path(execution_id)
+            refused = self._home.quarantine / path.name
+            if refused.exists():
+                raise DuplicateExecutionError(
+                    f"an execution {execution_id} has a damaged journal in {refused}; choose another id"
+                ) from None
+            return Journal.create(path)
         raise DuplicateExecutionError(f"the ledger already holds an execution {execution_id}; choose another id")
 
     def _keep(self, record: ExecutionRecord) -> None:

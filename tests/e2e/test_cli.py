@@ -202,7 +202,7 @@ def test_staging_acts_on_what_the_policy_lists(folder: Path) -> None:
     result = hearth("run", "file.yaml", "--mode", "staging", code=3)
     assert "policy.yaml" in result.stderr
     assert not (folder / "made.txt").exists()
-    (folder / ".hearth" / "policy.yaml").write_text('staging: {targets: ["host:*"]}\n')
+    (folder / ".hearth" / "policy.yaml").write_text('staging: {targets: ["file:*/made.txt"]}\n')
     hearth("run", "file.yaml", "--mode", "staging", code=0)
     assert (folder / "made.txt").exists()
 

@@ -193,7 +193,9 @@ def test_every_value_at_every_depth(part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["0" * 64, "f" * 64, "", None, 0, DOCUMENT["execution_hash"].upper(), DOCUMENT["execution_hash"][:-1]]
+    "value",
+    ["0" * 64, "f" * 64, "", None, 0, DOCUMENT["execution_hash"].upper(), DOCUMENT["execution_hash"][:-1]],
+    ids=["zeros", "effs", "empty", "null", "a number", "upper case", "too short"],
 )
 def test_another_execution_hash(value: Any) -> None:
     found, first_bad, _ = finding({**fresh(), "execution_hash": value})

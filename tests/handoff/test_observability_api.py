@@ -874,7 +874,6 @@ class Whole(int):
         ({(1, 2): {3: 4}}, {"$type": "dict", "$items": [[[1, 2], {"$type": "dict", "$items": [[3, 4]]}]]}),
         ({None: 1, True: 2}, {"$type": "dict", "$items": [[None, 1], [True, 2]]}),
     ],
-    ids=repr,
 )
 def test_what_json_lacks_is_recorded_as_an_explicit_object(value: Any, recorded_as: Any) -> None:
     got = value_of(value)

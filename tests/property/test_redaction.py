@@ -178,6 +178,8 @@ def test_it_never_does_in_a_million_texts() -> None:
 @example("x", "-----BEGIN PRIVATE KEY-----", "", "abc")
 @example("", "password", " : ", "hunter2")
 @example("", "password", ':"', 'hunter2"')
+@example("#1", "pwd", ":", "Wg8MgjF")
+@example("\\", "token", ".\r\r => ", "Z2Z#y")
 def test_nor_in_texts_made_of_its_signs(before: str, key: str, between: str, value: str) -> None:
     text = before + key + between + value
     if find_secrets(text):

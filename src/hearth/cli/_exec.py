@@ -8,7 +8,7 @@ import click
 
 from hearth.cli._confirm import require_reason
 from hearth.cli._json import json_option
-from hearth.cli._options import confirmation_options, mode_option
+from hearth.cli._options import confirmation_options, id_option, mode_option
 
 if TYPE_CHECKING:
     from hearth.cli._settings import Settings
@@ -28,7 +28,7 @@ __all__ = ["exec_command"]
     "--env", "environment", multiple=True, metavar="NAME[=VALUE]",
     help="Give the command a variable: NAME from here, its value kept out of the record, or NAME=VALUE; repeatable.",
 )  # fmt: skip
-@click.option("--id", "execution_id", metavar="ID", help="The execution's id, instead of a fresh one.")
+@id_option
 @json_option
 @click.pass_obj
 def exec_command(

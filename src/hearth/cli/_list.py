@@ -81,6 +81,7 @@ def list_executions(
         found = records.ledger.list(limit=limit, **chosen)
         total = records.ledger.count(**chosen) if len(found) == limit else len(found)
         waiting = records.journals()
+        quarantined = records.quarantined()
     if as_json:
         print_json(
             {
@@ -95,6 +96,10 @@ def list_executions(
                     }
                     for note in waiting
                 ],
+                "quarantined": [
+                    {"execution_id": note.execution_id, "plan_id": note.plan_id, "journal": str(note.path)}
+                    for note in quarantined
+                ],
             }
         )
         return
@@ -108,6 +113,8 @@ def list_executions(
     else:
         screen.line("no executions yet; hearth run PLAN makes one")
     _print_waiting(screen, waiting)
+    for note in quarantined:
+        screen.line(("damaged  ", "bold red"), note.execution_id or note.path.name, (f"  {note.path}", "dim"))
 
 
 def _print_table(screen: Screen, found: Sequence[ExecutionSummary]) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "EXECUTION",
     "confirmation_options",
     "execution_argument",
+    "id_option",
     "mode_option",
     "plan_argument",
     "read_variables",
@@ -78,6 +79,23 @@ def confirmation_options(function: _Function) -> _Function:
     """Give a command --yes and --reason."""
     function = click.option("--reason", metavar="TEXT", help="Why it is run; recorded.")(function)
     return click.option("--yes", is_flag=True, help="Confirm a live run without a question; needs --reason.")(function)
+
+
+def id_option(function: _Function) -> _Function:
+    """Give a command --id; what other commands could not name is a usage error."""
+    return click.option(
+        "--id",
+        "execution_id",
+        metavar="ID",
+        callback=_nameable,
+        help="The execution's id, instead of a fresh one.",
+    )(function)
+
+
+def _nameable(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and (not value.strip() or value == "last"):
+        raise click.BadParameter(f"{value!r} cannot be an execution's id: no command could name it")
+    return value
 
 
 def read_variables(given: tuple[str, ...]) -> dict[str, str]:

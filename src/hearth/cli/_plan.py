@@ -36,6 +36,12 @@ def check(settings: Settings, plan_file: str, variables: tuple[str, ...], *, as_
             raise
         print_json({"ok": False, "problems": list(error.problems)})
         raise SystemExit(2) from None
+    from hearth.operations import secrets_in_clear
+
+    warnings = [
+        f"{place}: a secret stands here in clear; write {{secret: env:NAME}}, and give its value to the run"
+        for place in secrets_in_clear(loaded)
+    ]
     if as_json:
         print_json(
             {
@@ -44,6 +50,7 @@ def check(settings: Settings, plan_file: str, variables: tuple[str, ...], *, as_
                 "digest": loaded.digest,
                 "steps": [step.name for step in loaded.steps],
                 "inputs": dict(loaded.inputs),
+                "warnings": warnings,
             }
         )
         return
@@ -56,6 +63,8 @@ def check(settings: Settings, plan_file: str, variables: tuple[str, ...], *, as_
         f" is valid: {count(len(loaded.steps), 'step')}, {count(len(loaded.inputs), 'input')}",
     )
     screen.line(("digest ", "dim"), loaded.digest, indent=2)
+    for warning in warnings:
+        screen.line((f"warning: {warning}", "yellow"), indent=2)
 
 
 @plan.command()

@@ -8,7 +8,7 @@ import click
 
 from hearth.cli._confirm import confirm, require_reason
 from hearth.cli._json import json_option
-from hearth.cli._options import confirmation_options, mode_option, plan_argument, read_variables, var_option
+from hearth.cli._options import confirmation_options, id_option, mode_option, plan_argument, read_variables, var_option
 
 if TYPE_CHECKING:
     from hearth.cli._settings import Settings
@@ -23,7 +23,7 @@ __all__ = ["choose_confirmation", "run"]
 @mode_option("dry-run")
 @var_option
 @confirmation_options
-@click.option("--id", "execution_id", metavar="ID", help="The execution's id, instead of a fresh one.")
+@id_option
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the execution's id, and errors.")
 @json_option
 @click.pass_obj

@@ -78,8 +78,9 @@ def _observe(settings: Settings) -> StandaloneOutcome:
 
     with tempfile.TemporaryDirectory(prefix="hearth-observation-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
-        # STAGING acts on what a policy lists: here on this folder, and on the database that the plan makes in it.
-        policy = Policy((f"host:*:{escape(str(folder))}", "sql:sqlite:///readings.db"), "the test's own policy")
+        # STAGING acts on what a policy lists: here on this folder, and on what the plan makes in it.
+        own = escape(str(folder))
+        policy = Policy((f"host:*:{own}", f"file:{own}/*", f"sql:sqlite:///{own}/readings.db"), "the test's own policy")
         return _run(settings, observation_plan(folder), mode=LiveMode.STAGING, policy=policy)
 
 

@@ -74,7 +74,7 @@ def _verify_all(settings: Settings, *, quiet: bool, as_json: bool) -> int:
     bad: list[dict[str, Any]] = []
     screen = settings.screen()
     with settings.records() as records:
-        for found in verify_all(records.ledger):
+        for found in verify_all(records):
             checked += 1
             if not found.verdict:
                 bad.append(found.to_dict())

@@ -198,9 +198,9 @@ class ApprovalExecutor:
             )
         redactor = _redactor_of(plan)
         tasks: Any = load_tasks() if self._tasks is None else self._tasks
-        check_consistent(plan, tasks)
         guard = PlanGuard(plan)
-        summaries = check_plan(plan, mode, tasks=tasks, policy=self._policy, register=redactor.add_secret)
+        summaries = check_plan(plan, mode, tasks=tasks, policy=self._policy, register=redactor.add_secret, guard=guard)
+        check_consistent(plan, tasks)
         plan.verify_inputs()  # also sees what has appeared in a folder, and would not be copied
         if mode is LiveMode.DRY_RUN:
             runner = DrySteps(plan, summaries, redactor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from hearth.errors import PlanChangedError
 from hearth.record import canonical_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hearth.plan import InputCopies, Plan, Step
 
 __all__ = ["PlanGuard"]
@@ -32,6 +35,8 @@ class PlanGuard:
         self._files = [(f"the input {name}", plan.folder / name, digest) for name, digest in plan.inputs.items()]
         self._seen = {path: _fingerprint(path) for _, path, _ in self._files}
         self._plan = plan
+        self._place = _place(plan.cwd)
+        self._more: list[Callable[[Step], None]] = []
         self._steps = {step.index: _step_digest(plan, step) for step in plan.steps}
 
     def add_copies(self, plan: Plan, copies: InputCopies) -> None:
@@ -41,10 +46,21 @@ class PlanGuard:
             self._files.append((f"the private copy of the input {name}", path, digest))
             self._seen[path] = _fingerprint(path)
 
+    def also(self, check: Callable[[Step], None]) -> None:
+        """Have `check(step)` called too, last; it raises a RefusedError."""
+        self._more.append(check)
+
     def check(self, step: Step) -> None:
         """Raise PlanChangedError for the first thing that is not what it was when the run began."""
         if _step_digest(self._plan, step) != self._steps.get(step.index):
             raise PlanChangedError("its parameters are not what they were when the run began")
+        if _place(self._plan.cwd) != self._place:
+            raise PlanChangedError(f"its working folder, {self._plan.cwd}, is another one than when the run began")
+        self._check_files()
+        for check in self._more:
+            check(step)
+
+    def _check_files(self) -> None:
         for what, path, approved in self._files:
             now = _fingerprint(path)
             if now is not None and now == self._seen[path]:
@@ -71,6 +87,16 @@ def _fingerprint(path: Path) -> _Fingerprint | None:
     if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _SETTLED_NS:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _place(folder: Path) -> tuple[str, int, int] | None:
+    """Return which folder a path leads to, all links followed; None where there is none."""
+    try:
+        real = os.path.realpath(folder)
+        status = Path(real).stat()
+    except (OSError, ValueError):
+        return None
+    return real, status.st_dev, status.st_ino
 
 
 def _step_digest(plan: Plan, step: Step) -> bytes:

@@ -31,6 +31,8 @@ def load_policy(path: Path) -> Policy:
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise _refused(path, "the policy is not a regular file")
+            if os.name == "posix" and os.fstat(descriptor).st_mode & stat.S_IWOTH:
+                raise _refused(path, "everybody can write the policy (chmod o-w)")
             data = file.read(_LARGEST + 1)
     except FileNotFoundError:
         return Policy(source=str(path))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import GateRefusedError, PlanError
+from hearth.errors import GateRefusedError, PlanError, TaskError
 from hearth.execution._steps import reveal
 from hearth.execution._task import Task
 from hearth.security import LiveMode
@@ -14,7 +15,8 @@ from hearth.security import LiveMode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from hearth.plan import Plan
+    from hearth.execution._inputs import PlanGuard
+    from hearth.plan import Plan, Step
     from hearth.security import Policy
 
 __all__ = ["check_called_plan", "check_plan"]
@@ -39,14 +41,20 @@ def check_called_plan(plan: Any, mode: LiveMode) -> tuple[Any, ...]:  # noqa: AN
 
 
 def check_plan(
-    plan: Plan, mode: LiveMode, *, tasks: Mapping[str, Task], policy: Policy, register: Callable[[str], None]
+    plan: Plan,
+    mode: LiveMode,
+    *,
+    tasks: Mapping[str, Task],
+    policy: Policy,
+    register: Callable[[str], None],
+    guard: PlanGuard | None = None,
 ) -> dict[int, str]:
     """Check a plan whose steps are tasks, and return a line on each, by its index.
 
     Every secret that the plan names goes to `register`. All of them must be there at the start, in every mode: what
     is known is kept out of the record from the first entry on, and a run does not stop half-way for want of one.
     Raises PlanError, TaskError, and in STAGING GateRefusedError for a target that the policy does
-    not list.
+    not list; a `guard` asks the policy again before each step, for links may lead elsewhere by then.
     """
     for step in plan.steps:
         if not isinstance(tasks.get(step.task_type), Task):
@@ -57,20 +65,31 @@ def check_plan(
     if not plan.cwd.is_dir():
         raise PlanError(f"plan {plan.id}: cwd: {plan.cwd} is not a folder; make it, or correct the plan")
     if mode is LiveMode.STAGING:
-        policy.check_staging(_targets(plan, tasks))
+
+        def in_the_policy(step: Step) -> None:
+            policy.check_staging(_targets(plan, step, tasks))
+
+        for step in plan.steps:
+            in_the_policy(step)
+        if guard is not None:
+            guard.also(in_the_policy)
     summaries = {step.index: tasks[step.task_type].summary(step.params) for step in plan.steps}
     for step in plan.steps:
         reveal(plan, step, register)
     return summaries
 
 
-def _targets(plan: Plan, tasks: Mapping[str, Task]) -> Iterator[tuple[str, str]]:
-    # Links are followed, so that a pattern means the folder in which a step really runs.
-    here = f"host:{socket.gethostname()}:{os.path.realpath(plan.cwd)}"
-    for step in plan.steps:
-        where = f"step {step.index} ({step.name})"
-        targets = tasks[step.task_type].targets(step.params)
-        if not targets:
-            raise GateRefusedError(f"{where} does not say what it acts on, so it does not run in STAGING")
-        for target in targets:
-            yield where, here if target == "host" else target
+def _targets(plan: Plan, step: Step, tasks: Mapping[str, Task]) -> Iterator[tuple[str, str]]:
+    """Yield what a step acts on, as the policy names it: real paths, so that a pattern means what is really changed."""
+    where = f"step {step.index} ({step.name})"
+    cwd = Path(os.path.realpath(plan.cwd))
+    task = tasks[step.task_type]
+    locate = getattr(task, "acts_on", None)  # a task that can say more than its parameters do
+    try:
+        targets = task.targets(step.params) if locate is None else locate(step.params, cwd)
+    except TaskError as error:
+        raise GateRefusedError(f"{where} does not run in STAGING: {error}") from error
+    if not targets:
+        raise GateRefusedError(f"{where} does not say what it acts on, so it does not run in STAGING")
+    for target in targets:
+        yield where, f"host:{socket.gethostname()}:{cwd}" if target == "host" else target

@@ -152,6 +152,7 @@ def _require_sqlite_file(home: LedgerHome) -> None:
         if not path.is_file():
             message = f"{path} is not a file; move it away and restore the last backup"
             raise LedgerError(message)
+        keep_private(home.root)
         keep_private(path)
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))

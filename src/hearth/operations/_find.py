@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -24,6 +27,7 @@ __all__ = ["LAST", "Found", "JournalNote", "Records"]
 LAST = "last"
 """The word that names the execution that was started last."""
 
+_REFUSED = re.compile(r".*\.journal(\.[0-9]+)?")  # originals that were recovered end otherwise
 _SHOWN = 8
 _LONGEST_START = 1 << 20
 _HASH = 64
@@ -75,6 +79,16 @@ class Records:
         """Return the journals that are there, the latest started first; of each only the first line is read."""
         notes = [note for path in _journal_files(self.home) if (note := _first_line(path)) is not None]
         return sorted(notes, key=lambda note: note.started.timestamp() if note.started else 0.0, reverse=True)
+
+    def quarantined(self) -> list[JournalNote]:
+        """Return the journals that were refused as damaged and lie in quarantine, by name; nothing replaces them."""
+        try:
+            names = sorted(path for path in self.home.quarantine.iterdir() if _REFUSED.fullmatch(path.name))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise LedgerError(f"{self.home.quarantine} cannot be read: {error.strerror}") from error
+        return [note for path in names if (note := _first_line(path)) is not None]
 
     def find(self, reference: str) -> Found:
         """Return the execution that `reference` names: an id, the beginning of only one, or `last`.
@@ -144,8 +158,10 @@ def _journal_files(home: LedgerHome) -> Iterator[Path]:
 def _first_line(path: Path) -> JournalNote | None:
     """Read what entry 0 says; None for a journal that was stored and removed meanwhile."""
     try:
-        with path.open("rb") as file:
-            line = file.readline(_LONGEST_START)
+        # Not to block on a named pipe; what is no regular file is no journal.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            line = file.readline(_LONGEST_START) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
         entry = strict_loads(line[_HASH + 1 :])
         return JournalNote(
             path=path,

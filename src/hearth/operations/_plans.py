@@ -21,14 +21,14 @@ from hearth.plan import Secrets, load_tasks
 from hearth.record import Redactor, canonical_bytes, strict_loads, thaw
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from hearth.ledger import LedgerHome
     from hearth.plan import Plan, TaskSpec
     from hearth.record import ExecutionRecord
 
-__all__ = ["KeptPlan", "PlanArchive"]
+__all__ = ["KeptPlan", "PlanArchive", "secrets_in_clear"]
 
 _SCHEMA = "hearth/kept-plan/v2"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -86,10 +86,7 @@ class PlanArchive:
         The same bytes are kept once. What lies in their place and is something else is moved aside, never believed.
         LedgerError when the copy cannot be written.
         """
-        redactor = Redactor(disclosable=plan.disclosable)
-        for value in plan.secret_variables(redactor.telling):
-            redactor.add_secret(value)
-        content = _without_secrets(_content(plan, load_tasks() if tasks is None else tasks), redactor)
+        content = _without_secrets(_content(plan, load_tasks() if tasks is None else tasks), _redactor_of(plan))
         data = canonical_bytes({"schema": _SCHEMA, "digest": plan.digest, **content}) + b"\n"
         copy = hashlib.sha256(data).hexdigest()
         target = self.path(copy)
@@ -127,6 +124,30 @@ class PlanArchive:
         if found is None or found.digest != record.started.get("plan_digest"):
             raise LedgerError(f"{path}: the kept plan is not the one whose digest the record names")
         return found
+
+
+def secrets_in_clear(plan: Plan) -> tuple[str, ...]:
+    """Return the places in a plan where a secret itself stands, not a reference: `steps[0].shell.env.KEY`."""
+    document = thaw(plan.document)
+    return tuple(_different(document, _without_secrets(document, _redactor_of(plan)), ""))
+
+
+def _different(value: Any, clean: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - JSON trees
+    if isinstance(value, dict) and isinstance(clean, dict):
+        for key in value:
+            yield from _different(value[key], clean[key], f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and isinstance(clean, list):
+        for index, (one, other) in enumerate(zip(value, clean, strict=True)):
+            yield from _different(one, other, f"{path}[{index}]")
+    elif value != clean:
+        yield path
+
+
+def _redactor_of(plan: Plan) -> Redactor:
+    redactor = Redactor(disclosable=plan.disclosable)
+    for value in plan.secret_variables(redactor.telling):
+        redactor.add_secret(value)
+    return redactor
 
 
 def _content(plan: Plan, tasks: Mapping[str, TaskSpec]) -> dict[str, Any]:
@@ -172,7 +193,13 @@ def _without_secrets(value: Any, redactor: Redactor, *, telling: bool = False) -
             return value
         return {key: _without_secrets(item, redactor, telling=redactor.telling(key)) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_secrets(item, redactor, telling=telling) for item in value]
+        # `["--password", "…"]`: a word may tell of the next one. Only the recorder's redactor looks at lists so.
+        texts = [item if isinstance(item, str) and not Secrets.references(item) else "" for item in value]
+        found = redactor.details({"list": texts})[0]["list"]
+        return [
+            other if text and other != text else _without_secrets(item, redactor, telling=telling)
+            for item, text, other in zip(value, texts, found, strict=True)
+        ]
     if telling and isinstance(value, str | int | float) and not isinstance(value, bool):
         if isinstance(value, str) and not _IN_TEXT.sub("", value).strip():
             return value

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hearth.ledger import Ledger
-    from hearth.operations._find import Found, Records
+    from hearth.operations._find import Found, JournalNote, Records
 
 __all__ = ["UNSEALED", "Verified", "verify_all", "verify_file", "verify_found", "verify_stored"]
 
@@ -79,16 +79,36 @@ def verify_found(records: Records, found: Found) -> Verified:
     return Verified(subject=found.execution_id, kind="journal", verdict=verdict, execution_id=found.execution_id)
 
 
-def verify_all(ledger: Ledger) -> Iterator[Verified]:
-    """Check every stored record, one after the other, in bounded memory; at the end, only if it is so, what is loose.
+def verify_all(records: Records) -> Iterator[Verified]:
+    """Check every stored record, one after the other, in bounded memory; at the end, only if it is so, what is wrong.
 
-    That is a row which belongs to no execution; the subject is the database then.
+    That is a row that belongs to no execution, a journal that is damaged, or one that lies in quarantine. A journal
+    that has no seal yet, but holds so far, is not yielded.
     """
+    ledger = records.ledger
     for execution_id in ledger.iterate_ids():
         yield verify_stored(ledger, execution_id)
     loose = ledger.loose_rows()
     if loose:
         yield Verified(subject=str(ledger.home.database), kind="ledger", verdict=Verdict(ok=False, why=loose))
+    for note in records.journals():
+        verdict = Verdict(ok=False, why=UNSEALED) if note.running else _waiting_verdict(note.path)
+        if not verdict and verdict.why != UNSEALED:
+            yield _of_journal(note, verdict)
+    for note in records.quarantined():
+        yield _of_journal(note, Verdict(ok=False, why=f"its journal was damaged, and lies in {note.path}"))
+
+
+def _of_journal(note: JournalNote, verdict: Verdict) -> Verified:
+    subject = note.execution_id or str(note.path)
+    return Verified(subject=subject, kind="journal", verdict=verdict, execution_id=note.execution_id)
+
+
+def _waiting_verdict(path: Path) -> Verdict:
+    if not path.is_file():
+        # Stored and removed meanwhile, or never a journal.
+        return Verdict(ok=False, why="it is no regular file" if path.exists() else UNSEALED)
+    return _journal_verdict(path)
 
 
 def verify_stored(ledger: Ledger, execution_id: str) -> Verified:

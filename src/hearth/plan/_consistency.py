@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from hearth.errors import PlanChangedError, PlanError
 from hearth.plan._digest import plan_digest
+from hearth.plan._inputs import input_name
 from hearth.plan._load import parts_of
+from hearth.record import canonical_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hearth.plan._model import Plan
+    from hearth.plan._model import Plan, Step
     from hearth.plan._ports import TaskSpec
 
 __all__ = ["check_consistent"]
@@ -39,9 +41,19 @@ def check_consistent(plan: Plan, tasks: Mapping[str, TaskSpec]) -> None:
         wanted = parts_of(plan, tasks)
     except (PlanError, LookupError, TypeError, ValueError, AttributeError):
         wanted = {}
+    exact = [_exact(step) for step in wanted.get("steps", ())]
+    if exact != [_exact(step) for step in plan.steps]:  # in Python, 1, 1.0 and True are equal
+        wanted.pop("steps", None)
     for name in ("id", "steps", "cwd", "env", "concurrency", "disclosable", "variables"):
         if name not in wanted or wanted[name] != getattr(plan, name):
             raise PlanChangedError(
                 f"plan {plan.id}: its {name} do not follow from the document that its digest covers: the plan was "
                 "changed after it was loaded; load it again"
             )
+    for name in plan.document.get("inputs", ()):
+        if input_name(name, plan.folder) not in (*plan.inputs, *plan.input_folders):
+            raise PlanChangedError(f"plan {plan.id}: {name} is no input of it any more; load it again")
+
+
+def _exact(step: Step) -> bytes:
+    return canonical_bytes([step.params, step.env, step.undo, step.timeout])

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import TaskError
+from hearth.plan._clear import secrets_in_clear
 from hearth.plan._digest import plan_digest
 from hearth.plan._effects import check_own_inputs, parse_effect
 from hearth.plan._hints import RollbackHint
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["load_plan", "parse_plan", "parts_of"]
 
 _DURATION = re.compile(r"([0-9.]+)(ms|s|m|h)")
+_IN_CLEAR = "a secret stands here in clear; give it as {secret: env:NAME}"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -105,6 +107,7 @@ class _Loader:
             inputs=files,
             input_folders=tuple(sorted(inputs.folders)),
             digest=plan_digest(document, files, {name: self._tasks[name].version for name in sorted(used)}),
+            warnings=tuple(self._problems.rendered(path, _IN_CLEAR) for path in secrets_in_clear(document)),
         )
 
     def parts(self, document: Mapping[str, Any]) -> dict[str, Any]:

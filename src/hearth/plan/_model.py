@@ -48,7 +48,8 @@ class Plan:
     (hex), and `digest` (hex) covers both and the versions of the tasks. An input's name is POSIX and relative to
     `folder`, the plan file's folder; absolute where it was given so and lies elsewhere. `path` is None for a plan
     that is no file. `cwd` is absolute; that it exists is checked when the plan runs. Secrets in `env` are references,
-    as in a step. Two plans are equal when their digests and folders are.
+    as in a step. `warnings` say, as `file:line: path: what`, where a secret stands in clear. Two plans are equal when
+    their digests and folders are.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Plan:
     inputs: Mapping[str, str]
     input_folders: tuple[str, ...]
     digest: str
+    warnings: tuple[str, ...] = ()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Plan):

@@ -70,6 +70,11 @@ class Problems:
         self.add(path, what, line=line)
         raise self.error()
 
+    def rendered(self, path: JsonPath, what: str) -> str:
+        """Return what is to be said of a place without noting it as a problem."""
+        line = None if self.marks is None else self.marks.line_of(path)
+        return Problem(line, path, what).render(self.where)
+
     def concern(self, path: JsonPath) -> bool:
         """Whether a problem is known at `path` or below it."""
         return path in self._above or path in self._at

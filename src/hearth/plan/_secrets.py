@@ -125,7 +125,8 @@ class _Resolver:
         end = 0
         for match in _INSIDE.finditer(text):
             secret = self._reveal(match["target"].strip())
-            encoded = _encoded(secret, text[: match.start()])
+            # A reference before this one may hold what a URL cannot: it stands for a text that is encoded.
+            encoded = _encoded(secret, _INSIDE.sub("x", text[: match.start()]))
             if encoded != secret:
                 self._register(encoded)
             parts += [text[end : match.start()], encoded]
@@ -141,8 +142,8 @@ class _Resolver:
             raise TaskError(f"the secret {target} is empty")
         if len(secret.strip()) < _SHORTEST:
             raise TaskError(
-                f"the secret {target} has fewer than {_SHORTEST} characters, so it could not be kept out of the "
-                "record; use a longer one"
+                f"the secret {target} is too short to be kept out of the record: it has fewer than {_SHORTEST} "
+                "characters; use a longer one"
             )
         self._register(secret)
         for line in secret.splitlines() if "\n" in secret else ():

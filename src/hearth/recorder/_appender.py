@@ -34,8 +34,8 @@ class Appender:
     `emit(line)` gets each whole line (`event_hash SP JCS(entry) LF`) when `whole_lines`, else the bare entry's bytes.
     `append(front, index, name, …)` takes values already in JSON form and returns the entry's sequence number; the
     caller holds a lock meanwhile. `front` holds the members from the first up to `event_type`, with a comma behind;
-    `origin` and `reversible` likewise, where the entry has them. An exception out of `emit`, of whatever kind, leaves
-    the outcome unknown and the appender dead.
+    `origin` and `reversible` likewise, where the entry has them; `hand_over` stands in for `emit`.
+    An exception out of that, of whatever kind, leaves the outcome unknown and the appender dead.
     """
 
     __slots__ = ("append", "head", "length")
@@ -58,7 +58,14 @@ def _closures(
     sequence = 0
     dead = False
 
-    def append(front: str, index: int | str, name: str, origin: str = "", reversible: str = "") -> int:
+    def append(
+        front: str,
+        index: int | str,
+        name: str,
+        origin: str = "",
+        reversible: str = "",
+        hand_over: Callable[[bytes], Any] = emit,
+    ) -> int:
         nonlocal head, sequence, dead
         number = sequence
         raw = (
@@ -76,7 +83,7 @@ def _closures(
         head = digest
         sequence = number + 1
         try:
-            emit(line)
+            hand_over(line)
         except BaseException:
             dead = True
             raise

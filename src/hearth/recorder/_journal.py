@@ -54,7 +54,10 @@ class Journal:
     def __init__(self, path: Path, descriptor: int, deadline: float) -> None:
         """Use `Journal.create`."""
         self._path = path
+        self._name = str(path)
         self._descriptor = descriptor
+        status = os.fstat(descriptor)
+        self._identity = (status.st_dev, status.st_ino)
         self._deadline = deadline
         self._pending: list[bytes] = []
         self._size = 0
@@ -116,6 +119,12 @@ class Journal:
         if len(pending) >= _MOST_PENDING:
             self.sync()
 
+    def hold(self, line: bytes) -> None:
+        """Accept one line that `sync` will follow at once, so that the thread need not be woken twice."""
+        if self._failure is not None:
+            raise RecorderError(self._failure)
+        self._pending.append(line)
+
     def sync(self) -> None:
         """Return when every accepted line is durable; RecorderError when that cannot be said within the deadline."""
         if self._failure is None:
@@ -127,6 +136,7 @@ class Journal:
             self._ring()
             if self._failure is not None:  # the thread may have gone before it saw who waits
                 raise RecorderError(self._failure)
+            self._look_for_file()  # while the thread waits for the disk
             if not answered.acquire(timeout=self._deadline):
                 self._die(f"the disk did not answer within {self._deadline:g} s")
         if self._failure is not None:
@@ -233,6 +243,8 @@ class Journal:
         taken = self._pending[:]
         del self._pending[: len(taken)]
         data = b"".join(taken)
+        if os.lseek(self._descriptor, 0, os.SEEK_END) != self._size:
+            raise OSError(errno.ESTALE, "somebody else has changed the file")
         self._size += len(data)
         while data and self._failure is None:
             written = os.write(self._descriptor, data)
@@ -240,12 +252,16 @@ class Journal:
                 raise OSError(errno.EIO, "nothing could be written")
             data = data[written:]
         _fdatasync(self._descriptor)
-        # A file that no name leads to any more is no evidence.
-        here, there = os.fstat(self._descriptor), self._path.stat()
-        if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
-            raise OSError(errno.ESTALE, "another file has taken its place")
-        if here.st_size != self._size:
-            raise OSError(errno.ESTALE, "somebody else has changed the file")
+
+    def _look_for_file(self) -> None:
+        """A file that no name leads to any more is no evidence."""
+        try:
+            there = os.stat(self._name)  # noqa: PTH116 - a Path would cost as much again
+        except OSError as error:
+            self._die(f"the file is gone: {error.strerror}")
+            return
+        if (there.st_dev, there.st_ino) != self._identity:
+            self._die("another file has taken its place")
 
     def _die(self, why: str) -> None:
         self._failure = self._failure or (

@@ -103,6 +103,7 @@ class ExecutionObserver:
         indices = None if steps is None else [_index_of(step, position) for position, step in enumerate(steps)]
         self._progress = Progress(indices)
         emit = self._memory.append if journal is None else journal.append
+        self._hand_over_start = getattr(journal, "hold", emit)
         claim = getattr(journal, "claim", None)
         if claim is not None:
             claim()
@@ -158,7 +159,7 @@ class ExecutionObserver:
         with self._lock:
             self._refuse_sealed()
             front = f'{first}"details":{encoded},"error_message":null,"event_type":"step_started",'
-            sequence = self._append(front, step_index, name)
+            sequence = self._append(front, step_index, name, hand_over=self._hand_over_start)
             self._progress.started(step_index, time.monotonic_ns(), name)
             if kept:
                 self._keep(kept, sequence)

@@ -101,8 +101,8 @@ def _finding(record: ExecutionRecord) -> str:
 
 
 def _is_settled(record: ExecutionRecord) -> bool:
-    """Whether nobody has to do anything: the run did all it was to do, in a posture that allows to believe it."""
-    return record.status is ExecutionStatus.COMPLETED and _worse_posture(record) is None
+    """Whether nobody has to do anything: the run did all it was to do, and the record can be believed."""
+    return record.status is ExecutionStatus.COMPLETED and _worse_posture(record) is None and not _finding(record)
 
 
 def _worse_posture(record: ExecutionRecord) -> str | None:

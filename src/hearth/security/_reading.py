@@ -60,8 +60,8 @@ class PostureReading:
         unknown = security is None or boundary is None
         told = (self.security, self.boundary) != (_UNKNOWN, _UNKNOWN)  # else there is no kernel to ask
         if unknown and (mode is not LiveMode.DRY_RUN or (acts and told)):
-            what = "code that acts" if mode is LiveMode.DRY_RUN else mode
-            raise GateRefusedError(f"the posture {self} has no known severity, so it does not permit {what}")
+            refused = "code that acts" if mode is LiveMode.DRY_RUN else str(mode)
+            raise GateRefusedError(f"the posture {self} has no known severity, so it does not permit {refused}")
         known = Posture(security or SecurityState.OPERATIONAL, boundary or BoundaryState.NOMINAL)
         needed = LiveMode.STAGING if acts and mode is LiveMode.DRY_RUN else mode
         if not Artemis.permits(known, needed):

@@ -8,6 +8,7 @@ import re
 import socket
 import stat
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from hearth.execution import ApprovalExecutor, StepOutcome, TaskContext, TaskRes
 from hearth.execution._concurrency import plan_slot
 from hearth.kernel import HearthKernel
 from hearth.record import ExecutionRecord, ExecutionStatus, SealCause
+from hearth.recorder import Journal
 from hearth.security import LiveMode, Policy, SecurityState
 from tests.unit.execution.executor_support import MemorySink, Note, handoff_plan, make_plan, notes
 
@@ -321,6 +323,51 @@ def test_a_missing_secret_is_refused_before_the_first_step(tmp_path: Path) -> No
         with pytest.raises(TaskError, match="NOT_SET_ANYWHERE"):
             run(plan, task, kernel)
     assert notes(tmp_path) == []
+
+
+@pytest.mark.parametrize("what", ["steps", "digest", "document", "cwd", "env", "concurrency"])
+@pytest.mark.parametrize("mode", ["DRY_RUN", "LIVE"])
+def test_a_plan_whose_parts_are_not_its_digests_is_refused(tmp_path: Path, what: str, mode: str) -> None:
+    task = Note()
+    plan = make_plan(tmp_path, [{"text": "approved"}], task=task)
+    (tmp_path / "other").mkdir()
+    other = make_plan(tmp_path, [{"text": "evil"}], task=task, cwd="other", env={"A": "b"}, concurrency=7)
+    forged = replace(plan, **{what: getattr(other, what)})
+    with pytest.raises(PlanChangedError, match="load it again"):
+        run(forged, task, armed(mode))
+    assert notes(tmp_path) == []
+    assert not (tmp_path / "other" / "notes").exists()
+
+
+def test_parameters_changed_before_the_run_are_refused(tmp_path: Path) -> None:
+    task = Note()
+    plan = make_plan(tmp_path, [{"text": "approved"}], task=task)
+    object.__setattr__(plan.steps[0], "params", {"text": "evil"})
+    with pytest.raises(PlanChangedError, match="its steps do not follow"):
+        run(plan, task)
+    assert notes(tmp_path) == []
+
+
+def test_a_task_of_another_version_is_another_plan(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, [{"text": "approved"}])
+    newer = Note()
+    newer.version = "2"
+    with pytest.raises(PlanChangedError, match="a task has another version"):
+        run(plan, newer)
+
+
+def test_an_id_is_the_records_everywhere(tmp_path: Path) -> None:
+    task = Note()
+    ids = []
+
+    def journal(execution_id: str) -> Journal:
+        ids.append(execution_id)
+        return Journal.create(tmp_path / "one.journal")
+
+    plan = make_plan(tmp_path, [{"text": "one"}], task=task)
+    executor = ApprovalExecutor(armed(), tasks={"note": task}, journal=journal)
+    result = executor.execute(plan, execution_id="odd-\udcff")
+    assert ids == [result.execution_record.execution_id] == ["odd-\\udcff"]
 
 
 def test_a_task_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:

@@ -127,3 +127,38 @@ def settle(plan: Plan, copies: InputCopies) -> None:
     newest = max(path.stat().st_ctime_ns for path in (*plan.folder.glob("*.csv"), *copies.folder.rglob("*")))
     while time.time_ns() - newest < 2 * _inputs._SETTLED_NS:
         time.sleep(0.01)
+
+
+def test_a_working_folder_that_is_another_one_is_found(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    (tmp_path / "here").symlink_to("one")
+    moved = make_plan(tmp_path, [{"text": "x"}], cwd="here")
+    guard = PlanGuard(moved)
+    guard.check(moved.steps[0])
+    (tmp_path / "here").unlink()
+    (tmp_path / "here").symlink_to("two")
+    with pytest.raises(PlanChangedError, match="its working folder"):
+        guard.check(moved.steps[0])
+    (tmp_path / "here").unlink()
+    with pytest.raises(PlanChangedError, match="its working folder"):
+        guard.check(moved.steps[0])
+
+
+@pytest.mark.parametrize(
+    "what, value", [("timeout", 1.0), ("name", "other"), ("params", {"text": "z"}), ("env", {"A": "b"})]
+)
+def test_a_step_that_was_changed_since_is_found(plan: Plan, what: str, value: object) -> None:
+    guard = PlanGuard(plan)
+    guard.check(plan.steps[1])
+    object.__setattr__(plan.steps[1], what, value)
+    with pytest.raises(PlanChangedError, match="not what they were"):
+        guard.check(plan.steps[1])
+
+
+@pytest.mark.parametrize("what, value", [("env", {"A": "b"}), ("cwd", Path("/")), ("folder", Path("/"))])
+def test_a_plan_that_was_changed_since_is_found(plan: Plan, what: str, value: object) -> None:
+    guard = PlanGuard(plan)
+    object.__setattr__(plan, what, value)
+    with pytest.raises(PlanChangedError, match="not what they were"):
+        guard.check(plan.steps[0])

@@ -77,3 +77,13 @@ def test_a_named_pipe_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "policy.yaml")
     with pytest.raises(GateRefusedError, match="not a regular file"):
         load_policy(tmp_path / "policy.yaml")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX modes")
+def test_a_policy_that_everybody_can_write_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "staging: {targets: [a]}")
+    path.chmod(0o646)
+    with pytest.raises(GateRefusedError, match="everybody can write the policy"):
+        load_policy(path)
+    path.chmod(0o664)
+    load_policy(path)

@@ -232,3 +232,44 @@ def test_a_folder_with_strange_characters_in_its_name(tmp_path: Path) -> None:
         ledger.store(make_sealed_record())
         assert ledger.count() == 1
     assert home.database.exists()
+
+
+@pytest.mark.parametrize(
+    "statement, told",
+    [
+        ("CREATE TRIGGER evil AFTER INSERT ON executions BEGIN SELECT 1; END", "the trigger 'evil'"),
+        ("CREATE VIEW more AS SELECT * FROM executions", "the view 'more'"),
+        ("CREATE TABLE notes (x)", "the table 'notes'"),
+        ("CREATE UNIQUE INDEX one_plan ON executions (plan_id)", "the index 'one_plan'"),
+        ("DROP INDEX executions_by_plan", "lacks the index 'executions_by_plan'"),
+    ],
+)
+def test_a_schema_that_no_migration_made_is_refused(home: LedgerHome, statement: str, told: str) -> None:
+    Ledger.open(home, create=True).close()
+    edit(home, statement)
+    with pytest.raises(LedgerError, match=told):
+        Ledger.open(home)
+
+
+def test_a_view_in_the_place_of_a_table_is_refused(home: LedgerHome) -> None:
+    Ledger.open(home, create=True).close()
+    edit(home, "ALTER TABLE executions RENAME TO hidden")
+    edit(home, "CREATE VIEW executions AS SELECT * FROM hidden WHERE 0")
+    with pytest.raises(LedgerError, match="none of HEARTH's"):
+        Ledger.open(home)
+
+
+def test_statistics_of_sqlite_itself_are_no_foreign_table(home: LedgerHome) -> None:
+    with Ledger.open(home, create=True) as ledger:
+        ledger.store(make_sealed_record("one"))
+    edit(home, "ANALYZE")
+    with Ledger.open(home) as ledger:
+        assert ledger.count() == 1
+
+
+@posix_only
+def test_opening_closes_the_folder_to_others_again(home: LedgerHome) -> None:
+    Ledger.open(home, create=True).close()
+    home.root.chmod(0o755)
+    Ledger.open(home).close()
+    assert stat.S_IMODE(home.root.stat().st_mode) == 0o700

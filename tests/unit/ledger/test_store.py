@@ -360,3 +360,37 @@ def test_an_error_shows_no_value_that_was_being_stored(ledger: Ledger, home: Led
         assert "Ada" not in str(error)
         error = error.__cause__
     assert ledger.count() == 0
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "UPDATE executions SET record = x'7b7d' WHERE id = new.id",
+        "UPDATE executions SET status = 'completed' WHERE id = new.id",
+        "DELETE FROM executions WHERE id = new.id",
+    ],
+)
+def test_what_does_not_come_back_as_it_was_is_not_stored(ledger: Ledger, what: str) -> None:
+    """The journal goes once a record is stored, so the database must hold it, whoever writes into it."""
+    with sqlite3.connect(ledger.home.database) as connection:
+        connection.execute(f"CREATE TRIGGER evil AFTER INSERT ON executions BEGIN {what}; END")
+    connection.close()
+    with pytest.raises(LedgerError):
+        ledger.store(make_sealed_record("one"))
+    with sqlite3.connect(ledger.home.database) as connection:
+        connection.execute("DROP TRIGGER evil")
+    connection.close()
+    assert ledger.count() == 0
+    assert ledger.store(make_sealed_record("one"))
+
+
+def test_texts_that_do_not_come_back_are_not_stored(ledger: Ledger) -> None:
+    with sqlite3.connect(ledger.home.database) as connection:
+        connection.execute(
+            "CREATE TRIGGER evil AFTER INSERT ON execution_texts BEGIN "
+            "UPDATE execution_texts SET text = 'x' WHERE id = new.id; END"
+        )
+    connection.close()
+    with pytest.raises(LedgerError, match="texts for the search differ"):
+        ledger.store(make_sealed_record("one"))
+    assert ledger.count() == 0

@@ -36,7 +36,7 @@ def test_everything_that_decides_is_there(make_plan: Callable[..., Plan]) -> Non
     assert preview.cwd == str(plan.cwd)
     assert preview.variables == {"x": "y"}
     assert [effect.pattern for effect in first.effects] == ["made.txt"]
-    assert (first.timeout, first.env, first.targets) == (30.0, {"A": "1"}, ("host",))
+    assert (first.timeout, first.env, first.targets) == (30.0, {"A": "1"}, ("file:made.txt",))
     assert first.undo == {"file": {"delete": "made.txt"}}
     assert second.targets == ("sql:sqlite:///x.db",)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,16 @@ import pytest
 
 from hearth.errors import LedgerError
 from hearth.execution import ContentStore
-from hearth.operations import UNSEALED, PlanArchive, Records, export_record, verify_all, verify_file, verify_found
+from hearth.operations import (
+    UNSEALED,
+    PlanArchive,
+    Records,
+    export_record,
+    recover,
+    verify_all,
+    verify_file,
+    verify_found,
+)
 from hearth.recorder import ExecutionObserver, Journal
 from tests.unit.operations._steps import WRITE
 
@@ -98,7 +108,7 @@ def test_journals(tmp_path: Path) -> None:
 
 def test_a_stored_record_and_its_row_agree(stored: Records) -> None:
     assert verify_found(stored, stored.find("one")).verdict
-    assert [found.subject for found in verify_all(stored.ledger)] == ["one"]
+    assert [found.subject for found in verify_all(stored)] == ["one"]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +151,7 @@ def test_a_damaged_stored_record_does_not_stop_the_others(
     if record is None:
         record = stored.ledger.get_bytes("two")
     sql(stored.home, "UPDATE executions SET record = ? WHERE execution_id = 'one'", record)
-    assert [(found.subject, found.verdict.ok) for found in verify_all(stored.ledger)] == [("one", False), ("two", True)]
+    assert [(found.subject, found.verdict.ok) for found in verify_all(stored)] == [("one", False), ("two", True)]
 
 
 def test_a_disclosed_value_that_does_not_fit_is_found(stored: Records) -> None:
@@ -173,7 +183,7 @@ def test_texts_of_the_search_that_say_something_else_are_found(stored: Records, 
 
 def test_a_row_of_no_execution_is_found(stored: Records) -> None:
     sql(stored.home, "INSERT INTO execution_texts (execution, kind, text) VALUES (77, 'error', 'it failed')")
-    found = list(verify_all(stored.ledger))
+    found = list(verify_all(stored))
     assert [(item.subject, item.verdict.ok) for item in found] == [("one", True), (str(stored.home.database), False)]
     assert "execution_texts" in found[1].verdict.why
 
@@ -237,3 +247,43 @@ def test_what_need_not_be_kept_is_not_missed(
     outcome = run(step, execution_id="two")
     assert outcome.error is None
     assert verify_found(stored, stored.find("two")).verdict.notes == ()
+
+
+def killed(home: LedgerHome, execution_id: str) -> Path:
+    path = home.journal_path(execution_id)
+    with Journal.create(path) as journal:
+        observer = ExecutionObserver(execution_id, "tidy", journal=journal)
+        observer.record_step_started(0, "first")
+        observer.record_step_completed(0, "first")
+        observer.record_step_started(1, "second")
+    return path
+
+
+def test_a_damaged_journal_does_not_pass_before_recovery_nor_after(stored: Records) -> None:
+    path = killed(stored.home, "two")
+    assert [found.subject for found in verify_all(stored)] == ["one"]  # without a seal, but nothing is wrong
+    path.write_bytes(path.read_bytes().replace(b'"first"', b'"FIRST"', 1))
+    for _ in range(2):
+        found = list(verify_all(stored))
+        assert [(item.subject, item.verdict.ok) for item in found] == [("one", True), ("two", False)]
+        if path.exists():
+            assert [outcome.outcome for outcome in recover(stored)] == ["damaged"]
+    assert "quarantine" in found[1].verdict.why
+    assert [note.execution_id for note in stored.quarantined()] == ["two"]
+
+
+def test_the_original_of_a_recovered_journal_is_no_finding(stored: Records) -> None:
+    killed(stored.home, "two")
+    assert [outcome.outcome for outcome in recover(stored)] == ["recovered"]
+    assert len(list(stored.home.quarantine.iterdir())) == 1
+    assert [(item.subject, item.verdict.ok) for item in verify_all(stored)] == [("one", True), ("two", True)]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_among_the_journals_is_a_finding_and_blocks_nobody(stored: Records) -> None:
+    os.mkfifo(stored.home.journal_path("pipe"))
+    assert [note.execution_id for note in stored.journals()] == [None]
+    found = list(verify_all(stored))
+    assert [item.verdict.ok for item in found] == [True, False]
+    assert "no regular file" in found[1].verdict.why
+    assert [outcome.outcome for outcome in recover(stored)] == ["failed"]

@@ -67,6 +67,12 @@ def test_inside_a_url_a_secret_cannot_end_the_part_it_stands_in(
     assert any(secret in value for secret in registered), "the form that is used must be known to the redactor"
 
 
+def test_every_secret_of_a_url_is_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S", "p@s/s")
+    url = "http://{secret: env:S}:{secret: env:S}@h/{secret: env:S}?{secret: env:S}"
+    assert resolve(url, tmp_path)[0] == "http://p%40s%2Fs:p%40s%2Fs@h/p%40s/s?p%40s%2Fs"
+
+
 def test_the_lines_of_a_key_are_registered_because_output_is_redacted_by_lines(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("-----BEGIN KEY-----\nabcdefgh\nxy\n-----END KEY-----\n")
     value, registered = resolve({"secret": "file:key"}, tmp_path)
@@ -75,10 +81,19 @@ def test_the_lines_of_a_key_are_registered_because_output_is_redacted_by_lines(t
 
 
 def test_a_file_of_a_secret_loses_one_line_break_only(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"x \n\n")
-    assert resolve({"secret": "file:a"}, tmp_path)[0] == "x \n"
-    (tmp_path / "a").write_bytes(b"x\r\n")
-    assert resolve({"secret": f"file:{tmp_path}/a"}, tmp_path)[0] == "x"
+    (tmp_path / "a").write_bytes(b"word \n\n")
+    assert resolve({"secret": "file:a"}, tmp_path)[0] == "word \n"
+    (tmp_path / "a").write_bytes(b"word\r\n")
+    assert resolve({"secret": f"file:{tmp_path}/a"}, tmp_path)[0] == "word"
+
+
+@pytest.mark.parametrize("short", ["a", "abc", " abc\n\n"])
+def test_what_is_too_short_to_be_found_again_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: str
+) -> None:
+    monkeypatch.setenv("PIN", short)
+    with pytest.raises(TaskError, match="the secret env:PIN is too short to be kept out of the record"):
+        resolve({"secret": "env:PIN"}, tmp_path)
 
 
 @pytest.mark.parametrize(

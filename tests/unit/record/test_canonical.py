@@ -108,7 +108,6 @@ class Number(enum.IntEnum):
         datetime(2025, 1, 1, tzinfo=UTC),
         1j,
     ],
-    ids=repr,
 )
 @pytest.mark.parametrize("place", ["alone", "value", "deep", "after a rare float", "beside a rare key"])
 def test_what_has_no_canonical_form_is_refused(value: Any, place: str) -> None:

@@ -83,14 +83,20 @@ def test_not_possible_when_a_kernel_cannot_say_its_state_at_the_end() -> None:
     kernel.states.pop()
     scaffold = plan_rollback(run("0-", kernel=kernel), [hint(0)])
     assert not scaffold.is_rollback_possible
-    assert "was UNKNOWN, not OPERATIONAL" in scaffold.reason
+    assert "could not tell its state at the end" in scaffold.reason
     assert scaffold.rollback_hints == ()
     assert any("security state after the run is not known" in warning for warning in scaffold.warnings)
 
 
 def test_not_possible_when_a_kernel_says_that_it_does_not_know() -> None:
-    assert not plan_rollback(run("0-", kernel=Kernel("UNKNOWN")), [hint(0)]).is_rollback_possible
-    assert not plan_rollback(run("0-", kernel=Kernel("")), [hint(0)]).is_rollback_possible
+    assert not plan_rollback(run("0-", kernel=Kernel(after="UNKNOWN")), [hint(0)]).is_rollback_possible
+    assert not plan_rollback(run("0-", kernel=Kernel(after="")), [hint(0)]).is_rollback_possible
+
+
+def test_a_boundary_that_a_kernel_cannot_tell_is_a_warning() -> None:
+    scaffold = plan_rollback(run("0-", kernel=Kernel(boundary="")), [hint(0)])
+    assert scaffold.is_rollback_possible
+    assert any("boundary state after the run is not known" in warning for warning in scaffold.warnings)
 
 
 def test_without_a_kernel_there_was_nobody_to_ask() -> None:
@@ -248,10 +254,15 @@ def test_a_dry_run_is_a_warning() -> None:
     assert any("DRY_RUN" in warning for warning in scaffold.warnings)
 
 
-def test_a_record_that_does_not_verify_is_the_first_warning() -> None:
-    document = run("0+ 1-").to_dict()
+@pytest.mark.parametrize("mark", ["failed", "completed", "interrupted"])
+def test_not_possible_when_the_record_does_not_verify(mark: str) -> None:
+    document = run("0+ 1-" if mark != "completed" else "0+ 1+", mark=mark).to_dict()
     document["step_events"][1]["step_name"] = "Something else"
     scaffold = plan_rollback(ExecutionRecord.from_dict(document), [hint(0)])
+    assert not scaffold.is_rollback_possible
+    assert scaffold.reason.startswith("The record does not verify (entry 2 was changed")
+    assert scaffold.rollback_hints == ()
+    assert scaffold.manual_steps == (1, 0)
     assert scaffold.warnings[0].startswith("The record does not verify (entry 2 was changed")
 
 

@@ -101,11 +101,11 @@ class Change:
                 raise
             self._replace_by(target, _read_pieces(origin), before=before, mode=moved.mode)
             # From here on there are two of them: what is told must hold even if the other one cannot be deleted.
-            self._tell(target, f"copied {what}", before, moved.told())
+            self._tell(target, f"copied {what}", before, moved.told(), origin=(origin, moved, moved.told()))
             check_unchanged(origin, moved)
             origin.unlink()
             self.effects.pop()
-        self._tell(target, f"moved {what}", before, moved.told())
+        self._tell(target, f"moved {what}", before, moved.told(), origin=(origin, moved, None))
         sync_folder(target.parent)
         sync_folder(origin.parent)
 
@@ -274,13 +274,17 @@ class Change:
         after: dict[str, Any] | None,
         *,
         reversible: bool | None = None,
+        origin: tuple[Path, FileState, dict[str, Any] | None] | None = None,
     ) -> None:
         can_be_undone = before is None or before.kept if reversible is None else reversible
-        details = {
+        details: dict[str, Any] = {
             "path": self._shown(str(target)),
             "before": None if before is None else before.told(),
             "after": after,
         }
+        if origin is not None:
+            place, was, then = origin
+            details["from"] = {"path": self._shown(str(place)), "before": was.told(), "after": then}
         self.effects.append(TaskEffect(_category(target), self._shown(description), can_be_undone, details))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from hearth.execution._cancellation import Cancellation
 
-__all__ = ["Limits", "commit", "connect", "is_sqlite", "locate_sqlite", "message"]
+__all__ = ["Limits", "commit", "connect", "is_sqlite", "locate_sqlite", "message", "real_target"]
 
 LOCK_WAIT = 30.0  # seconds to wait for somebody else's lock on a SQLite database
 _CONNECT_WAIT = 10  # seconds to wait for a server
@@ -100,6 +101,30 @@ def locate_sqlite(url: URL, cwd: Path, *, create: bool) -> tuple[URL, Path | Non
     if create and not file.parent.is_dir():
         raise TaskError(f"there is no folder {file.parent} for the database")
     return url.set(database=f"{prefix}{file}{options}"), file
+
+
+def real_target(text: str, cwd: Path) -> str | None:
+    """Return the target for the policy of a URL that leads to SQLite, with its real path; None for other databases.
+
+    TaskError when it cannot be said which file is meant.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise TaskError("the database URL cannot be read; it is written dialect://user@host/database") from error
+    if url.get_backend_name() != "sqlite":
+        return None
+    if url.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise TaskError(f"{url.drivername} opens files in a way of its own; write the URL as sqlite:///path")
+    name = url.database or ":memory:"
+    if name == ":memory:":
+        return "sql:sqlite://"
+    if name.startswith("file:") or "\0" in name:
+        raise TaskError("a database given as `file:` may be another one than it seems; write the URL as sqlite:///path")
+    return f"sql:sqlite:///{os.path.realpath(cwd / name)}"
 
 
 def connect(url: URL, limits: Limits) -> Engine:

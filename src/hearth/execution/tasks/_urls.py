@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from hearth.errors import TaskError
 from hearth.record import Redactor
 
-__all__ = ["safe_url"]
+__all__ = ["check_fixed_target", "safe_url", "without_references"]
 
 _PARTS = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?"
@@ -34,6 +35,32 @@ def safe_url(url: str, redactor: Redactor | None = None) -> str:
         if match["query"]:
             plain += "?" + _PAIR.sub(_without_value, match["query"])
     return redactor.text(plain) if redactor is not None else plain
+
+
+def without_references(url: str) -> str:
+    """Return a URL in which `x` stands in place of each reference to a secret, so that it can be read as a URL."""
+    return _REFERENCE.sub("x", url)
+
+
+def check_fixed_target(url: str, *, query: bool) -> None:
+    """Raise TaskError when a secret decides what a URL leads to: then nobody can say beforehand what is acted on.
+
+    Secrets may stand for the user and the password, and in the query (without `query`: under telling keys only, for
+    some databases take their host from there).
+    """
+    match = _PARTS.match(_REFERENCE.sub("\0", url))
+    if match is None:
+        fixed = [url] if _REFERENCE.search(url) is None else ["\0"]
+    else:
+        fixed = [match["authority"].rpartition("@")[2], match["path"]]
+        if not query:
+            pairs = _PAIR.finditer(match["query"] or "")
+            fixed += [pair[0] for pair in pairs if "\0" in pair["key"] or not _by_key.telling(pair["key"])]
+    if any("\0" in part for part in fixed):
+        raise TaskError(
+            "a secret decides what its URL leads to; secrets may stand for the user and the password, not for the "
+            "host, the port or the path"
+        )
 
 
 def _without_value(pair: re.Match[str]) -> str:

@@ -11,7 +11,8 @@ from hearth.errors import TaskError
 from hearth.execution._task import TaskResult
 from hearth.execution.tasks._change import Change
 from hearth.execution.tasks._clean import clean
-from hearth.execution.tasks._describe import input_name, one_line
+from hearth.execution.tasks._describe import as_text, input_name, one_line
+from hearth.plan import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,9 +92,17 @@ class FileTask:
         """Return the template, where one is named."""
         return input_name(params, "template")
 
-    def targets(self, params: Any) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - as above
-        """Return `host`: files lie here."""
-        return ("host",)
+    def targets(self, params: Any) -> tuple[str, ...]:  # noqa: ANN401 - as above
+        """Return `file:` and the path of each file that is changed, as the plan writes it."""
+        return tuple(f"file:{path}" for path in _changed(params))
+
+    def acts_on(self, params: Any, cwd: Path) -> tuple[str, ...]:  # noqa: ANN401 - as above
+        """Return the targets with real, absolute paths; TaskError when a secret decides on one."""
+        paths = _changed(params)
+        for path in paths:
+            if Secrets.references(path) or "\0" in path:
+                raise TaskError("a secret decides which file is changed; write the path out")
+        return tuple(f"file:{os.path.realpath(cwd / path)}" for path in paths)
 
     def summary(self, params: Any) -> str:  # noqa: ANN401 - as above
         """Return action and files."""
@@ -129,6 +138,13 @@ class FileTask:
 
 def _action(params: Mapping[str, Any]) -> str:
     return next(action for action in _ACTIONS if action in params)
+
+
+def _changed(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the paths that are written to or removed; what is copied or filled in is only read."""
+    action = _action(params)
+    source = () if action in ("template", "copy") else (params[action],)
+    return tuple(as_text(path) for path in (*source, *((params["to"],) if "to" in params else ())))
 
 
 def _explained(error: OSError) -> str:

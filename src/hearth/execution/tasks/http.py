@@ -14,7 +14,7 @@ from hearth.execution._task import TaskEffect, TaskResult
 from hearth.execution.tasks._clean import clean
 from hearth.execution.tasks._describe import input_name, one_line, seconds, size
 from hearth.execution.tasks._exchange import TIMED_OUT, Exchange
-from hearth.execution.tasks._urls import safe_url
+from hearth.execution.tasks._urls import check_fixed_target, safe_url
 
 if TYPE_CHECKING:
     import ssl
@@ -100,6 +100,11 @@ class HttpTask:
         """Return `http:host:port`."""
         scheme, host, port = _origin(safe_url(params["url"]))
         return (f"http:{f'[{host}]' if ':' in host else host}:{port or _PORTS.get(scheme, 0)}",)
+
+    def acts_on(self, params: Any, cwd: Path) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - as above
+        """Return the targets; TaskError when a secret decides on them."""
+        check_fixed_target(params["url"], query=True)
+        return self.targets(params)
 
     def summary(self, params: Any) -> str:  # noqa: ANN401 - as above
         """Return method and URL."""

@@ -69,7 +69,9 @@ class ShellTask:
     def inputs(self, params: Any, folder: Path) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - the port prescribes it
         """Return the script file, where one is named. TaskError for a secret in what is run."""
         if isinstance(params, dict):
-            refuse_secrets(params, ("argv", "args"), f"every user of the host can read a command's words; {_ADVICE}")
+            refuse_secrets(
+                params, ("argv", "args", "shell"), f"every user of the host can read a command's words; {_ADVICE}"
+            )
         refuse_secrets(params, ("script",), f"its value would be run as code; {_ADVICE}")
         return input_name(params, "file") if isinstance(params, dict) else ()
 

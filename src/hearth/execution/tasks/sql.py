@@ -10,7 +10,7 @@ from hearth.execution._task import TaskResult
 from hearth.execution.tasks._clean import clean
 from hearth.execution.tasks._describe import as_text, input_name, one_line, refuse_secrets
 from hearth.execution.tasks._transaction import Transaction
-from hearth.execution.tasks._urls import safe_url
+from hearth.execution.tasks._urls import check_fixed_target, safe_url, without_references
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,6 +76,15 @@ class SqlTask:
     def targets(self, params: Any) -> tuple[str, ...]:  # noqa: ANN401 - as above
         """Return `sql:` and the URL without its password."""
         return (f"sql:{safe_url(as_text(params['url']))}",)
+
+    def acts_on(self, params: Any, cwd: Path) -> tuple[str, ...]:  # noqa: ANN401 - as above
+        """Return the targets with SQLite's file as a real, absolute path; TaskError when a secret decides on it."""
+        from hearth.execution.tasks._database import real_target
+
+        url = as_text(params["url"])
+        check_fixed_target(url, query=False)
+        file = real_target(without_references(url), cwd)
+        return self.targets(params) if file is None else (file,)
 
     def summary(self, params: Any) -> str:  # noqa: ANN401 - as above
         """Return the first statement, or the file, and the database."""

@@ -203,9 +203,23 @@ class TestSecrets:
         assert result.details["stdout"]["redacted"] is True
         assert "[redacted:" in result.error
 
+    @pytest.mark.parametrize(
+        "params, key",
+        [
+            ("echo {secret: env:APP_PASSWORD}", "script"),
+            ({"secret": "env:APP_PASSWORD"}, "script"),
+            ({"script": "curl http://a:{secret: env:APP_PASSWORD}@b/"}, "script"),
+            ({"script": 'echo "$1"', "args": [{"secret": "env:APP_PASSWORD"}]}, "args"),
+            ({"argv": ["/no/such/{secret: env:APP_PASSWORD}"]}, "argv"),
+        ],
+    )
+    def test_a_secret_is_neither_code_nor_seen_by_others(self, bench: Bench, params: object, key: str) -> None:
+        with pytest.raises(PlanError, match=rf"the secret env:APP_PASSWORD cannot stand in {key}: .*step's env"):
+            bench.run("shell", params)
+
     def test_secrets_in_arguments_and_messages(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("APP_PASSWORD", self.SECRET)
-        result = bench.run("shell", {"argv": ["/no/such/{secret: env:APP_PASSWORD}"]})
+        result = bench.run("shell", {"argv": [f"/no/such/{self.SECRET}"], "stdin": {"secret": "env:APP_PASSWORD"}})
         assert "No such file" in result.error
         bench.assert_nowhere(self.SECRET)
 

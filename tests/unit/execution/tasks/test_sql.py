@@ -425,10 +425,18 @@ class TestSecrets:
         bench.run("sql", {"url": URL, "statement": "UPDATE users SET password = :p", "parameters": {"p": reference}})
         assert query("SELECT DISTINCT password FROM users") == ["n3w-passw0rd"]
         bench.run("sql", {"url": URL, "statement": "SELECT name, password AS p FROM users"})
-        bench.run("sql", {"url": URL, "statement": "SELECT * FROM nowhere WHERE x = '{secret: env:NEW_PASSWORD}'"})
+        bench.run(
+            "sql", {"url": URL, "statement": "SELECT * FROM nowhere WHERE x = :p", "parameters": {"p": reference}}
+        )
         bench.run("sql", {"url": URL, "statement": "SELECT :p", "parameters": {"q": reference}})
         bench.run("sql", {"url": URL, "statement": "CREATE TABLE [n3w-passw0rd] (x)"})
         bench.assert_nowhere("n3w-passw0rd")
+
+    @pytest.mark.parametrize("form", ["SELECT '{secret: env:X}'", {"secret": "env:X"}])
+    def test_a_secret_is_never_made_code(self, bench: Bench, form: object) -> None:
+        for key, value in (("statement", form), ("statements", ["SELECT 1", form])):
+            with pytest.raises(PlanError, match=f"the secret env:X cannot stand in {key}.*parameters"):
+                bench.run("sql", {"url": URL, key: value})
 
     def test_a_password_that_only_its_column_tells(self, bench: Bench, query: Query) -> None:
         with sqlite3.connect(bench.folder / "app.db") as connection:
