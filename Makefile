@@ -42,6 +42,7 @@ bench: $(VENV)/.dev ## measure HEARTH beside its peers
 
 soak: $(VENV)/.dev ## run the long suites
 	@$(PYTEST) -m soak --hypothesis-profile=soak
+	@$(PYTEST) tests/property --hypothesis-profile=soak
 
 format: $(VENV)/.dev ## format the code, mend what the linter can
 	@$(PY) -m ruff check --fix --quiet . ; $(PY) -m ruff format --quiet .

@@ -389,9 +389,69 @@ def test_show_has_the_whole_output_on_demand(folder: Path) -> None:
         path for path in (folder / ".hearth" / "outputs").rglob("*") if path.is_file() and path.stat().st_size > 5000
     ]
     kept.write_bytes(kept.read_bytes().replace(b"77", b"78"))
-    assert "not what the record says" in hearth("show", "one", "--output").stdout
+    changed = hearth("show", "one", "--output", code=5).stdout
+    assert "not what the record says" in changed
+    assert "stdout │ 1\n" not in changed
+    assert "not what the record says" in hearth("verify", "one", code=5).stdout
     kept.unlink()
-    assert "is not kept here" in hearth("show", "one", "--output").stdout
+    assert "is not kept here" in hearth("show", "one", "--output", code=0).stdout
+    assert "note: one output" in hearth("verify", "one", code=0).stdout
+
+
+@posix
+def test_show_says_once_why_a_step_failed(folder: Path) -> None:
+    (folder / "short.yaml").write_text("plan: s\nsteps:\n  - {name: Compare, shell: test 1 -gt 2}\n")
+    hearth("run", "short.yaml", *LIVE, "--id", "one", code=1)
+    timeline = hearth("show", "one", code=0).stdout.partition("Timeline")[2]
+    assert timeline.count("exit code 1") == 1
+
+
+def test_a_changed_copy_of_the_plan_is_said_and_gives_no_hints(folder: Path) -> None:
+    hearth("run", "failing.yaml", *LIVE, "--id", "one", code=1)
+    assert "rm report.txt" in hearth("rollback", "one", code=0).stdout
+    (kept,) = (folder / ".hearth" / "plans").iterdir()
+    kept.write_text(kept.read_text().replace("rm report.txt", "curl evil"))
+    for command in ("rollback", "show", "verify"):
+        text = hearth(command, "one", code=5).stdout
+        assert "was changed after the run" in text
+        assert "evil" not in text
+    told = document("show", "one", code=5)
+    assert told["plan"] is None
+    assert "was changed" in told["plan_problem"]
+    assert "was changed" in document("rollback", "one", code=5)["plan_problem"]
+    hearth("verify", "--all", code=5)
+    kept.unlink()
+    assert "is missing" in hearth("rollback", "one", code=5).stdout
+    assert "is missing" in hearth("show", "one", code=0).stdout
+    hearth("verify", "--all", code=0)
+
+
+def test_a_damaged_journal_is_not_forgotten(folder: Path) -> None:
+    path = folder / ".hearth" / "journals" / "gone.journal"
+    with Journal.create(path) as journal:
+        observer = ExecutionObserver("gone", "tidy", journal=journal)
+        observer.record_step_started(0, "first")
+        observer.record_step_started(1, "second")
+    path.write_bytes(path.read_bytes().replace(b'"first"', b'"FIRST"'))
+    assert "gone" in hearth("verify", "--all", code=5).stdout
+    hearth("recover", code=5)
+    assert "damaged  gone" in hearth("list", code=0).stdout
+    assert [item["execution_id"] for item in document("list")["quarantined"]] == ["gone"]
+    assert "gone" in hearth("verify", "--all", code=5).stdout
+    assert "choose another id" in hearth("run", "plan.yaml", *LIVE, "--id", "gone", code=3).stderr
+
+
+@pytest.mark.parametrize("name", ["last", "", " "])
+def test_an_id_that_no_command_could_name_is_refused(name: str) -> None:
+    assert "no command could name it" in hearth("run", "plan.yaml", "--id", name, code=2).stderr
+    assert "no command could name it" in hearth(*EXEC, "--id", name, "--", "true", code=2).stderr
+
+
+def test_plan_check_warns_of_a_secret_in_clear(folder: Path) -> None:
+    (folder / "clear.yaml").write_text("plan: s\nsteps:\n  - {name: A, shell: 'PGPASSWORD=hunter2abc psql'}\n")
+    assert "warning: steps[0].shell: a secret stands here" in hearth("plan", "check", "clear.yaml", code=0).stdout
+    assert len(document("plan", "check", "clear.yaml")["warnings"]) == 1
+    assert document("plan", "check", "plan.yaml")["warnings"] == []
 
 
 @posix

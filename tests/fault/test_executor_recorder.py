@@ -5,8 +5,6 @@ Each fault comes in its two kinds: the failing call did nothing, or it did its w
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +16,8 @@ from hearth.recorder import Journal, read_journal
 from tests.unit.execution.executor_support import MemorySink, Note, make_plan, notes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hearth.record import ExecutionRecord
 
 
@@ -111,27 +111,24 @@ def test_a_recorder_that_fails_in_dry_run_stops_the_run_too(tmp_path: Path) -> N
         ApprovalExecutor(HearthKernel(), tasks={"note": task}, journal=lambda _: sink).execute(plan)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_stops_the_run_before_the_next_action(tmp_path: Path) -> None:
-    """The journal's own file descriptor is turned to a device without space, in the middle of a step."""
+def test_a_file_that_may_not_grow_stops_the_run_before_the_next_action(tmp_path: Path) -> None:
+    """From the middle of a step on the system refuses every byte more, as it does on a full disk."""
+    resource = pytest.importorskip("resource")
     path = tmp_path / "run.journal"
-    journals: list[Journal] = []
-
-    def journal(_: str) -> Journal:
-        journals.append(Journal.create(path))
-        return journals[0]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(_: object) -> None:
-        full = os.open("/dev/full", os.O_WRONLY)
-        os.dup2(full, journals[0]._descriptor)
-        os.close(full)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, before[1]))
 
     kernel = HearthKernel()
     kernel.arm("LIVE", who="Ada", why="x")
     task = Note(hooks={"fill": fill})
     plan = make_plan(tmp_path, [{"text": "one"}, {"text": "two", "call": "fill"}, {"text": "three"}], task=task)
-    with pytest.raises(RecorderError, match="No space left"):
-        ApprovalExecutor(kernel, tasks={"note": task}, journal=journal).execute(plan)
+    try:
+        with pytest.raises(RecorderError, match="File too large"):
+            ApprovalExecutor(kernel, tasks={"note": task}, journal=lambda _: Journal.create(path)).execute(plan)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert notes(tmp_path) == ["one", "two"]
     kinds = [(str(entry.event_type), entry.step_index) for entry in read_journal(path).entries]
     assert ("step_started", 1) in kinds

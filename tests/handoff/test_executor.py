@@ -185,6 +185,15 @@ def test_indices_may_repeat_and_names_may_be_missing() -> None:
     assert record.status is ExecutionStatus.COMPLETED
 
 
+@pytest.mark.parametrize("states", [("BREACHED", "NOMINAL"), ("OPERATIONAL", "BREACHED"), ("", "NOMINAL")])
+def test_a_posture_of_unknown_severity_lets_nothing_act(states: tuple[str, str]) -> None:
+    kernel = SimpleNamespace(get_security_state=lambda: states[0], get_boundary_state=lambda: states[1])
+    acted: list[object] = []
+    with pytest.raises(GateRefusedError):
+        ApprovalExecutor(kernel, acted.append).execute(Plan("a"))
+    assert acted == []
+
+
 def test_a_plan_without_steps_is_completed() -> None:
     result = ApprovalExecutor(None, lambda _: None).execute(SimpleNamespace(id="p", steps=[]))
     assert (result.status, result.steps_completed) == (ExecutionStatus.COMPLETED, 0)

@@ -118,6 +118,8 @@ def _who(started: Any) -> list[Part]:  # noqa: ANN401 - a frozen mapping
 def _allowed(approval: object) -> list[str]:
     if not isinstance(approval, dict):
         return []
+    if approval.get("kind") == "armed":
+        return [f"by {approval.get('by')}, who armed the gate: {approval.get('reason')}"]
     if approval.get("kind") != "confirmation":
         return [str(dict(approval))]
     how = "typed at a terminal" if approval.get("interactive") else "--yes, nobody was asked"

@@ -10,6 +10,7 @@ __all__ = ["OutputLines", "bytes_text", "count", "seconds_text", "visible"]
 _COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 _MINUTE = 60.0
 _HOUR = 3600.0
+_LONGEST_LINE = 1 << 16
 _KIB = 1024
 
 
@@ -31,7 +32,8 @@ def _escape(character: str) -> str:
 class OutputLines:
     """Turns the bytes of one output stream into lines that are safe to show.
 
-    Colours are dropped; where a line overwrites itself with carriage returns, its last state is shown.
+    Colours are dropped; where a line overwrites itself with carriage returns, its last state is shown. A line without
+    end is given out in pieces.
     """
 
     def __init__(self) -> None:
@@ -41,6 +43,9 @@ class OutputLines:
     def feed(self, chunk: bytes) -> list[str]:
         """Return the lines that are complete now."""
         *lines, self._rest = (self._rest + self._decoder.decode(chunk)).split("\n")
+        if len(self._rest) > _LONGEST_LINE:  # else each chunk of an endless line would cost as much as all before it
+            lines.append(self._rest)
+            self._rest = ""
         return [_shown(line) for line in lines]
 
     def finish(self) -> list[str]:

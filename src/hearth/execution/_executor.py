@@ -118,7 +118,8 @@ class ApprovalExecutor:
                 stack.callback(begin())
             watch = stack.enter_context(RunWatch(self._kernel))
             # After the posture: a gate that fell back since then fell with a posture that stops the run.
-            mode = LiveModeGate.of(self._kernel).mode
+            gate = LiveModeGate.of(self._kernel)
+            mode = gate.mode
             watch.start.refuse(mode, acts=self._execute_step is not None)
             if self._execute_step is None:
                 prepared = self._prepare_tasks(plan, mode, execution_id, watch, listener, stack)
@@ -136,7 +137,7 @@ class ApprovalExecutor:
                 plan=plan,
                 live_mode=mode,
                 initiator=self._initiator,
-                approval=self._approval,
+                approval=self._approval or _armed(gate),
                 ledger_id=self._ledger_id,
                 plan_copy=self._plan_copy,
                 redactor=prepared.redactor,
@@ -263,6 +264,13 @@ class _Prepared:
 def new_execution_id(plan_id: str) -> str:
     """Return a fresh id, `<plan>-YYYYMMDDTHHMMSSZ-<8 hex digits>` (UTC)."""
     return f"{plan_id}-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def _armed(gate: LiveModeGate) -> dict[str, str] | None:
+    """Return who armed the gate for LIVE, and why, as what entry 0 says where no approval was given."""
+    if gate.mode is not LiveMode.LIVE or not gate.who:
+        return None
+    return {"kind": "armed", "by": gate.who, "reason": gate.why}
 
 
 def _redactor_of(plan: Any) -> Redactor:  # noqa: ANN401 - any plan

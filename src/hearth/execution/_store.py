@@ -84,7 +84,9 @@ class ContentStore:
         try:
             return os.open(path, flags, 0o600), path
         except FileNotFoundError:
-            waiting.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Not what is above the store's folder: a ledger that was moved away must not begin anew in its old place.
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            waiting.mkdir(mode=0o700, exist_ok=True)
             self.folder.chmod(0o700)
             return os.open(path, flags, 0o600), path
 

@@ -56,6 +56,7 @@ def initialise(folder: Path | str) -> Initialised:
     ignore = home.root / ".gitignore"
     if not ignore.exists():
         try:
+            ignore.touch(mode=0o600)
             ignore.write_text(_IGNORE, encoding="utf-8")
         except OSError as error:
             raise LedgerError(f"{ignore} cannot be written: {error.strerror}") from error

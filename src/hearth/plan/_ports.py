@@ -38,7 +38,7 @@ class TaskSpec(Protocol):
         """
 
     def targets(self, params: Any) -> tuple[str, ...]:  # noqa: ANN401 - the task's own JSON
-        """Return what it acts on: `sql:<URL without password>`, `http:host:port`, `host` for this host."""
+        """Return what it acts on: `sql:<URL without password>`, `http:host:port`, `file:path`, `host` for this host."""
 
     def summary(self, params: Any) -> str:  # noqa: ANN401 - the task's own JSON
         """Return one line that an operator reads."""

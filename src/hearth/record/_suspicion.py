@@ -26,7 +26,7 @@ _RUN = "a" * 16
 _LONGEST_KEY = 260
 _TOLD = re.compile(r"(?<![\w.-])[\d.-]*+([A-Za-z_][\w.-]*+)\\*+[\"']?\s{0,4}+(?:=>|:=|[:=])", re.ASCII)
 # In encoded JSON an escape glues a letter to what follows: a line break before `--password` reads `n--password`.
-_ESCAPE = re.compile(r"(?<!\\)\\++(?:[nrtbf]|u[0-9A-Fa-f]{4})")
+_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 _DASH = re.compile(r"(?<![a-])-|-----")
 _OPTIONS = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]++)", re.ASCII)
 
@@ -71,7 +71,11 @@ def _has_option(text: str) -> bool:
 
 
 def _looks_closer(text: str) -> bool:
-    return _shows_sign(text) or ("\\" in text and _shows_sign(_ESCAPE.sub(" ", text)))
+    return _shows_sign(text) or ("\\" in text and _shows_sign(_ESCAPE.sub(_plain, text)))
+
+
+def _plain(escape: re.Match[str]) -> str:
+    return escape[1] if escape[1] in '\\"/' else " "
 
 
 def _shows_sign(text: str) -> bool:

@@ -45,6 +45,7 @@ _HARMLESS_END = frozenset(
 )  # fmt: skip
 _WORKING_DIRECTORY = frozenset(("PWD", "OLDPWD"))
 _EITHER_END = 130
+_DIGITS = "0123456789"
 
 
 def is_telling(key: str) -> bool:
@@ -66,12 +67,17 @@ def _bounded(key: str) -> str:
 
 
 def _words(key: str) -> set[str]:
-    return {word.lower() for word in _WORD_BREAK.split(key) if word}
+    return set(_split(key))
+
+
+def _split(key: str) -> list[str]:
+    words = (word.strip(_DIGITS).lower() for word in _WORD_BREAK.split(key))
+    return [word for word in words if word]
 
 
 @lru_cache(maxsize=4096)
 def _is_telling(key: str) -> bool:
-    words = [word.lower() for word in _WORD_BREAK.split(key) if word]
+    words = _split(key)
     if not words or key in _WORKING_DIRECTORY:
         return False
     joined = "".join(words)

@@ -30,6 +30,7 @@ _WINDOW_SECONDS = 0.003
 # Back pressure: with as many lines in memory the caller waits for the disk.
 _MOST_PENDING = 4096
 _DEADLINE_SECONDS = 30.0
+_CHUNK = 1 << 20
 _BINARY = getattr(os, "O_BINARY", 0)
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 
@@ -42,6 +43,29 @@ def sync_directory(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _chunks(descriptor: int) -> Iterator[bytes]:
+    position = 0
+    while True:
+        if hasattr(os, "pread"):
+            chunk = os.pread(descriptor, _CHUNK, position)
+        else:  # Windows: nobody else has this copy
+            copy = os.dup(descriptor)
+            os.lseek(copy, position, os.SEEK_SET)
+            chunk = os.read(copy, _CHUNK)
+            os.close(copy)
+        if not chunk:
+            return
+        position += len(chunk)
+        yield chunk
+
+
+def _whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
 
 
 class Journal:
@@ -164,12 +188,13 @@ class Journal:
         if self._failure is None:
             self.sync()
         try:
-            # Through the open descriptor: the file may have lost its name.
-            with self._path.open("rb") if self._closed else open(os.dup(self._descriptor), "rb") as file:  # noqa: PTH123
-                file.seek(0)
-                for line in file:
-                    if line.endswith(b"\n"):
-                        yield line[:-1]
+            if self._closed:
+                with self._path.open("rb") as file:
+                    yield from _whole_lines(iter(lambda: file.read(_CHUNK), b""))
+            else:
+                # Through the open descriptor, as the file may have lost its name; at positions of its own, as the
+                # thread moves the descriptor's.
+                yield from _whole_lines(_chunks(self._descriptor))
         except OSError as error:
             message = f"{self._path}: the journal cannot be read: {error.strerror}"
             raise RecorderError(message) from error
@@ -243,7 +268,7 @@ class Journal:
         taken = self._pending[:]
         del self._pending[: len(taken)]
         data = b"".join(taken)
-        if os.lseek(self._descriptor, 0, os.SEEK_END) != self._size:
+        if os.fstat(self._descriptor).st_size != self._size:
             raise OSError(errno.ESTALE, "somebody else has changed the file")
         self._size += len(data)
         while data and self._failure is None:

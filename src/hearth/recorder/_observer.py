@@ -31,6 +31,7 @@ from hearth.record import (
     text_of,
 )
 from hearth.recorder._appender import Appender
+from hearth.recorder._arguments import check_index, index_of, mode_name
 from hearth.recorder._declared import declared_effects
 from hearth.recorder._read_back import read_back
 from hearth.recorder._step import StepRecording
@@ -51,7 +52,6 @@ _CATEGORIES: dict[str, str] = {
 }
 _OPEN = ExecutionStatus.STARTED
 _STATUS = {SealCause.FAILED: ExecutionStatus.FAILED}
-_LIVE_MODES = frozenset(("DRY_RUN", "STAGING", "LIVE"))
 
 
 class ExecutionObserver:
@@ -92,7 +92,7 @@ class ExecutionObserver:
         self._disclosures: list[Disclosure] = []
         self._of_marks: list[Disclosure] = []
         self._status = ExecutionStatus.STARTED
-        self._live_mode = None if live_mode is None else _mode_name(live_mode)
+        self._live_mode = None if live_mode is None else mode_name(live_mode)
         self._unknown_why: list[dict[str, Any]] | None = None
         self._encode_details = make_details_encoder(self._redactor)
         self._encode_name = make_text_encoder(self._redactor, "/step_name")
@@ -100,7 +100,7 @@ class ExecutionObserver:
         self._encode_description = make_text_encoder(self._redactor, "/description")
         steps = None if plan is None else tuple(getattr(plan, "steps", ()))
         self._declared = None if steps is None else declared_effects(steps, self._redactor)
-        indices = None if steps is None else [_index_of(step, position) for position, step in enumerate(steps)]
+        indices = None if steps is None else [index_of(step, position) for position, step in enumerate(steps)]
         self._progress = Progress(indices)
         emit = self._memory.append if journal is None else journal.append
         self._hand_over_start = getattr(journal, "hold", emit)
@@ -150,7 +150,7 @@ class ExecutionObserver:
 
     def record_step_started(self, step_index: int, step_name: str, details: Any = None) -> None:  # noqa: ANN401
         """Record that a step is about to act; with a journal, durable before this returns (law 1)."""
-        _check_index(step_index)
+        check_index(step_index)
         if type(step_name) is not str:
             self._make_known(step_name)
         encoded, kept = self._encode_details(details)  # first: a Secret in there makes its value known
@@ -201,7 +201,7 @@ class ExecutionObserver:
             message = f"{category!r} is no side effect category; use one of {', '.join(SideEffectCategory.__members__)}"
             raise ValueError(message) from None
         if step_index is not None:
-            _check_index(step_index)
+            check_index(step_index)
         self._make_known(description)
         encoded, kept = self._encode_details(details)
         text = self._encode_description("" if description is None else description)
@@ -235,7 +235,7 @@ class ExecutionObserver:
         why = []
         for index, text in reasons:
             if index is not None:
-                _check_index(index)
+                check_index(index)
             why.append({"step_index": index, "why": self._text(text, "unknown_effects_why") or ""})
         self._unknown_why = why
 
@@ -264,7 +264,7 @@ class ExecutionObserver:
         Where entry 0 commits a live mode, asking with another one raises LiveModeMismatchError; where it does not, the
         record carries what is told here, and its verdict notes that the live mode is not anchored.
         """
-        told = None if live_mode_state is None else _mode_name(live_mode_state)
+        told = None if live_mode_state is None else mode_name(live_mode_state)
         if self._live_mode is not None and told not in {None, self._live_mode}:
             message = f"the execution was recorded in {self._live_mode}; it cannot be retrieved as {told}"
             raise LiveModeMismatchError(message)
@@ -275,7 +275,7 @@ class ExecutionObserver:
 
     def _ended(self, kind: str, index: int, step_name: str, details: Any, message: Any = None) -> None:  # noqa: ANN401
         if type(index) is not int or not -MAX_INTEGER <= index <= MAX_INTEGER:
-            _check_index(index)
+            check_index(index)
         if type(step_name) is not str or message is not None:
             self._make_known(step_name, message)
         encoded, kept = self._encode_details(details)  # first: a Secret in there makes its value known
@@ -380,22 +380,3 @@ def _fresh_locks() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_fresh_locks)
-
-
-def _index_of(step: object, position: int) -> int | str:
-    index = getattr(step, "index", position)
-    return index if type(index) is int else text_of(index)
-
-
-def _check_index(index: Any) -> None:  # noqa: ANN401
-    if type(index) is not int:
-        message = f"a step index must be an int, not {type(index).__name__} ({index!r})"
-        raise TypeError(message)
-    if not -MAX_INTEGER <= index <= MAX_INTEGER:
-        message = f"a step index must lie within ±(2^53-1), not {index}"
-        raise ValueError(message)
-
-
-def _mode_name(mode: object) -> str:
-    name = printable(str(getattr(mode, "value", mode)))
-    return name.upper() if name.upper() in _LIVE_MODES else name

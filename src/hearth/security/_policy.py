@@ -21,8 +21,9 @@ class Policy:
     """What a policy says; the default lists nothing, and so permits nothing.
 
     `staging_targets` are glob patterns, compared with case; `*` also matches `/` and `:`. A target is
-    `sql:<URL without password>`, `http:<host>:<port>`, or `host:<hostname>:<folder>` for what acts on a
-    host, in the plan's working folder. `source` is the file, for messages.
+    `sql:<URL without password>` (of SQLite `sql:sqlite:///<path>`), `http:<host>:<port>`, `file:<path>`, or
+    `host:<hostname>:<folder>` for code that acts on a host, in the plan's working folder. Paths are absolute and real.
+    `source` is the file, for messages.
     """
 
     staging_targets: tuple[str, ...] = ()
@@ -33,7 +34,7 @@ class Policy:
         """Read the policy's content, plain data; None is the default policy.
 
             staging:
-              targets: ["host:build-7:/srv/try/*", "sql:sqlite:///*/try.db"]
+              targets: ["host:build-7:/srv/try/*", "file:/srv/try/*", "sql:sqlite:////srv/try/*"]
 
         Anything else raises GateRefusedError: what the policy would have forbidden is not known then.
         """

@@ -105,3 +105,11 @@ def test_sizes(number: int, text: str) -> None:
 
 def test_counting() -> None:
     assert [count(number, "step") for number in (0, 1, 2)] == ["no steps", "1 step", "2 steps"]
+
+
+def test_a_line_without_end_is_given_out_in_pieces() -> None:
+    reader = OutputLines()
+    lines = [line for _ in range(64) for line in reader.feed(b"x" * 8192)]
+    assert len(lines) > 3
+    assert all(len(line) < 100_000 for line in lines)
+    assert "".join([*lines, *reader.finish()]) == "x" * (64 * 8192)

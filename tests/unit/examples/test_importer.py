@@ -126,7 +126,7 @@ def test_undo_of_an_unknown_batch_is_refused(importer: ModuleType, capsys: pytes
 
 
 @pytest.mark.parametrize(
-    ("other", "message"),
+    "other, message",
     [
         ({"max_rejected_percent": 3.5}, "178 of 5000 rows are bad, more than 3.5 %"),
         ({"last_day": "2016-01-01"}, "is this the right file"),
@@ -193,7 +193,7 @@ def test_a_database_that_is_not_there_is_not_made(run: Import) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "reason"),
+    "row, reason",
     [
         (GOOD, ""),
         ('"Berg, Anna", ANNA@Example.COM ,2024-02-29,no\n', ""),

@@ -77,7 +77,7 @@ def test_a_reload_takes_the_new_state(running: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "why"),
+    "old, new, why",
     [
         ("limit = 4000", "limit = 3199", "the database has 3200 users, but app.ini allows 3199"),
         ("limit = 4000", "limit = many", "invalid literal"),

@@ -370,6 +370,18 @@ def test_an_id_is_the_records_everywhere(tmp_path: Path) -> None:
     assert ids == [result.execution_record.execution_id] == ["odd-\\udcff"]
 
 
+@pytest.mark.parametrize("given", [None, {"kind": "signed"}])
+def test_the_first_entry_says_who_armed_the_gate_where_no_approval_was_given(
+    tmp_path: Path, given: dict[str, str] | None
+) -> None:
+    task = Note()
+    kernel = HearthKernel()
+    kernel.arm("LIVE", who="Ada", why="change 17")
+    result = run(make_plan(tmp_path, [{"text": "one"}], task=task), task, kernel, approval=given)
+    told = {"kind": "armed", "by": "Ada", "reason": "change 17"}
+    assert result.execution_record.started["approval"] == (given or told)
+
+
 def test_a_task_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, [{"text": "one"}])
     with pytest.raises(

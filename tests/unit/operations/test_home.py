@@ -68,3 +68,13 @@ def test_naming_the_folder_above_says_which_one_is_meant(tmp_path: Path) -> None
     initialise(tmp_path / ".hearth")
     with pytest.raises(LedgerNotFoundError, match=r"--home .*\.hearth"):
         find_home(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX modes")
+def test_all_of_it_is_private_whatever_the_umask_is(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        root = initialise(tmp_path / ".hearth").home.root
+    finally:
+        os.umask(before)
+    assert {path.name for path in (root, *root.rglob("*")) if path.stat().st_mode & 0o077} == set()

@@ -77,7 +77,9 @@ def test_the_observation_plan_does_what_it_says(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     plan = observation_plan(work)
-    policy = Policy((f"host:*:{work.resolve()}", f"file:{work.resolve()}/*", f"sql:sqlite:///{work.resolve()}/readings.db"))
+    policy = Policy(
+        (f"host:*:{work.resolve()}", f"file:{work.resolve()}/*", f"sql:sqlite:///{work.resolve()}/readings.db")
+    )
     outcome = run_standalone(plan, folder=tmp_path / "out", mode=LiveMode.STAGING, policy=policy)
     assert outcome.record.status is ExecutionStatus.COMPLETED
     assert len(outcome.record.side_effects_report.side_effects_observed) >= 3

@@ -343,6 +343,13 @@ class TestMove:
         assert effects(result) == [("moved a to b (7 bytes)", True)]
         assert result.details["from"] == "a"
         assert (result.details["before"], result.details["after"]["sha256"]) == (None, sha(b"content"))
+        (effect,) = result.side_effects
+        assert effect.details["path"] == str(bench.folder / "b")
+        assert effect.details["from"] == {
+            "path": str(bench.folder / "a"),
+            "before": result.details["after"],
+            "after": None,
+        }
 
     def test_what_is_overwritten_is_kept(self, bench: Bench) -> None:
         (bench.folder / "a").write_text("a")
@@ -385,6 +392,7 @@ class TestMove:
         result = bench.run("file", {"move": "a", "to": "b"})
         assert result.failed
         assert effects(result) == [("copied a to b (7 bytes)", True)]
+        assert result.side_effects[0].details["from"]["after"]["sha256"] == sha(b"content")
         assert (bench.folder / "a").read_text() == (bench.folder / "b").read_text() == "content"
 
     def test_a_missing_source(self, bench: Bench) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -418,7 +419,9 @@ class TestSecrets:
         bench.assert_nowhere(
             "k3y-of-the-api/+=", "k3y-of-the-api%2F%2B%3D", headers["authorization"].removeprefix("Basic ")
         )
-        assert result.details["url"] == f"http://me:***@127.0.0.1:{server.port}/echo?token=***&page=2"
+        committed = r"\[redacted:[\w-]{43}\]"
+        shown = rf"http://me:{committed}@127\.0\.0\.1:{server.port}/echo\?token={committed}&page=2"
+        assert re.fullmatch(shown, result.details["url"])
         assert result.details["body"]["redacted"] is True
         # A digest of the body as it came would let one try values for the secret.
         assert result.details["received"]["sha256"] is None
@@ -454,6 +457,13 @@ class TestSecrets:
     )
     def test_urls_are_shown_without_what_gives_access(self, url: str, safe: str) -> None:
         assert safe_url(url) == safe
+
+    @pytest.mark.parametrize("url", ["http://h/?code=one&state=two", "http://u:one@h/?sig=two"])
+    def test_in_the_record_each_of_these_leaves_a_commitment(self, url: str) -> None:
+        shown = safe_url(url, Redactor())
+        assert not re.search("one|two", shown)
+        assert len(re.findall(r"\[redacted:[\w-]{43}\]", shown)) == 2
+        assert safe_url(shown, Redactor()) == shown
 
     def test_a_redactor_has_the_last_word(self) -> None:
         redactor = Redactor()
