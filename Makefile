@@ -41,7 +41,7 @@ bench: $(VENV)/.dev ## measure HEARTH beside its peers
 	@$(PY) -m benchmarks
 
 soak: $(VENV)/.dev ## run the long suites
-	@$(PYTEST) -m soak --hypothesis-profile=soak
+	@$(PYTEST) -m soak
 	@$(PYTEST) tests/property --hypothesis-profile=soak
 
 format: $(VENV)/.dev ## format the code, mend what the linter can

@@ -127,7 +127,8 @@ def sqlite_batches(path: Path, events: int, details: Details, *, batch: int = 10
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(
-        "CREATE TABLE events (id INTEGER PRIMARY KEY, execution TEXT, at TEXT, kind TEXT, step INTEGER, name TEXT, details TEXT)"
+        "CREATE TABLE events "
+        "(id INTEGER PRIMARY KEY, execution TEXT, at TEXT, kind TEXT, step INTEGER, name TEXT, details TEXT)"
     )
     for first in range(0, events, batch):
         with connection:

@@ -36,12 +36,7 @@ def check(settings: Settings, plan_file: str, variables: tuple[str, ...], *, as_
             raise
         print_json({"ok": False, "problems": list(error.problems)})
         raise SystemExit(2) from None
-    from hearth.operations import secrets_in_clear
-
-    warnings = [
-        f"{place}: a secret stands here in clear; write {{secret: env:NAME}}, and give its value to the run"
-        for place in secrets_in_clear(loaded)
-    ]
+    warnings = list(loaded.warnings)
     if as_json:
         print_json(
             {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hearth.operations._observation import observation_plan
     from hearth.operations._outputs import read_output
     from hearth.operations._people import person
-    from hearth.operations._plans import KeptPlan, PlanArchive, secrets_in_clear
+    from hearth.operations._plans import KeptPlan, PlanArchive
     from hearth.operations._preview import Preview, StepPreview, preview_plan
     from hearth.operations._recover import Recovered, recover
     from hearth.operations._rollback import RollbackReport, plan_rollback
@@ -61,7 +61,6 @@ __all__ = [
     "recover",
     "run_plan",
     "run_standalone",
-    "secrets_in_clear",
     "verify_all",
     "verify_file",
     "verify_found",
@@ -104,7 +103,6 @@ __getattr__, __dir__ = lazy_names(
         "recover": "_recover",
         "run_plan": "_run",
         "run_standalone": "_standalone",
-        "secrets_in_clear": "_plans",
         "verify_all": "_verify",
         "verify_file": "_verify",
         "verify_found": "_verify",

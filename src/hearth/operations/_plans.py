@@ -21,14 +21,14 @@ from hearth.plan import Secrets, load_tasks
 from hearth.record import Redactor, canonical_bytes, strict_loads, thaw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from hearth.ledger import LedgerHome
     from hearth.plan import Plan, TaskSpec
     from hearth.record import ExecutionRecord
 
-__all__ = ["KeptPlan", "PlanArchive", "secrets_in_clear"]
+__all__ = ["KeptPlan", "PlanArchive"]
 
 _SCHEMA = "hearth/kept-plan/v2"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -124,23 +124,6 @@ class PlanArchive:
         if found is None or found.digest != record.started.get("plan_digest"):
             raise LedgerError(f"{path}: the kept plan is not the one whose digest the record names")
         return found
-
-
-def secrets_in_clear(plan: Plan) -> tuple[str, ...]:
-    """Return the places in a plan where a secret itself stands, not a reference: `steps[0].shell.env.KEY`."""
-    document = thaw(plan.document)
-    return tuple(_different(document, _without_secrets(document, _redactor_of(plan)), ""))
-
-
-def _different(value: Any, clean: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - JSON trees
-    if isinstance(value, dict) and isinstance(clean, dict):
-        for key in value:
-            yield from _different(value[key], clean[key], f"{path}.{key}" if path else key)
-    elif isinstance(value, list) and isinstance(clean, list):
-        for index, (one, other) in enumerate(zip(value, clean, strict=True)):
-            yield from _different(one, other, f"{path}[{index}]")
-    elif value != clean:
-        yield path
 
 
 def _redactor_of(plan: Plan) -> Redactor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hearth.errors import LedgerError
-from hearth.operations import PlanArchive, secrets_in_clear
+from hearth.operations import PlanArchive
 from hearth.record import Redactor, canonical_bytes
 from hearth.recorder import ExecutionObserver
 from tests.unit.operations._steps import WRITE
@@ -231,18 +231,3 @@ def test_a_plan_that_cannot_be_kept_is_an_error(home: LedgerHome, make_plan: Cal
     (home.root / "plans").write_text("a file in the way")
     with pytest.raises(LedgerError, match="nothing was started"):
         PlanArchive(home).keep(make_plan(WRITE))
-
-
-def test_secrets_in_clear_are_named_by_their_place(make_plan: Callable[..., Plan]) -> None:
-    plan = make_plan(
-        WRITE,
-        {"name": "Leak", "shell": {"argv": ["mysql", f"--password={LITERAL}"], "env": {"API_TOKEN": LITERAL}}},
-        {"name": "Refer", "shell": {"argv": ["env"], "env": {"API_TOKEN": {"secret": "env:API_TOKEN"}}}},
-        variables={"token": "kestrel-plover"},
-    )
-    assert sorted(secrets_in_clear(plan)) == [
-        "steps[1].shell.argv[1]",
-        "steps[1].shell.env.API_TOKEN",
-        "variables.token",
-    ]
-    assert secrets_in_clear(make_plan(WRITE)) == ()

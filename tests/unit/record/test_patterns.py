@@ -247,11 +247,11 @@ LARGE = {
 
 @pytest.mark.parametrize("name", LARGE)
 def test_search_time_grows_linearly(name: str) -> None:
-    """100 KB of anything within a second, four times what the slowest takes; a quadratic search takes minutes."""
+    """100 KB of anything in a tenth of what a quadratic search takes; the slowest linear one takes a quarter of a second."""
     text = LARGE[name]
     redactor = Redactor()
     began = time.process_time()
     redactor.text(text)
     redactor.details({"stdout": text})
     redactor.suspicious(text.encode())
-    assert time.process_time() - began < 1.0
+    assert time.process_time() - began < 10
