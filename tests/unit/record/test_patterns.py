@@ -247,7 +247,7 @@ LARGE = {
 
 @pytest.mark.parametrize("name", LARGE)
 def test_search_time_grows_linearly(name: str) -> None:
-    """100 KB of anything takes a tenth of what a quadratic search would; the slowest linear one a quarter of a second."""
+    """100 KB take a tenth of the time of a quadratic search; the slowest linear one takes a quarter of a second."""
     text = LARGE[name]
     redactor = Redactor()
     began = time.process_time()
