@@ -67,7 +67,7 @@ _HEADER = re.compile(
 _BEARER = re.compile(r"\b[Bb]earer\s{1,4}+(?P<secret>(?=[^\s\"']*[0-9._~+/=-])[^\s\"',;<>\\]{6,}+)", re.ASCII)
 _COMMANDS = (
     re.compile(r"(?<![\w-])(?:-u|--user|--proxy-user)[\s=]{1,4}+[\"']?[^\s:\"']++:(?P<secret>[^\s\"']++)", re.ASCII),
-    re.compile(r"\b(?:mysql|mariadb)\w*\b[^|;&\n]{0,400}?\s-p(?P<secret>[^\s\"'-][^\s\"']*+)", re.ASCII),
+    re.compile(r"\b(?:mysql|mariadb)\w*\b(?:[^|;&\n]|\\\n){0,400}?\s-p(?P<secret>[^\s\"'-][^\s\"']*+)", re.ASCII),
     re.compile(r"\bsshpass\s{1,4}+-p\s{0,4}+[\"']?(?P<secret>[^\s\"']++)", re.ASCII),
 )
 _REFERENCE = re.compile(

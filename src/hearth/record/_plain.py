@@ -23,7 +23,7 @@ __all__ = ["KeepAll", "Policy", "convert", "pointer_to", "printable", "text_of",
 MAX_DEPTH = 64
 MAX_INTEGER = 2**53 - 1
 _MAX_REPR = 1000
-_MAX_VALUES = 1_000_000
+_MAX_VALUES = 250_000
 _PAIR = 2
 
 

@@ -51,6 +51,7 @@ FOUND = [
     (f"-password {P}", P, "-password"),
     (f"mysql -u root -p{P} app", P, "mysql -u root -p app"),
     (f"mysqldump -p{P}", P, "mysqldump -p"),
+    (f"mysql -u root \\\n  -p{P} app", P, "mysql -u root"),
     (f"sshpass -p {P} ssh host", P, "ssh host"),
     (f"sshpass -p '{P}' ssh host", P, "ssh host"),
     (f"curl -u admin:{P} http://h/", P, "curl -u admin: http://h/"),
