@@ -33,9 +33,6 @@ PUBLIC_MODULES = {
     "hearth.ledger.migrations",
 }
 
-# (who, whose): the recorder writes, entry by entry, the very bytes that the record defines, and so shares the parts of
-# its encoder; they are no use to anyone else.
-INTIMATE = {("hearth.recorder", "hearth.record")}
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 ROOMS = sorted(path.parent for path in HEARTH.glob("*/__init__.py"))
@@ -113,7 +110,6 @@ def test_nobody_reaches_into_another_room() -> None:
         for parts in [node.module.split(".")]
         if parts[0] == "hearth" and parts[:2] != module_name(path).split(".")[:2]
         if any(part.startswith("_") for part in parts[2:])
-        if (".".join(module_name(path).split(".")[:2]), ".".join(parts[:2])) not in INTIMATE
     ]
     assert reached == []
 

@@ -98,7 +98,7 @@ def test_staging_needs_the_policy_not_a_confirmation(
 ) -> None:
     with pytest.raises(GateRefusedError, match="does not list for STAGING"):
         run_plan(make_plan(WRITE), home=home, mode=LiveMode.STAGING)
-    home.policy.write_text('staging: {targets: ["file:*/work/made.txt"]}\n')
+    home.policy.write_text('staging: {targets: ["file:*/made.txt"]}\n')
     outcome = run_plan(make_plan(WRITE), home=home, mode=LiveMode.STAGING)
     assert outcome.record.live_mode_state == "STAGING"
     assert (tmp_path / "work" / "made.txt").exists()
