@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["durable", "in_memory", "starts"]
 
-_ROUNDS = 15
+_ROUNDS = 61  # short ones: what moves the machine lasts longer than that
 
 
 def _record(observer: ExecutionObserver, events: int, details: Callable[[int], dict[str, Any]]) -> int:
@@ -37,7 +37,7 @@ def _record_in_memory(events: int, details: Callable[[int], dict[str, Any]]) -> 
 
 def in_memory() -> list[Line]:
     """Chained, canonical, redaction on, thread-safe, in memory."""
-    events = 4000
+    events = 2000
     auditchain = peers.AuditchainInMemory()
     lines = []
     for name, details in (("flat", flat), ("nested", nested), ("prose", prose)):

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hearth.errors import HearthError, RecorderError
-from hearth.record import ExecutionStatus, StepEventType
+from hearth.record import ExecutionStatus, SealCause, StepEventType
 from hearth.recorder import ExecutionObserver, Journal, read_journal, recover_journal, verify_journal
 
 if TYPE_CHECKING:
@@ -103,16 +104,11 @@ def no_memory(_: int, __: bytes) -> int:
     raise MemoryError
 
 
-def interrupted(_: int, __: bytes) -> int:
-    raise KeyboardInterrupt
-
-
 WRITE_FAULTS: dict[str, Callable[[], Callable[[int, bytes], int]]] = {
     "full": lambda: disk_full,
     "half, then full": half_then_full,
     "nothing taken": lambda: nothing_taken,
     "no memory": lambda: no_memory,
-    "interrupted": lambda: interrupted,
 }
 
 
@@ -124,7 +120,7 @@ def test_a_write_that_fails_stops_the_run(
     observer = begun(journal)
     whole = path.read_bytes()
     monkeypatch.setattr(WRITE, Faulty(WRITE_FAULTS[fault]()))
-    with pytest.raises((RecorderError, KeyboardInterrupt, MemoryError)):
+    with pytest.raises((RecorderError, MemoryError)):
         observer.record_step_started(1, "second")
     monkeypatch.undo()
     assert_dead(observer, journal, path)
@@ -285,23 +281,112 @@ def test_the_partial_record_outlives_its_file(path: Path, journal: Journal) -> N
 
 
 def test_a_disk_that_does_not_answer_stops_the_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Law 1: a sink that hangs past its deadline is one that cannot write."""
+    """Law 1: a sink that hangs past its deadline is one that cannot write, also when it answers in the end."""
     go = threading.Event()
     slow = Journal.create(path, deadline=0.2)
     observer = begun(slow)
+    outcome: list[str] = []
 
-    def hang(_: int) -> None:
-        go.wait(30)
-
-    monkeypatch.setattr(SYNC, hang)
-    try:
-        with pytest.raises(RecorderError, match="did not answer"):
+    def start() -> None:
+        try:
             observer.record_step_started(1, "second")
+        except RecorderError as error:
+            outcome.append(str(error))
+        else:
+            outcome.append("acted")
+
+    monkeypatch.setattr(SYNC, lambda _: go.wait(30))
+    caller = threading.Thread(target=start)
+    caller.start()
+    try:
+        give_up = time.monotonic() + 20
+        refused = ""
+        while not refused and time.monotonic() < give_up:
+            time.sleep(0.01)
+            try:
+                slow.append(b"")
+            except RecorderError as error:
+                refused = str(error)
+        assert "did not answer" in refused
+        assert not outcome, "held by the disk, it does not act"
         with pytest.raises(RecorderError):
             observer.record_side_effect("OTHER", "late")
     finally:
         go.set()
+        caller.join()
+    assert "did not answer" in outcome[0]
     assert_dead(observer, slow, path)
+
+
+def test_a_group_commit_that_hangs_stops_the_next_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller finds the file in the thread's hands, and waits no longer than the deadline."""
+    go = threading.Event()
+    hangs = threading.Event()
+    slow = Journal.create(path, deadline=0.2)
+    observer = begun(slow)
+
+    def hang(_: int) -> None:
+        hangs.set()
+        go.wait(30)
+
+    monkeypatch.setattr(SYNC, hang)
+    observer.record_side_effect("OTHER", "committed by the thread")
+    assert hangs.wait(10)
+    try:
+        with pytest.raises(RecorderError, match="did not answer"):
+            observer.record_step_started(1, "second")
+    finally:
+        go.set()
+    assert_dead(observer, slow, path)
+
+
+# --- Ctrl-C in the middle of a commit ---------------------------------------------------------------------------------
+
+
+def before_writing(_: int, __: bytes) -> int:
+    raise KeyboardInterrupt
+
+
+def after_half(descriptor: int, data: bytes) -> int:
+    os.write(descriptor, data[: len(data) // 2])
+    raise KeyboardInterrupt
+
+
+def after_all(descriptor: int, data: bytes) -> int:
+    os.write(descriptor, data)
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("write", [before_writing, after_half, after_all])
+def test_the_next_commit_carries_on_where_an_interrupt_broke_one_off(
+    path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, write: Callable[[int, bytes], int]
+) -> None:
+    observer = begun(journal)
+    monkeypatch.setattr(WRITE, Faulty(write))
+    with pytest.raises(KeyboardInterrupt):
+        observer.record_step_started(1, "second")
+    monkeypatch.undo()
+    observer.mark_incomplete(SealCause.INTERRUPTED, "Ctrl-C")
+    journal.close()
+    record = read_journal(path)
+    assert record.verify(), record.verify()
+    assert [str(entry.event_type) for entry in record.entries][-2:] == ["step_started", "execution_sealed"]
+
+
+def test_an_interrupted_commit_is_not_carried_on_over_other_bytes(
+    path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observer = begun(journal)
+    monkeypatch.setattr(WRITE, Faulty(after_half))
+    with pytest.raises(KeyboardInterrupt):
+        observer.record_step_started(1, "second")
+    monkeypatch.undo()
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"?")
+    with pytest.raises(RecorderError, match="somebody else"):
+        journal.sync()
+    assert_dead(observer, journal, path)
 
 
 # --- processes and signals --------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from hearth.record import (
     utc_now,
 )
 from hearth.recorder import ExecutionObserver
+from hearth.recorder._appender import Appender
 from hearth.rollback import RollbackPlanner
 
 if TYPE_CHECKING:
@@ -92,7 +93,13 @@ def hide_a_name(patch: pytest.MonkeyPatch) -> None:
 
 
 def record_after_the_seal(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ExecutionObserver, "_refuse_sealed", lambda _: None)
+    original = Appender.__init__
+
+    def create(self: Appender, *arguments: Any, **options: Any) -> None:
+        original(self, *arguments, **options)
+        self.close = lambda _: None
+
+    patch.setattr(Appender, "__init__", create)
 
 
 def forget_error_messages(patch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hearth.record._canonical import canonical_bytes
 from hearth.record._chain import ChainCheck, ChainFault
 from hearth.record._effect import SideEffect, SideEffectReport
-from hearth.record._encoder import make_details_encoder, make_text_encoder
+from hearth.record._encoder import TextEncoder, make_details_encoder, make_text_encoder
 from hearth.record._entry import EVENT_DOMAIN, GENESIS_HASH, SCHEMA, entry_hash, hash_entry_bytes, record_hash
 from hearth.record._enums import ExecutionStatus, Origin, SealCause, SideEffectCategory, StepEventType
 from hearth.record._event import StepEvent
@@ -48,6 +48,7 @@ __all__ = [
     "SideEffectReport",
     "StepEvent",
     "StepEventType",
+    "TextEncoder",
     "Verdict",
     "canonical_bytes",
     "check_entry",

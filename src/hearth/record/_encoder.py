@@ -7,21 +7,21 @@ Whatever is not plainly harmless takes the slow, exact way. Both ways give the s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from hearth.record._canonical import OPTIONS, canonical_bytes, common_float
 from hearth.record._plain import MAX_INTEGER, printable, text_of
 from hearth.record._secret import Secret
-from hearth.record._suspicion import suspicious
+from hearth.record._suspicion import CLASSES, LONG_RUN, suspicious
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hearth.record._redact import Disclosure, Redactor
 
-__all__ = ["make_details_encoder", "make_text_encoder"]
+__all__ = ["TextEncoder", "make_details_encoder", "make_text_encoder"]
 
 _SIMPLE = frozenset((str, int, bool, type(None)))
 _CONTAINERS = frozenset((dict, list, tuple))
@@ -38,6 +38,7 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
     The function never raises for what it is given; it is safe to call from several threads.
     """
     plain_keys: dict[tuple[Any, ...], bool] = {}
+    known = plain_keys.get
     dumps = orjson.dumps
     needles = redactor.needles
     simple = _SIMPLE.issuperset
@@ -55,8 +56,8 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
     def harmless(container: Any, depth: int) -> bool:  # noqa: ANN401 - a dict, list or tuple
         if type(container) is dict:
             keys = tuple(container)
-            known = plain_keys.get(keys)
-            if not (learn(keys) if known is None else known):
+            plain = known(keys)
+            if not (learn(keys) if plain is None else plain):
                 return False
             items = container.values()
         else:
@@ -85,12 +86,20 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
     def encode(details: Any) -> tuple[str, list[Disclosure] | None]:  # noqa: ANN401
         if type(details) is dict:
             try:
-                flat = plain_keys.get(tuple(details)) and simple(map(type, details.values()))
-                if flat or harmless(details, 16):
-                    raw = dumps(details, option=OPTIONS)
+                if (known(tuple(details)) and simple(map(type, details.values()))) or harmless(details, 16):
+                    raw = dumps(details, None, OPTIONS)
                     text = raw.decode()
-                    colons = len(details) if flat else -1
-                    if not suspicious(raw, text, colons) and not (needles and redactor.suspicious(raw)):
+                    shape = raw.translate(CLASSES).decode("latin-1")
+                    if needles:
+                        harmful = redactor.suspicious(raw)
+                    elif (
+                        "!" in shape or "a:" in shape or "-" in shape or LONG_RUN in shape or " :" in shape
+                        or "earer " in text
+                    ):  # fmt: skip
+                        harmful = suspicious(raw, text, shape)
+                    else:
+                        return text, None
+                    if not harmful:
                         return text, None
             except (TypeError, RuntimeError):
                 # An integer or text that orjson refuses, or a dict that another thread changes meanwhile.
@@ -102,11 +111,19 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
     return encode
 
 
-def make_text_encoder(redactor: Redactor, pointer: str) -> Callable[[Any], str]:
-    """Return a function from a text (or anything with a `str()`) to its redacted JSON form; None gives `null`.
+class TextEncoder(NamedTuple):
+    """How a text is written into an entry.
 
-    Short texts, mostly step names, are remembered while the redactor knows no secret by value.
+    `encode` goes from a text (or anything with a `str()`) to its redacted JSON form; None gives `null`. `known` gives
+    what it remembers of a text, mostly a step's name; valid while the redactor's `needles` are empty.
     """
+
+    encode: Callable[[Any], str]
+    known: Callable[[str], str | None]
+
+
+def make_text_encoder(redactor: Redactor, pointer: str) -> TextEncoder:
+    """Return the encoder for the member of an entry at this JSON pointer; it is safe to use from several threads."""
     remembered: dict[str, str] = {}
     needles = redactor.needles
     dumps = orjson.dumps
@@ -128,4 +145,4 @@ def make_text_encoder(redactor: Redactor, pointer: str) -> Callable[[Any], str]:
             remembered[text] = raw
         return raw
 
-    return encode
+    return TextEncoder(encode, remembered.get)

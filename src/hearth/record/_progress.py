@@ -45,10 +45,11 @@ class Progress:
                 del self._outer[index]
         if ok:
             self.completed += 1
-            if self._wanted and self._wanted[index] > 1:
-                self._wanted[index] -= 1
-            else:
-                self._wanted.pop(index, None)
+            if self._wanted:
+                if self._wanted[index] > 1:
+                    self._wanted[index] -= 1
+                else:
+                    self._wanted.pop(index, None)
         else:
             self.failed += 1
         return start

@@ -119,6 +119,12 @@ class Redactor:
         """Whether the value under this key is a secret."""
         return is_telling(key) or key in self._disclosable
 
+    def make_known(self, *values: object) -> None:
+        """Make the value of each `Secret` among these known."""
+        for value in values:
+            if isinstance(value, Secret):
+                self.add_secret(value.reveal())
+
     def suspicious(self, raw: bytes) -> bool:
         """Whether these bytes (UTF-8 text or compact JSON) may hold a secret; False is certain, True is not."""
         return any(needle in raw for needle in list(self.needles)) or suspicious(raw)

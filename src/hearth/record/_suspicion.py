@@ -2,7 +2,8 @@ r"""Ruling a secret out: a look at the bytes that costs under a microsecond, bec
 
 What `find_secrets` can find needs one of these signs: `=`, `@`, `\`, `'`, a tab or line break; sixteen letters, digits
 or underscores in a row; an option; a colon behind a word (a structural colon of JSON stands behind a quote); or one of
-a few short beginnings. Each byte is mapped to its class, so that one search finds any sign of a class.
+a few short beginnings. Each byte is mapped to its class, so that one search finds any sign of a class. The encoder of
+details does the first searches itself: for the usual event, the call would cost more than they do.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ import re
 from hearth.record._patterns import KEY_SIGNS, SQL_PASSWORD
 from hearth.record._telling import is_telling
 
-__all__ = ["suspicious"]
+__all__ = ["CLASSES", "LONG_RUN", "suspicious"]
 
 _ASCII = 0x80
-_CLASSES = bytes(
+CLASSES = bytes(
     ord("a") if byte < _ASCII and (chr(byte).isalnum() or chr(byte) == "_")
     else ord("!") if chr(byte) in "=@\\'\t\n\r\f\v"
     else byte if chr(byte) in '-: "'
     else ord(".")
     for byte in range(256)
 )  # fmt: skip
-_RUN = "a" * 16
+LONG_RUN = "a" * 16
 _LONGEST_KEY = 260
 _TOLD = re.compile(r"(?<![\w.-])[\d.-]*+([A-Za-z_][\w.-]*+)\\*+[\"']?\s{0,4}+(?:=>|:=|[:=])", re.ASCII)
 # In encoded JSON an escape glues a letter to what follows: a line break before `--password` reads `n--password`.
@@ -31,16 +32,17 @@ _DASH = re.compile(r"(?<![a-])-|-----")
 _OPTIONS = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]++)", re.ASCII)
 
 
-def suspicious(raw: bytes, text: str | None = None, colons: int = -1) -> bool:
+def suspicious(raw: bytes, text: str | None = None, shape: str | None = None) -> bool:
     """Whether a secret in these bytes (JSON without spaces between its parts, or a text) cannot be ruled out quickly.
 
-    `text` is the same, decoded, and `colons` the number of structural colons, where the caller knows them. In a text of
-    its own, a quoted key before a colon is no sign here: `"key":` is what JSON looks like.
+    `text` is the same, decoded, and `shape` its bytes' classes, where the caller has them. In a text of its own, a
+    quoted key before a colon is no sign here: `"key":` is what JSON looks like.
     """
-    shape = raw.translate(_CLASSES).decode("latin-1")
+    if shape is None:
+        shape = raw.translate(CLASSES).decode("latin-1")
     if text is None:
         text = raw.decode("latin-1")  # never fails, and every sign is ASCII
-    if "!" in shape or _RUN in shape or "earer " in text:
+    if "!" in shape or LONG_RUN in shape or "earer " in text:
         return _looks_closer(text)
     if "-" in shape:
         # Without a hyphen, such keys have a run of sixteen.
@@ -48,8 +50,6 @@ def suspicious(raw: bytes, text: str | None = None, colons: int = -1) -> bool:
             return True
         if _DASH.search(shape) and _has_option(text):
             return True
-    if shape.count(":") == colons:
-        return False
     return (" :" in shape and _looks_closer(text)) or ("a:" in shape and _tells_before_colon(raw, shape))
 
 

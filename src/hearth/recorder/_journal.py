@@ -1,17 +1,20 @@
 """Journal: an append-only file with group commit, one for each execution.
 
-A line is `event_hash SP JCS(entry) LF`. Lines are handed over in memory; one thread writes and syncs what has come
-together, at most 5 ms behind. `sync` asks it to do so at once and waits, but not beyond a deadline. Because only that
-thread touches the file, an exception in a caller (Ctrl-C, say) never leaves half a line behind.
+A line is `event_hash SP JCS(entry) LF`. Lines are handed over in memory; a thread writes and syncs what has come
+together, at most 5 ms behind. `sync` does so at once, in the caller's thread, for two changes of thread would cost a
+third of what the disk takes; meanwhile the journal's thread watches the deadline. Lines leave memory only when they are
+durable, and the file's size says how far a commit came, so one that Ctrl-C broke off is carried on by the next.
 """
 
 from __future__ import annotations
 
 import atexit
 import errno
+import logging
 import os
 import signal
 import threading
+import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
@@ -30,9 +33,13 @@ _WINDOW_SECONDS = 0.003
 # Back pressure: with as many lines in memory the caller waits for the disk.
 _MOST_PENDING = 4096
 _DEADLINE_SECONDS = 30.0
+# How often, in one deadline, the thread looks whether a caller's sync has passed it.
+_LOOKS = 8
+_LATE = "the disk did not answer within {:g} s"
 _CHUNK = 1 << 20
 _BINARY = getattr(os, "O_BINARY", 0)
 _fdatasync = getattr(os, "fdatasync", os.fsync)
+_log = logging.getLogger("hearth.recorder")
 
 
 def sync_directory(folder: Path) -> None:
@@ -83,8 +90,11 @@ class Journal:
         status = os.fstat(descriptor)
         self._identity = (status.st_dev, status.st_ino)
         self._deadline = deadline
-        self._pending: list[bytes] = []
-        self._size = 0
+        self._pending: list[bytes] = []  # accepted, and not yet durable
+        self._size = 0  # where the first of them belongs
+        self._begun = False  # a commit is under way, or was broken off
+        self._turn = 0  # the number of commits
+        self._since: float | None = None  # when a caller's commit began, on the monotonic clock
         self._claimed = False
         self._failure: str | None = None
         self._closed = False
@@ -150,19 +160,23 @@ class Journal:
         self._pending.append(line)
 
     def sync(self) -> None:
-        """Return when every accepted line is durable; RecorderError when that cannot be said within the deadline."""
+        """Return when every accepted line is durable; RecorderError when that cannot be said within the deadline.
+
+        A disk that never answers holds the caller, who therefore does not act; the journal is dead from then on.
+        """
         if self._failure is None:
-            answered = threading.Lock()
-            answered.acquire()
-            self._waiting.append(answered)
-            with suppress(RuntimeError):
-                self._urgent.release()
-            self._ring()
-            if self._failure is not None:  # the thread may have gone before it saw who waits
-                raise RecorderError(self._failure)
-            self._look_for_file()  # while the thread waits for the disk
-            if not answered.acquire(timeout=self._deadline):
-                self._die(f"the disk did not answer within {self._deadline:g} s")
+            if self._thread is None:
+                self._start()
+            if self._io.acquire(blocking=False):
+                outer = self._since  # not None where a signal handler syncs in the middle of a sync
+                try:
+                    self._since = outer or time.monotonic()
+                    self._commit_or_die()
+                finally:
+                    self._since = outer
+                    self._io.release()
+            else:
+                self._ask_thread()
         if self._failure is not None:
             raise RecorderError(self._failure)
 
@@ -205,11 +219,23 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _ask_thread(self) -> None:
+        """Wait for another commit by the thread, which is in the middle of one."""
+        answered = threading.Lock()
+        answered.acquire()
+        self._waiting.append(answered)
+        with suppress(RuntimeError):
+            self._urgent.release()
+        self._ring()
+        # The thread may have gone before it saw who waits.
+        if self._failure is None and not answered.acquire(timeout=self._deadline):
+            self._die(_LATE.format(self._deadline))
+
     # --- the thread's side
 
     def _fresh_threading(self) -> None:
-        # Plain locks as bells: handing over takes a few microseconds, against a sync of a hundred or more.
-        self._bell = threading.Lock()
+        self._io = threading.RLock()  # held around every use of the file
+        self._bell = threading.Lock()  # a plain lock: handing over takes a few microseconds
         self._bell.acquire()
         self._urgent = threading.Lock()
         self._urgent.acquire()
@@ -241,7 +267,9 @@ class Journal:
             # A signal that this thread took would not wake the main thread, which is to act on it.
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while self._failure is None:
-            self._bell.acquire()
+            if not self._bell.acquire(timeout=self._deadline / _LOOKS):
+                self._watch()
+                continue
             if not self._waiting:
                 self._urgent.acquire(timeout=_WINDOW_SECONDS)
             self._rung = False
@@ -249,44 +277,80 @@ class Journal:
             waiting = self._waiting[:]
             del self._waiting[: len(waiting)]
             try:
-                self._commit()
-            except OSError as error:
-                self._die(error.strerror or str(error))
-            except BaseException as error:
-                self._die(f"{type(error).__name__}: {error}")
-                raise
+                # A caller that syncs now may never come back: keep an eye on it.
+                while not self._io.acquire(timeout=self._deadline / _LOOKS):
+                    self._watch()
+                    if self._failure is not None:
+                        return
+                try:
+                    self._commit_or_die()
+                finally:
+                    self._io.release()
             finally:
                 for answered in waiting:
                     answered.release()
         for answered in self._waiting:
             answered.release()
 
+    def _watch(self) -> None:
+        since = self._since
+        if since is not None and time.monotonic() - since > self._deadline:
+            self._die(_LATE.format(self._deadline))
+            _log.critical("%s", self._failure)  # the caller itself cannot speak
+
+    def _commit_or_die(self) -> None:
+        try:
+            self._commit()
+        except OSError as error:
+            self._die(error.strerror or str(error))
+        except Exception as error:
+            self._die(f"{type(error).__name__}: {error}")
+            raise
+
     def _commit(self) -> None:
-        if self._failure is not None:
+        if self._failure is not None or not (self._pending or self._begun):
             return
+        # A signal handler may commit in the middle of this: it then takes over what is left, as `_turn` tells. The
+        # interpreter runs handlers at calls and loops, so never between a comparison and the statement after it.
+        turn = self._turn = self._turn + 1
         # Always the same list object: an append that comes in between lands behind what is taken here.
         taken = self._pending[:]
-        del self._pending[: len(taken)]
+        count = len(taken)
         data = b"".join(taken)
-        if os.fstat(self._descriptor).st_size != self._size:
-            raise OSError(errno.ESTALE, "somebody else has changed the file")
-        self._size += len(data)
+        end = self._size + len(data)
+        done = self._look_for_file() - self._size
+        if done:  # a commit was broken off, or the file is not ours alone
+            whole = self._begun and done > 0 and self._read(done) == data[:done]
+            if self._turn == turn and not whole:
+                raise OSError(errno.ESTALE, "somebody else has changed the file")
+            data = data[done:]
         while data and self._failure is None:
+            if self._turn != turn:
+                return
+            self._begun = True
             written = os.write(self._descriptor, data)
             if written == 0:
                 raise OSError(errno.EIO, "nothing could be written")
             data = data[written:]
         _fdatasync(self._descriptor)
+        if self._turn != turn:
+            return
+        del self._pending[:count]
+        self._size = end
+        self._begun = False
 
-    def _look_for_file(self) -> None:
-        """A file that no name leads to any more is no evidence."""
+    def _read(self, count: int) -> bytes:
+        return b"".join(_chunks(self._descriptor))[self._size : self._size + count]
+
+    def _look_for_file(self) -> int:
+        """Return its size. A file that no name leads to any more is no evidence."""
         try:
             there = os.stat(self._name)  # noqa: PTH116 - a Path would cost as much again
         except OSError as error:
-            self._die(f"the file is gone: {error.strerror}")
-            return
+            raise OSError(error.errno, f"the file is gone: {error.strerror}") from error
         if (there.st_dev, there.st_ino) != self._identity:
-            self._die("another file has taken its place")
+            raise OSError(errno.ESTALE, "another file has taken its place")
+        return there.st_size
 
     def _die(self, why: str) -> None:
         self._failure = self._failure or (

@@ -11,9 +11,8 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from hearth._version import __version__
-from hearth.errors import ExecutionSealedError, LiveModeMismatchError
+from hearth.errors import LiveModeMismatchError
 from hearth.record import (
-    MAX_INTEGER,
     Disclosure,
     ExecutionRecord,
     ExecutionStatus,
@@ -33,6 +32,7 @@ from hearth.record import (
 from hearth.recorder._appender import Appender
 from hearth.recorder._arguments import check_index, index_of, mode_name
 from hearth.recorder._declared import declared_effects
+from hearth.recorder._memory import EntryMemory
 from hearth.recorder._read_back import read_back
 from hearth.recorder._step import StepRecording
 
@@ -50,7 +50,6 @@ _CATEGORIES: dict[str, str] = {
     **{str(category): str(category) for category in SideEffectCategory},
     **{category.name: str(category) for category in SideEffectCategory},
 }
-_OPEN = ExecutionStatus.STARTED
 _STATUS = {SealCause.FAILED: ExecutionStatus.FAILED}
 
 
@@ -88,16 +87,17 @@ class ExecutionObserver:
         self._kernel = kernel
         self._journal = journal
         self._redactor = Redactor() if redactor is None else redactor
-        self._memory: list[bytes] = []
+        self._memory = EntryMemory()
         self._disclosures: list[Disclosure] = []
         self._of_marks: list[Disclosure] = []
         self._status = ExecutionStatus.STARTED
         self._live_mode = None if live_mode is None else mode_name(live_mode)
         self._unknown_why: list[dict[str, Any]] | None = None
         self._encode_details = make_details_encoder(self._redactor)
-        self._encode_name = make_text_encoder(self._redactor, "/step_name")
-        self._encode_error = make_text_encoder(self._redactor, "/error_message")
-        self._encode_description = make_text_encoder(self._redactor, "/description")
+        self._names = make_text_encoder(self._redactor, "/step_name")
+        self._encode_name = self._names.encode
+        self._encode_error = make_text_encoder(self._redactor, "/error_message").encode
+        self._encode_description = make_text_encoder(self._redactor, "/description").encode
         steps = None if plan is None else tuple(getattr(plan, "steps", ()))
         self._declared = None if steps is None else declared_effects(steps, self._redactor)
         indices = None if steps is None else [index_of(step, position) for position, step in enumerate(steps)]
@@ -107,9 +107,10 @@ class ExecutionObserver:
         claim = getattr(journal, "claim", None)
         if claim is not None:
             claim()
-        self._appender = Appender(printable(execution_id), emit, whole_lines=journal is not None)
-        self._lock = threading.RLock()  # held around every use of the appender and of the progress
+        fold = self._memory.fold if journal is None else None
+        self._appender = Appender(printable(execution_id), emit, whole_lines=journal is not None, fold=fold)
         self._append = self._appender.append
+        self._fresh_lock()
         start = {
             "plan_id": self._text(plan_id, "plan_id"),
             "plan_digest": getattr(plan, "digest", None),
@@ -152,12 +153,11 @@ class ExecutionObserver:
         """Record that a step is about to act; with a journal, durable before this returns (law 1)."""
         check_index(step_index)
         if type(step_name) is not str:
-            self._make_known(step_name)
+            self._redactor.make_known(step_name)
         encoded, kept = self._encode_details(details)  # first: a Secret in there makes its value known
         name = self._encode_name(step_name)
         first = "" if self._declared is None else f'"declared_effects":{self._declared.get(step_index, "[]")},'
         with self._lock:
-            self._refuse_sealed()
             front = f'{first}"details":{encoded},"error_message":null,"event_type":"step_started",'
             sequence = self._append(front, step_index, name, hand_over=self._hand_over_start)
             self._progress.started(step_index, time.monotonic_ns(), name)
@@ -168,7 +168,7 @@ class ExecutionObserver:
 
     def record_step_completed(self, step_index: int, step_name: str, details: Any = None) -> None:  # noqa: ANN401
         """Record that a step did what it was to do."""
-        self._ended("step_completed", step_index, step_name, details)
+        self._end("step_completed", step_index, step_name, details, None)
 
     def record_step_failed(
         self,
@@ -178,7 +178,7 @@ class ExecutionObserver:
         details: Any = None,  # noqa: ANN401
     ) -> None:
         """Record that a step failed; `error_message=None` is ""."""
-        self._ended("step_failed", step_index, step_name, details, "" if error_message is None else error_message)
+        self._end("step_failed", step_index, step_name, details, "" if error_message is None else error_message)
 
     def record_side_effect(
         self,
@@ -202,11 +202,10 @@ class ExecutionObserver:
             raise ValueError(message) from None
         if step_index is not None:
             check_index(step_index)
-        self._make_known(description)
+        self._redactor.make_known(description)
         encoded, kept = self._encode_details(details)
         text = self._encode_description("" if description is None else description)
         with self._lock:
-            self._refuse_sealed()
             running = self._progress.open.get(step_index) if step_index is not None else None
             name = running[1] if running else "null"
             front = (
@@ -273,24 +272,17 @@ class ExecutionObserver:
             entries = read_back(source, self._appender.head(), self._appender.length())
         return ExecutionRecord.from_entries(entries, live_mode_state=told)
 
-    def _ended(self, kind: str, index: int, step_name: str, details: Any, message: Any = None) -> None:  # noqa: ANN401
-        if type(index) is not int or not -MAX_INTEGER <= index <= MAX_INTEGER:
-            check_index(index)
-        if type(step_name) is not str or message is not None:
-            self._make_known(step_name, message)
-        encoded, kept = self._encode_details(details)  # first: a Secret in there makes its value known
-        name = self._encode_name(step_name)
-        error = "null" if message is None else self._encode_error(message)
-        with self._lock:
-            if self._status is not _OPEN:
-                self._refuse_sealed()
-            start = self._progress.open.get(index)
-            elapsed = "null" if start is None else (time.monotonic_ns() - start[0]) // 1000
-            front = f'"details":{encoded},"elapsed_us":{elapsed},"error_message":{error},"event_type":"{kind}",'
-            sequence = self._append(front, index, name)
-            self._progress.ended(index, kind == "step_completed")
-            if kept:
-                self._keep(kept, sequence)
+    def _fresh_lock(self) -> None:
+        self._lock = threading.RLock()  # held around every use of the appender and of the progress
+        self._end = self._appender.make_step_end(
+            self._lock,
+            self._progress,
+            redactor=self._redactor,
+            encode_details=self._encode_details,
+            names=self._names,
+            encode_error=self._encode_error,
+            keep=self._keep,
+        )
 
     def _seal(self, cause: SealCause, reason: str) -> None:
         if self._status is not ExecutionStatus.STARTED:
@@ -321,6 +313,7 @@ class ExecutionObserver:
                 },
             )
             self._status = status
+            self._appender.close(f"the execution is sealed ({status}); nothing can be added to its record")
         if self._journal is not None:
             self._journal.sync()
 
@@ -331,11 +324,6 @@ class ExecutionObserver:
             sequence = self._append(front, "null", "null")
             self._keep(self._of_marks, sequence)
             self._of_marks = []
-
-    def _make_known(self, *values: object) -> None:
-        for value in values:
-            if isinstance(value, Secret):
-                self._redactor.add_secret(value.reveal())
 
     def _text(self, value: object, name: str) -> str | None:
         pointer = f"/details/{name}"
@@ -360,11 +348,6 @@ class ExecutionObserver:
             for item in kept
         ]
 
-    def _refuse_sealed(self) -> None:
-        if self._status is not ExecutionStatus.STARTED:
-            message = f"the execution is sealed ({self._status}); nothing can be added to its record"
-            raise ExecutionSealedError(message)
-
     def _warn_sealed(self, cause: SealCause) -> None:
         _log.warning("the execution is sealed already (%s); the mark %r changes nothing", self._status, str(cause))
 
@@ -375,7 +358,7 @@ _observers: weakref.WeakSet[ExecutionObserver] = weakref.WeakSet()
 def _fresh_locks() -> None:
     """In a forked child: a lock that another thread of the parent held would be held for ever here."""
     for observer in list(_observers):
-        observer._lock = threading.RLock()  # noqa: SLF001 - the module's own class
+        observer._fresh_lock()  # noqa: SLF001 - the module's own class
 
 
 if hasattr(os, "register_at_fork"):

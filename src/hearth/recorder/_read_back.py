@@ -8,6 +8,7 @@ import orjson
 
 from hearth.errors import RecorderError
 from hearth.record import ChainCheck, ChainFault, hash_entry_bytes
+from hearth.recorder._memory import EntryMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ __all__ = ["read_back"]
 _HASH_AND_BLANK = 65
 
 
-def read_back(recorded: list[bytes] | JournalSink, head: str, length: int) -> list[dict[str, Any]]:
+def read_back(recorded: EntryMemory | JournalSink, head: str, length: int) -> list[dict[str, Any]]:
     """Return the entries (JSON form with `event_hash`) from bare entries in memory or from a sink's lines.
 
     What a dying sink left behind the last whole, true line does not count. RecorderError when nothing is readable, or
@@ -28,7 +29,7 @@ def read_back(recorded: list[bytes] | JournalSink, head: str, length: int) -> li
     """
     raws: Iterator[bytes]
     lives = True
-    if isinstance(recorded, list):
+    if isinstance(recorded, EntryMemory):
         raws = iter(recorded)
     else:
         lives = _lives(recorded)

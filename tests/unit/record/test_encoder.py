@@ -72,7 +72,7 @@ def test_a_secret_takes_the_slow_way(details: Any) -> None:
 def test_a_secret_made_known_later_is_found_by_an_encoder_made_before() -> None:
     redactor = Redactor()
     encode = make_details_encoder(redactor)
-    say = make_text_encoder(redactor, "/step_name")
+    say = make_text_encoder(redactor, "/step_name").encode
     assert "hunter2-hunter2" in encode({"a": "hunter2-hunter2"})[0] + say("hunter2-hunter2")
     redactor.add_secret("hunter2-hunter2")
     for _ in range(2):
@@ -97,7 +97,7 @@ def test_many_different_keys_are_not_kept_for_ever() -> None:
     import tracemalloc
 
     encode = make_details_encoder(Redactor())
-    say = make_text_encoder(Redactor(), "/step_name")
+    say = make_text_encoder(Redactor(), "/step_name").encode
     grown = []
     tracemalloc.start()
     try:
@@ -145,5 +145,5 @@ def test_details_that_another_thread_changes_meanwhile_never_raise() -> None:
     ],
 )
 def test_a_text(value: Any, text: str) -> None:
-    say = make_text_encoder(Redactor(), "/step_name")
+    say = make_text_encoder(Redactor(), "/step_name").encode
     assert say(value) == say(value) == text

@@ -286,7 +286,7 @@ def test_with_a_journal_nothing_is_kept_in_memory(tmp_path: Path) -> None:
         observer = observed(journal=journal)
         for number in range(100):
             observer.record_side_effect("OTHER", f"effect {number}")
-        assert observer._memory == []
+        assert list(observer._memory) == []
         observer.mark_completed()
         assert len(observer.get_execution_record().entries) == 102
 
