@@ -13,15 +13,18 @@
     │   └── ArtemisEscalationError      the security state became worse: the run stops
     ├── RefusedError                    HEARTH declines to act; nothing was started
     │   ├── GateRefusedError            the live-mode gate, the policy or the posture forbids it
+    │   ├── ApprovalRefusedError        no valid approval for this run (`code` says which way)
     │   ├── PlanChangedError            the plan or one of its inputs is not what its digest says
     │   └── ConcurrencyRefusedError     as many runs of the plan as it allows are under way
     ├── ExecutionError                  a run did not reach its end
     │   ├── StepFailedError             a step failed; `str()` is the step's error
     │   └── RunInterruptedError         SIGINT or SIGTERM stopped the run
     ├── TaskError                       a task cannot be prepared (parameters, secrets, inputs)
+    ├── SigningError                    a key, a signature or an envelope is not usable
     └── LedgerError
         ├── LedgerNotFoundError         no ledger here
         ├── ExecutionNotFoundError      no such execution in the ledger
+        ├── RequestNotFoundError        no such approval request in the ledger
         └── DuplicateExecutionError     the ledger holds another record under this id
 
 Messages say what happened, where, and what to do. The errors that end a run carry the sealed record as
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from hearth.record import ExecutionRecord
 
 __all__ = [
+    "ApprovalRefusedError",
     "ArtemisEscalationError",
     "ConcurrencyRefusedError",
     "DuplicateExecutionError",
@@ -56,9 +60,11 @@ __all__ = [
     "RecordError",
     "RecorderError",
     "RefusedError",
+    "RequestNotFoundError",
     "RollbackHintError",
     "RunInterruptedError",
     "SecurityError",
+    "SigningError",
     "StepFailedError",
     "TaskError",
 ]
@@ -153,6 +159,18 @@ class GateRefusedError(RefusedError):
     """The live-mode gate, the policy or the present posture forbids the run."""
 
 
+class ApprovalRefusedError(RefusedError):
+    """No approval lets this run go on.
+
+    `code` is `missing` (no request, or too few approvals), `denied`, `expired`, `not_yet`, `spent`, `host`, `mode`,
+    `posture` (worse than the approval bears), `plan` (another digest), `preview`, `ledger`, or `untrusted`.
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class PlanChangedError(RefusedError):
     """The plan or one of its inputs is not what the digest says."""
 
@@ -197,6 +215,10 @@ class TaskError(HearthError):
     """A task cannot be prepared: a parameter, a secret or an input is wrong or missing."""
 
 
+class SigningError(HearthError):
+    """A key cannot be read or written, a signature does not verify, or an envelope is malformed."""
+
+
 class LedgerError(HearthError):
     """The ledger cannot do what was asked."""
 
@@ -207,6 +229,10 @@ class LedgerNotFoundError(LedgerError):
 
 class ExecutionNotFoundError(LedgerError):
     """The ledger holds no execution under this id."""
+
+
+class RequestNotFoundError(LedgerError):
+    """The ledger holds no approval request under this id."""
 
 
 class DuplicateExecutionError(LedgerError):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "REVISIONS", "SCHEMA", "Identity", "create_database", "open_database"]
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """All revisions that this version knows, oldest first (a test compares them with the migrations)."""
 
 HEAD = REVISIONS[-1]

@@ -1,14 +1,29 @@
 """The ledger's tables, as the newest migration leaves them (a test compares the two).
 
-Nothing here is evidence of its own but `ledger_meta`, `executions.record` and `disclosures`; every other
-column is derived from the record's bytes and can be derived again.
+Of an execution nothing is evidence of its own but `executions.record` and `disclosures`; every other column is derived
+from the record's bytes and can be derived again. Of approvals, postures, reviews and tombstones the `document` or
+`envelope` is the evidence, and the other columns repeat it.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
 
-__all__ = ["disclosures", "execution_texts", "executions", "ledger_meta", "metadata"]
+__all__ = [
+    "approval_decisions",
+    "approval_requests",
+    "approval_uses",
+    "disclosures",
+    "execution_texts",
+    "executions",
+    "ledger_meta",
+    "legal_holds",
+    "metadata",
+    "postures",
+    "refusals",
+    "reviews",
+    "tombstones",
+]
 
 metadata = MetaData()
 
@@ -75,4 +90,113 @@ disclosures = Table(
     Column("value", Text, nullable=False),
     # One string can hold several commitments, all under one pointer.
     Index("disclosures_by_place", "execution", "sequence", "pointer", "digest", unique=True),
+)
+
+# A request, as canonical JSON (hearth.plan.ApprovalRequest).
+approval_requests = Table(
+    "approval_requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("request_id", Text, nullable=False, unique=True),
+    Column("plan_id", Text, nullable=False),
+    Column("plan_digest", Text, nullable=False),
+    Column("created", Text, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Index("approval_requests_by_plan", "plan_digest", "created"),
+    sqlite_autoincrement=True,
+)
+
+# A signed statement (DSSE envelope) for or against a request; one from each key.
+approval_decisions = Table(
+    "approval_decisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("request_id", Text, ForeignKey("approval_requests.request_id"), nullable=False),
+    Column("approver", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("verdict", Text, CheckConstraint("verdict IN ('approve', 'deny')", name="approval_decisions_verdict")),
+    Column("created", Text, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Index("approval_decisions_by_key", "request_id", "key", unique=True),
+    sqlite_autoincrement=True,
+)
+
+# The unique row that consumes a request: one approval, one run.
+approval_uses = Table(
+    "approval_uses",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("request_id", Text, ForeignKey("approval_requests.request_id"), nullable=False, unique=True),
+    Column("execution_id", Text, nullable=False, unique=True),
+    Column("used", Text, nullable=False),
+    Column("emergency", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# What was said afterwards of an emergency run (DSSE envelope).
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("execution_id", Text, nullable=False, unique=True),
+    Column("reviewer", Text, nullable=False),
+    Column("created", Text, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# The runs that an approval's check refused: too many of them are a sensor.
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("created", Text, nullable=False),
+    Column("plan_digest", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Index("refusals_by_time", "created"),
+    sqlite_autoincrement=True,
+)
+
+# Every posture there was; the row with the greatest version is the present one, and a new version is a new row, so that
+# of two changes at a time one fails on the key. `envelope` is the signed act of a restoration.
+postures = Table(
+    "postures",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    Column("security", Text, nullable=False),
+    Column("boundary", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("created", Text, nullable=False),
+    Column("envelope", LargeBinary),
+)
+
+# What stays of a purged record: enough to prove that it was there, and what it said by its hash.
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("execution_id", Text, nullable=False, unique=True),
+    Column("execution_hash", Text, nullable=False),
+    Column("purged", Text, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# What must not be purged: an execution, or every record of a plan, until it is released.
+legal_holds = Table(
+    "legal_holds",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", Text, CheckConstraint("kind IN ('execution', 'plan')", name="legal_holds_kind"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("created", Text, nullable=False),
+    Column("released", Text),
+    Column("released_by", Text),
+    Index("legal_holds_by_name", "kind", "name"),
+    sqlite_autoincrement=True,
 )

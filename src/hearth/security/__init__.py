@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from hearth.errors import ArtemisEscalationError
+from hearth.security._approval_policy import ApprovalPolicy, TrustedKey
 from hearth.security._artemis import Artemis
 from hearth.security._gate import LiveModeGate
+from hearth.security._notify_policy import EVENTS, Hook
 from hearth.security._policy import Policy
 from hearth.security._posture import KeptPosture, Posture, PostureStore
 from hearth.security._reading import PostureReading
+from hearth.security._state_rules import StateRules
 from hearth.security._states import BoundaryState, LiveMode, SecurityState
 
 __all__ = [
+    "EVENTS",
+    "ApprovalPolicy",
     "Artemis",
     "ArtemisEscalationError",
     "BoundaryState",
+    "Hook",
     "KeptPosture",
     "LiveMode",
     "LiveModeGate",
@@ -22,4 +28,6 @@ __all__ = [
     "PostureReading",
     "PostureStore",
     "SecurityState",
+    "StateRules",
+    "TrustedKey",
 ]

@@ -1,19 +1,26 @@
-"""The policy: what may be acted on without an approval."""
+"""The policy: what may be done without an approval, who may approve, and what each state allows."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from glob import escape
 from typing import TYPE_CHECKING
 
 from hearth.errors import GateRefusedError
+from hearth.security import _approval_policy, _notify_policy
+from hearth.security._approval_policy import ApprovalPolicy
+from hearth.security._notify_policy import Hook
+from hearth.security._policy_reading import Section
+from hearth.security._state_rules import StateRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["Policy"]
+
+_KNOWN = {"staging", "approvals", "states", "notify", "retention", "sensors", "journal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +30,19 @@ class Policy:
     `staging_targets` are glob patterns, compared with case; `*` also matches `/` and `:`. A target is
     `sql:<URL without password>` (of SQLite `sql:sqlite:///<path>`), `http:<host>:<port>`, `file:<path>`, or
     `host:<hostname>:<folder>` for code that acts on a host, in the plan's working folder. Paths are absolute and real.
-    `source` is the file, for messages.
+    `minimum_age` is how old, in seconds, a record must be before it may be purged. `refused_approvals` is the number of
+    refused runs within an hour that worsens the posture. `free_space` is what must be free, in bytes, where the journal
+    lies. `source` is the file, for messages.
     """
 
     staging_targets: tuple[str, ...] = ()
     source: str = "policy.yaml"
+    approvals: ApprovalPolicy = field(default_factory=ApprovalPolicy)
+    states: StateRules = field(default_factory=StateRules)
+    hooks: tuple[Hook, ...] = ()
+    minimum_age: float = 30 * 86400.0
+    refused_approvals: int = 5
+    free_space: int = 16 << 20
 
     @classmethod
     def from_mapping(cls, document: object, source: str) -> Policy:
@@ -35,17 +50,29 @@ class Policy:
 
             staging:
               targets: ["host:build-7:/srv/try/*", "file:/srv/try/*", "sql:sqlite:////srv/try/*"]
+            approvals: {…}              # see ApprovalPolicy
+            states: {…}                 # see StateRules
+            notify: […]                 # see Hook
+            retention: {minimum_age: 90d}
+            sensors: {refused_approvals: 5}
+            journal: {free_space_mb: 64}
 
         Anything else raises GateRefusedError: what the policy would have forbidden is not known then.
         """
-        top = _mapping(document, "", {"staging"}, source)
-        staging = _mapping(top.get("staging"), "staging", {"targets"}, source)
-        targets = staging.get("targets")
-        if targets is None:
-            targets = []
-        if not isinstance(targets, list) or not all(isinstance(target, str) and target for target in targets):
-            raise GateRefusedError(f"{source}: staging.targets is not a list of patterns; nothing is run until it is")
-        return cls(tuple(targets), source)
+        top = Section(document, "", _KNOWN, source)
+        return cls(
+            staging_targets=top.section("staging", {"targets"}).texts("targets", what="patterns"),
+            source=source,
+            approvals=ApprovalPolicy.read(top.section("approvals", _approval_policy.KNOWN)),
+            states=StateRules.read(top.named("states", {"modes", "tasks"}), source),
+            hooks=tuple(Hook.read(section) for section in top.mappings("notify", _notify_policy.KNOWN)),
+            minimum_age=top.section("retention", {"minimum_age"}).seconds("minimum_age", None) or 30 * 86400.0,
+            refused_approvals=top.section("sensors", {"refused_approvals"}).number(
+                "refused_approvals", 5, least=1, most=1000
+            ),
+            free_space=top.section("journal", {"free_space_mb"}).number("free_space_mb", 16, least=0, most=1 << 20)
+            << 20,
+        )
 
     def check_staging(self, targets: Iterable[tuple[str, str]]) -> None:
         """Raise GateRefusedError for the first of `(step, target)` that no pattern matches."""
@@ -56,17 +83,3 @@ class Policy:
                     f"{step} acts on {target}, which {self.source} does not list for STAGING; "
                     f"if it may be acted on without an approval, add `- {line}` under `staging: targets:`"
                 )
-
-
-def _mapping(value: object, where: str, keys: set[str], source: str) -> dict[str, object]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise GateRefusedError(f"{source}: {where or 'the policy'} is not a mapping; nothing is run until it is")
-    for key in value:
-        if key not in keys:
-            name = f"{where}.{key}" if where else key
-            raise GateRefusedError(
-                f"{source}: unknown key {name} (known here: {', '.join(sorted(keys))}); nothing is run until it is gone"
-            )
-    return value

@@ -144,7 +144,7 @@ def test_another_applications_database_is_refused_and_kept(home: LedgerHome) -> 
     [
         ("UPDATE alembic_version SET version_num = '0999'", "written by a newer one. Upgrade HEARTH"),
         ("DELETE FROM alembic_version", "version is missing"),
-        ("INSERT INTO alembic_version VALUES ('0002')", "stands there twice"),
+        ("INSERT INTO alembic_version VALUES ('0001')", "stands there twice"),
         ("DROP TABLE alembic_version", "version is missing"),
         ("DROP TABLE ledger_meta", "version is missing"),
         ("DELETE FROM ledger_meta", "identity is missing"),

@@ -64,7 +64,10 @@ def test_the_line_that_the_refusal_suggests_lists_just_that_target(target: str) 
 @pytest.mark.parametrize(
     "document,what",
     [
-        ({"stagin": {}}, "unknown key stagin (known here: staging)"),
+        (
+            {"stagin": {}},
+            "unknown key stagin (known here: approvals, journal, notify, retention, sensors, staging, states)",
+        ),
         ({"staging": {"target": []}}, "unknown key staging.target (known here: targets)"),
         ({"staging": []}, "staging is not a mapping"),
         ([], "the policy is not a mapping"),
