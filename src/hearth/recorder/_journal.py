@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hearth.errors import JournalLockedError, RecorderError
+from hearth.recorder._directory import sync_directory
+from hearth.recorder._lines import CHUNK, chunks, whole_lines
 from hearth.recorder._lock import lock_soon
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["Journal", "sync_directory"]
+__all__ = ["Journal"]
 
 # How long lines gather before the thread writes them; with the write itself that stays below 5 ms.
 _WINDOW_SECONDS = 0.003
@@ -36,43 +38,9 @@ _DEADLINE_SECONDS = 30.0
 # How often, in one deadline, the thread looks whether a caller's sync has passed it.
 _LOOKS = 8
 _LATE = "the disk did not answer within {:g} s"
-_CHUNK = 1 << 20
 _BINARY = getattr(os, "O_BINARY", 0)
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 _log = logging.getLogger("hearth.recorder")
-
-
-def sync_directory(folder: Path) -> None:
-    """Make the names in a folder durable, where the platform can (Windows cannot, and need not)."""
-    with suppress(PermissionError, NotADirectoryError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _chunks(descriptor: int) -> Iterator[bytes]:
-    position = 0
-    while True:
-        if hasattr(os, "pread"):
-            chunk = os.pread(descriptor, _CHUNK, position)
-        else:  # Windows: nobody else has this copy
-            copy = os.dup(descriptor)
-            os.lseek(copy, position, os.SEEK_SET)
-            chunk = os.read(copy, _CHUNK)
-            os.close(copy)
-        if not chunk:
-            return
-        position += len(chunk)
-        yield chunk
-
-
-def _whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
 
 
 class Journal:
@@ -82,7 +50,9 @@ class Journal:
     unknown, so the journal is dead: every later call raises RecorderError, also in a process forked from the writer.
     """
 
-    def __init__(self, path: Path, descriptor: int, deadline: float) -> None:
+    def __init__(
+        self, path: Path, descriptor: int, deadline: float, on_failure: Callable[[str], object] | None = None
+    ) -> None:
         """Use `Journal.create`."""
         self._path = path
         self._name = str(path)
@@ -94,18 +64,27 @@ class Journal:
         self._size = 0  # where the first of them belongs
         self._begun = False  # a commit is under way, or was broken off
         self._turn = 0  # the number of commits
-        self._since: float | None = None  # when a caller's commit began, on the monotonic clock
+        self._since: float | None = None  # when the commit under way began, on the monotonic clock
         self._claimed = False
         self._failure: str | None = None
+        self._alarms = [] if on_failure is None else [on_failure]
         self._closed = False
         self._fresh_threading()
         _writers.add(self)
 
     @classmethod
-    def create(cls, path: Path | str, *, deadline: float = _DEADLINE_SECONDS) -> Self:
+    def create(
+        cls,
+        path: Path | str,
+        *,
+        deadline: float = _DEADLINE_SECONDS,
+        on_failure: Callable[[str], object] | None = None,
+    ) -> Self:
         """Create the file (0600), which must not exist, and lock it. `deadline`: seconds that a sync may take.
 
-        Raises RecorderError when it exists or cannot be made, JournalLockedError when another writer has it.
+        `on_failure(why)` is called once, when the journal dies, from the thread that notices, also while a caller still
+        hangs in its sync; it must be quick, and what it raises is logged. Raises RecorderError when the file exists or
+        cannot be made, JournalLockedError when another writer has it.
         """
         path = Path(path).absolute()  # a later change of the working directory changes nothing
         try:
@@ -127,7 +106,7 @@ class Journal:
             os.close(descriptor)
             message = f"{path} is being written by another process"
             raise JournalLockedError(message)
-        return cls(path, descriptor, deadline)
+        return cls(path, descriptor, deadline, on_failure)
 
     @property
     def path(self) -> Path:
@@ -168,15 +147,30 @@ class Journal:
             if self._thread is None:
                 self._start()
             if self._io.acquire(blocking=False):
-                outer = self._since  # not None where a signal handler syncs in the middle of a sync
+                nested = self._since is not None  # a signal handler syncs in the middle of a sync
                 try:
-                    self._since = outer or time.monotonic()
                     self._commit_or_die()
                 finally:
-                    self._since = outer
                     self._io.release()
+                    if not nested:
+                        self._alarm()
             else:
                 self._ask_thread()
+        if self._failure is not None:
+            raise RecorderError(self._failure)
+
+    def check(self) -> None:
+        """Raise RecorderError when nothing more can be recorded here: the journal is dead, hangs, or lost its file.
+
+        It only looks. What has been accepted is durable after the next `sync`, not after this.
+        """
+        if self._failure is None:
+            self._watch()
+            try:
+                self._look_for_file()
+            except OSError as error:
+                self._die(error.strerror or str(error))
+                self._alarm()
         if self._failure is not None:
             raise RecorderError(self._failure)
 
@@ -189,6 +183,7 @@ class Journal:
             if self._failure is None:
                 self.sync()
         finally:
+            self._alarms.clear()
             self._failure = self._failure or f"{self._path}: the journal is closed"
             self._ring()
             if self._thread is not None:
@@ -204,11 +199,9 @@ class Journal:
         try:
             if self._closed:
                 with self._path.open("rb") as file:
-                    yield from _whole_lines(iter(lambda: file.read(_CHUNK), b""))
+                    yield from whole_lines(iter(lambda: file.read(CHUNK), b""))
             else:
-                # Through the open descriptor, as the file may have lost its name; at positions of its own, as the
-                # thread moves the descriptor's.
-                yield from _whole_lines(_chunks(self._descriptor))
+                yield from whole_lines(chunks(self._descriptor))  # the file may have lost its name
         except OSError as error:
             message = f"{self._path}: the journal cannot be read: {error.strerror}"
             raise RecorderError(message) from error
@@ -230,6 +223,7 @@ class Journal:
         # The thread may have gone before it saw who waits.
         if self._failure is None and not answered.acquire(timeout=self._deadline):
             self._die(_LATE.format(self._deadline))
+            self._alarm()
 
     # --- the thread's side
 
@@ -257,10 +251,12 @@ class Journal:
                 thread = threading.Thread(target=self._commit_in_groups, name="hearth-journal", daemon=True)
                 try:
                     thread.start()
+                    self._thread = thread
                 except RuntimeError as error:
                     self._die(str(error))
-                    raise RecorderError(self._failure) from error
-                self._thread = thread
+        if self._thread is None:
+            self._alarm()
+            raise RecorderError(self._failure)
 
     def _commit_in_groups(self) -> None:
         if hasattr(signal, "pthread_sigmask"):
@@ -286,6 +282,7 @@ class Journal:
                     self._commit_or_die()
                 finally:
                     self._io.release()
+                    self._alarm()
             finally:
                 for answered in waiting:
                     answered.release()
@@ -297,15 +294,20 @@ class Journal:
         if since is not None and time.monotonic() - since > self._deadline:
             self._die(_LATE.format(self._deadline))
             _log.critical("%s", self._failure)  # the caller itself cannot speak
+            self._alarm()
 
     def _commit_or_die(self) -> None:
+        outer = self._since
         try:
+            self._since = outer or time.monotonic()
             self._commit()
         except OSError as error:
             self._die(error.strerror or str(error))
         except Exception as error:
             self._die(f"{type(error).__name__}: {error}")
             raise
+        finally:
+            self._since = outer
 
     def _commit(self) -> None:
         if self._failure is not None or not (self._pending or self._begun):
@@ -340,7 +342,7 @@ class Journal:
         self._begun = False
 
     def _read(self, count: int) -> bytes:
-        return b"".join(_chunks(self._descriptor))[self._size : self._size + count]
+        return b"".join(chunks(self._descriptor))[self._size : self._size + count]
 
     def _look_for_file(self) -> int:
         """Return its size. A file that no name leads to any more is no evidence."""
@@ -358,9 +360,20 @@ class Journal:
             "stops here. Mend that, then run `hearth recover`"
         )
 
+    def _alarm(self) -> None:
+        """Tell who asked to be told that the journal died, once; called where this thread holds none of its locks."""
+        while self._failure is not None and self._alarms:
+            with suppress(IndexError):  # another thread was quicker
+                alarm = self._alarms.pop()
+                try:
+                    alarm(self._failure)
+                except Exception:  # noqa: BLE001 - whoever asked, the run has to stop
+                    _log.exception("%s: what was to be called when the journal dies failed", self._path)
+
     def _abandon(self) -> None:
         """In a forked child: this process is not the writer, and must neither write nor hold the lock's file."""
         self._failure = f"{self._path}: the journal belongs to the process that opened it, not to one forked from it"
+        self._alarms.clear()
         self._closed = True
         self._fresh_threading()  # the parent's locks may be held for ever here
         with suppress(OSError):

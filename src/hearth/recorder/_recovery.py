@@ -26,7 +26,7 @@ from hearth.record import (
     hash_entry_bytes,
     utc_now,
 )
-from hearth.recorder._journal import sync_directory
+from hearth.recorder._directory import sync_directory
 from hearth.recorder._lock import lock_soon, try_lock
 from hearth.recorder._reading import Scan, scan_journal
 
