@@ -57,7 +57,7 @@ lock: $(VENV)/.lock ## pin the requirements anew (UPGRADE=1 takes the newest rel
 		echo "requirements/$$name.txt"; \
 	}; \
 	compile base pyproject.toml; \
-	compile dev pyproject.toml requirements/dev.in --constraint requirements/base.txt; \
+	compile dev pyproject.toml requirements/dev.in --all-extras --constraint requirements/base.txt; \
 	compile build requirements/build.in --constraint requirements/dev.txt; \
 	compile lock requirements/lock.in
 

@@ -236,7 +236,11 @@ def test_the_pins_fit_what_is_wanted_and_one_another() -> None:
     asked = {
         "base": [Requirement(text) for text in PROJECT["project"]["dependencies"]],
         "build": [*wanted(REQUIREMENTS / "build.in"), *map(Requirement, PROJECT["build-system"]["requires"])],
-        "dev": [*wanted(REQUIREMENTS / "dev.in"), *wanted(REQUIREMENTS / "bench.in")],
+        "dev": [
+            *wanted(REQUIREMENTS / "dev.in"),
+            *wanted(REQUIREMENTS / "bench.in"),
+            *(Requirement(text) for extra in PROJECT["project"]["optional-dependencies"].values() for text in extra),
+        ],
         "lock": wanted(REQUIREMENTS / "lock.in"),
     }
     assert set(locks) == set(asked)

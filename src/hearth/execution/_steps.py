@@ -144,7 +144,8 @@ class TaskSteps:
             return StepOutcome.failure(str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a task of somebody else's may raise anything
             self._raised[step.index] = f"the task raised {type(error).__name__}; what it did before is not known"
-            trace = "".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:]
+            # Cut after secrets are out: half of one would not be found any more.
+            trace = self._redactor.text("".join(traceback.format_exception(error)))[-_LONGEST_TRACEBACK:]
             return StepOutcome.failure(f"{type(error).__name__}: {error}", {"traceback": trace})
 
     def unseen(self, step: Step) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
+    from sqlalchemy.exc import SQLAlchemyError
 
     from hearth.execution._cancellation import Cancellation
 
@@ -26,7 +27,7 @@ _CONNECT_WAIT = 10  # seconds to wait for a server
 _LOOK = 0.05
 _BUSY_MS = 5000
 _STEPS = 2000  # of SQLite's virtual machine between two looks, some tens of microseconds
-_LONGEST = 1000
+_ABOUT_KEYS = ("23503", "23505", "23P01")  # foreign key, unique, exclusion: they show keys, and these whole
 
 
 class Limits:
@@ -132,6 +133,8 @@ def connect(url: URL, limits: Limits) -> Engine:
     import sqlalchemy
 
     options: dict[str, Any] = {}
+    if "autocommit" in url.query:
+        raise TaskError("autocommit cannot stand in the URL: the statements of a step are one transaction")
     if is_sqlite(url):
         options = {"timeout": 0}
     elif url.get_backend_name() in ("postgresql", "mysql", "mariadb") and "connect_timeout" not in url.query:
@@ -141,14 +144,36 @@ def connect(url: URL, limits: Limits) -> Engine:
             url, poolclass=sqlalchemy.NullPool, hide_parameters=True, connect_args=options
         )
     except ModuleNotFoundError as error:
-        raise TaskError(f"the driver for {url.drivername} is not installed here: {error.name}") from error
+        advice = "; hearth-recorder[postgresql] brings it" if error.name == "psycopg" else ""
+        raise TaskError(f"the driver for {url.drivername} is not installed here: {error.name}{advice}") from error
     except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError) as error:
         raise TaskError(f"the database URL cannot be used: {error}") from error
     if engine.dialect.is_async:
         raise TaskError(f"{url.drivername} is an asynchronous driver; name another one in the URL")
     if is_sqlite(url):
         _prepare_sqlite(engine, limits)
+    elif engine.dialect.driver == "psycopg":
+        _prepare_psycopg(engine)
     return engine
+
+
+def _prepare_psycopg(engine: Engine) -> None:
+    """Have the server refuse several statements in one text: all but the first would go unseen, even a COMMIT.
+
+    What runs in libpq's pipelines goes by the extended protocol, which knows single statements only.
+    """
+    from sqlalchemy import event
+
+    def execute(cursor: Any, statement: str, parameters: Any, _: object) -> bool:  # noqa: ANN401 - of the DBAPI
+        with cursor.connection.pipeline():
+            cursor.execute(statement, parameters)
+        return True
+
+    def execute_bare(cursor: Any, statement: str, _: object) -> bool:  # noqa: ANN401 - as above
+        return execute(cursor, statement, None, None)
+
+    event.listen(engine, "do_execute", execute)
+    event.listen(engine, "do_execute_no_params", execute_bare)
 
 
 def _prepare_sqlite(engine: Engine, limits: Limits) -> None:
@@ -178,8 +203,8 @@ def _prepare_sqlite(engine: Engine, limits: Limits) -> None:
     event.listen(engine, "begin", begin)
 
 
-def commit(connection: Connection) -> tuple[str, str]:
-    """Commit; return the outcome ("done", "rolled back", "unknown") and, unless done, the database's message."""
+def commit(connection: Connection) -> tuple[str, SQLAlchemyError | None]:
+    """Commit; return the outcome ("done", "rolled back", "unknown") and, unless done, what the database raised."""
     from sqlalchemy.exc import SQLAlchemyError
 
     driver: Any = connection.connection.dbapi_connection
@@ -188,17 +213,27 @@ def commit(connection: Connection) -> tuple[str, str]:
     try:
         connection.commit()
     except SQLAlchemyError as error:
-        why = message(error)
         # SQLite that refuses to commit leaves the transaction open; it is closed without it, which rolls it back.
         if getattr(driver, "in_transaction", False) is True:
-            return "rolled back", why
+            return "rolled back", error
         state = str(getattr(getattr(error, "orig", None), "sqlstate", None) or "08")
         # A server that answers with an error of its own has rolled back; a lost connection (class 08, 57) says nothing.
-        return ("unknown" if state.startswith(("08", "57")) else "rolled back"), why
-    return "done", ""
+        return ("unknown" if state.startswith(("08", "57")) else "rolled back"), error
+    return "done", None
 
 
 def message(error: BaseException) -> str:
-    """Return what the database said, without the statement and the parameters that SQLAlchemy adds."""
-    said = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
-    return said if len(said) <= _LONGEST else said[:_LONGEST] + " …"
+    """Return what the database said, without the statement and the parameters that SQLAlchemy adds.
+
+    PostgreSQL's details are left out, but those on keys: where they show a row, they cut its values, and no redactor
+    finds a secret that has been cut.
+    """
+    origin: Any = getattr(error, "orig", None)
+    diagnosis: Any = getattr(origin, "diag", None)
+    said = getattr(diagnosis, "message_primary", None)
+    if not said:
+        return str(origin or error).strip() or type(error).__name__
+    if "multiple commands into a prepared statement" in said:
+        return f"{said}: list them under `statements`"
+    more = [diagnosis.message_detail if diagnosis.sqlstate in _ABOUT_KEYS else None, diagnosis.message_hint]
+    return " ".join([said, *(f"({text})" for text in more if text)])

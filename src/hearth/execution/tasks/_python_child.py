@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_LONGEST_REPR = 2000
+_LONGEST_REPR = 16 << 10
 _lock = _thread.allocate_lock()
 _result = -1
 
@@ -44,7 +44,9 @@ def _described(value: object) -> dict[str, str]:
         text = repr(value)
     except Exception as error:  # noqa: BLE001 - somebody else's repr; what was done must be told all the same
         text = f"(its repr raised {type(error).__name__})"
-    return {"type": f"{type(value).__module__}.{type(value).__qualname__}", "repr": text[:_LONGEST_REPR]}
+    if len(text) > _LONGEST_REPR:  # not cut: secrets are searched for by HEARTH, which would not find half of one
+        text = f"(its repr has {len(text)} characters)"
+    return {"type": f"{type(value).__module__}.{type(value).__qualname__}", "repr": text}
 
 
 def _read_request() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from hearth.errors import TaskError
 from hearth.execution._task import TaskEffect
 from hearth.execution.tasks._clean import clean
 from hearth.execution.tasks._describe import one_line
-from hearth.execution.tasks._statements import read_statement, split_sqlite
+from hearth.execution.tasks._statements import is_empty, read_statement, split_sqlite
 from hearth.execution.tasks._urls import safe_url
 
 if TYPE_CHECKING:
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from hearth.execution._task import TaskContext
     from hearth.execution.tasks._database import Limits
     from hearth.execution.tasks._statements import Statement
+    from hearth.record import Redactor
 
 __all__ = ["Transaction"]
 
 _MOST_ROWS = 100
 _MOST_BYTES = 16 << 10
 _LONGEST_VALUE = 500
+_LONGEST_ERROR = 1000
+_LONGEST_SEARCHED = 64 << 10  # of a value, for secrets
 _LONGEST_SQL = 200
 _MOST_STATEMENTS = 50  # told one by one; more are told by what they do to which table
 _PIECE = 1000
@@ -50,7 +53,7 @@ class Transaction:
         from sqlalchemy.engine import make_url
         from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-        from hearth.execution.tasks._database import Limits, connect, is_sqlite, locate_sqlite, message
+        from hearth.execution.tasks._database import Limits, connect, is_sqlite, locate_sqlite
 
         limits = Limits(self._context.timeout, self._context.cancellation)
         try:
@@ -69,14 +72,14 @@ class Transaction:
                 connection = connection.execution_options(hearth_reads=reads)  # noqa: PLW2901 - the same one, told more
                 return self._in_transaction(connection, statements, limits)
         except SQLAlchemyError as error:
-            return limits.over() or f"{'cannot connect: ' if self.outcome == 'not begun' else ''}{message(error)}"
+            return limits.over() or f"{'cannot connect: ' if self.outcome == 'not begun' else ''}{self._said(error)}"
         finally:
             engine.dispose()
 
     def _in_transaction(self, connection: Connection, statements: Sequence[Statement], limits: Limits) -> str:
         from sqlalchemy.exc import SQLAlchemyError
 
-        from hearth.execution.tasks._database import commit, message
+        from hearth.execution.tasks._database import commit
 
         driver: Any = connection.connection.dbapi_connection
         changed_before = getattr(driver, "total_changes", None)
@@ -91,19 +94,23 @@ class Transaction:
                     self._execute(connection, statement)
                 except (SQLAlchemyError, TypeError, ValueError, OverflowError) as problem:
                     which = f"statement {number} of {len(statements)}: " if len(statements) > 1 else ""
-                    error = limits.over() or f"{which}{message(problem)}"
+                    error = limits.over() or f"{which}{self._said(problem)}"
                     break
         error = error or limits.over() or self._missed()
         if error:
             self.outcome = "rolled back"
-            connection.rollback()
+            try:
+                connection.rollback()
+            except SQLAlchemyError:
+                connection.invalidate()  # closes it; what was not committed is gone with it
             return f"{error}; nothing was changed (rolled back)"
         if changed_before is not None:
             known = sum(
                 rows or 0 for statement, rows, _ in self._done if statement.kind in ("insert", "update", "delete")
             )
             self._unseen_rows = driver.total_changes - changed_before - known
-        self.outcome, why = commit(connection)
+        self.outcome, refusal = commit(connection)
+        why = self._said(refusal) if refusal is not None else ""
         if self.outcome == "unknown":
             return f"{why}; whether the database has committed is unknown: look at it before anything else is done"
         return f"{why}; nothing was changed (rolled back)" if why else ""
@@ -138,7 +145,7 @@ class Transaction:
             for row in rows:
                 count += 1
                 if len(kept) < _MOST_ROWS and used < _MOST_BYTES:
-                    values = [_value(value) for value in row]
+                    values = [_value(value, self._context.redactor) for value in row]
                     used += sum(len(str(value)) for value in values) + sum(map(len, columns))
                     kept.append(clean(dict(_named(columns, values)), self._context.redactor))
         told["columns"] = columns
@@ -158,7 +165,7 @@ class Transaction:
                 texts = [statement for text in texts for statement in split_sqlite(text)]
         except ValueError as error:
             raise TaskError(f"the SQL cannot be split into statements: {error}") from error
-        statements = [read_statement(text) for text in texts]
+        statements = [read_statement(text) for text in texts if not is_empty(text)]
         for number, statement in enumerate(statements, 1):
             if statement.refused:
                 raise TaskError(f"statement {number} of {len(statements)}: {statement.refused}")
@@ -193,6 +200,11 @@ class Transaction:
         wanted = f"{least}" if least == most else f"{least} to {most}" if most is not None else f"at least {least}"
         return f"the last statement touched {'an unknown number of' if rows is None else rows} rows, expected {wanted}"
 
+    def _said(self, error: BaseException) -> str:
+        from hearth.execution.tasks._database import message
+
+        return _cut(clean(message(error), self._context.redactor), _LONGEST_ERROR)
+
     def _shown(self, statement: Statement) -> str:
         return one_line(clean(" ".join(statement.text.split()), self._context.redactor), _LONGEST_SQL)
 
@@ -210,7 +222,11 @@ class Transaction:
         url = safe_url(self._params["url"], self._context.redactor)
         if self._created:
             yield TaskEffect("FILE_SYSTEM", f"created the database {self._created}", details={"path": self._created})
-        changes = [(statement, rows) for statement, rows, _ in self._done if statement.kind and rows != 0]
+        changes: list[tuple[Statement, int | None]] = []
+        for statement, rows, _ in self._done:
+            changes += [(inner, None) for inner in statement.inner]
+            if statement.kind and rows != 0:
+                changes.append((statement, rows))
         if len(changes) <= _MOST_STATEMENTS:
             for statement, rows in changes:
                 yield self._effect(
@@ -247,14 +263,17 @@ def _changed_rows(connection: Connection, result: CursorResult[Any], statement: 
     return result.rowcount if result.rowcount >= 0 else None
 
 
-def _value(value: object) -> object:
-    """Return a value of a row as it stands in the record: short."""
+def _value(value: object, redactor: Redactor) -> object:
+    """Return a value of a row as it stands in the record: short, and cut only after secrets are out."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
-    text = str(value)
-    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + " …"
+    return _cut(redactor.text(str(value)[:_LONGEST_SEARCHED]), _LONGEST_VALUE)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[:longest] + " …"
 
 
 def _named(columns: list[str], values: list[object]) -> Iterator[tuple[str, object]]:

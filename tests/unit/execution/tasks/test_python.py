@@ -147,6 +147,11 @@ class TestResults:
         shown = bench.run("python", {"call": "job:run"}).details["result"]
         assert shown == {"type": "job.Odd", "repr": "(its repr raised ValueError)"}
 
+    def test_a_long_repr_is_not_cut_within_a_secret(self, bench: Bench) -> None:
+        module(bench, "class Odd:\n    def __repr__(self): return 'x' * 16_380 + 'hunter2'\ndef run(): return Odd()")
+        shown = bench.run("python", {"call": "job:run"}).details["result"]
+        assert shown == {"type": "job.Odd", "repr": "(its repr has 16387 characters)"}
+
     def test_a_large_result_goes_to_the_store(self, bench: Bench) -> None:
         module(bench, "def run(): return {'rows': ['x' * 100] * 2000, 'password': 'hunter2hunter2'}")
         details = bench.run("python", {"call": "job:run"}).details

