@@ -6,7 +6,8 @@
     ├── RecorderError                   the recorder cannot write: nothing may act any more
     │   ├── ExecutionSealedError        the execution has its last entry already
     │   ├── JournalLockedError          another process writes this journal
-    │   └── JournalDamagedError         bytes before a whole line are wrong: tampering or a bad disk
+    │   ├── JournalDamagedError         bytes before a whole line are wrong: tampering or a bad disk
+    │   └── RecorderUnfitError          no room for the journal; the run was sealed (also an ExecutionError)
     ├── PlanError                       a plan cannot be read or is not valid (file, line, path)
     ├── RollbackHintError               a rollback hint is malformed (also a ValueError)
     ├── SecurityError
@@ -59,6 +60,7 @@ __all__ = [
     "PlanError",
     "RecordError",
     "RecorderError",
+    "RecorderUnfitError",
     "RefusedError",
     "RequestNotFoundError",
     "RollbackHintError",
@@ -185,6 +187,13 @@ class ExecutionError(HearthError):
     def __init__(self, message: str, execution_record: ExecutionRecord | None = None) -> None:
         super().__init__(message)
         self.execution_record = execution_record
+
+
+class RecorderUnfitError(ExecutionError, RecorderError):
+    """There was no room to record the next step, so the run was sealed before it: INCOMPLETE, `recorder_failure`.
+
+    `execution_record` is that record. A RecorderError of another class means that nothing could be sealed any more.
+    """
 
 
 class StepFailedError(ExecutionError):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hearth.errors import LedgerError, PlanError, RecorderError, TaskError
 from hearth.execution._concurrency import plan_slot
 from hearth.execution._inputs import PlanGuard
+from hearth.execution._health import RecorderHealth
 from hearth.execution._listener import SafeListener
 from hearth.execution._preflight import check_called_plan, check_plan
 from hearth.execution._results import PlanResult
@@ -103,10 +104,11 @@ class ApprovalExecutor:
 
         DRY_RUN acts on nothing: it checks and records. Raises, before anything is recorded, RefusedErrors (gate,
         posture, policy, changed inputs, concurrency), PlanError and TaskError; with the sealed record as
-        `execution_record` StepFailedError, ArtemisEscalationError and RunInterruptedError; RecorderError when
-        something could not be recorded (the run stopped there, its journal is for `hearth recover`); LedgerError when
-        the record of a run that completed could not be stored. After another end a failed store is a note of the
-        error raised. SIGINT, SIGTERM and SIGHUP, in the main thread, stop the run; the second one without grace.
+        `execution_record` StepFailedError, ArtemisEscalationError, RunInterruptedError and RecorderUnfitError (no room
+        for the journal); another RecorderError when something could not be recorded (the run stopped there, its journal
+        is for `hearth recover`); LedgerError when the record of a run that completed could not be stored. After another
+        end a failed store is a note of the error raised. SIGINT, SIGTERM and SIGHUP, in the main thread, stop the run;
+        the second one without grace.
         """
         execution_id = new_execution_id(str(plan.id)) if execution_id is None else execution_id
         if isinstance(execution_id, str):  # as the record has it, from here on: of the journal's name too
@@ -148,7 +150,7 @@ class ApprovalExecutor:
                 prepared.runner,
                 observer=observer,
                 watch=watch,
-                check=prepared.check,
+                check=RecorderHealth(journal, self._policy).before(prepared.check),
                 listener=listener,
                 completion_reason=prepared.completion_reason,
             )

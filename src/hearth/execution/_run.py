@@ -7,7 +7,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import ArtemisEscalationError, RefusedError, RunInterruptedError, StepFailedError
+from hearth.errors import (
+    ArtemisEscalationError,
+    RecorderUnfitError,
+    RefusedError,
+    RunInterruptedError,
+    StepFailedError,
+)
 from hearth.execution._results import StepOutcome
 from hearth.record import SealCause
 
@@ -36,7 +42,8 @@ class Run:
     escalation counts before an interruption, and that before a failure; each counts until the seal, so that a run
     whose last step was told to stop is not called completed.
 
-    `check(step)` raises a RefusedError when the step, the plan's inputs or the gate are not what they were.
+    `check(step)` raises a RefusedError when the step, the plan's inputs or the gate are not what they were, a
+    RecorderUnfitError when the record should be sealed while it can be.
     """
 
     def __init__(
@@ -176,6 +183,8 @@ class Run:
     def _refused(self, step: Any) -> Ending | None:  # noqa: ANN401 - as above
         try:
             self._check(step)
+        except RecorderUnfitError as unfit:
+            return self._unfit(step, unfit)
         except RefusedError as refusal:
             text = f"{_which(step)} was not begun: {refusal}"
             failure = StepFailedError(text, step_index=step.index, step_name=_name(step))
@@ -188,6 +197,18 @@ class Run:
 
             return ending
         return None
+
+    def _unfit(self, step: Any, unfit: RecorderUnfitError) -> Ending:  # noqa: ANN401 - as above
+        text = f"{_which(step)} was not begun: {unfit}"
+        error = RecorderUnfitError(text)
+        error.__cause__ = unfit
+        self._observer.mark_incomplete(SealCause.RECORDER_FAILURE, text)
+
+        def ending(record: ExecutionRecord) -> BaseException:
+            error.execution_record = record
+            return error
+
+        return ending
 
 
 def _name(step: Any) -> str:  # noqa: ANN401 - as above
