@@ -1,0 +1,165 @@
+"""Approvals: what was asked, decided and used, each from what was signed, and which runs they belong to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hearth.operations._fsck._canonical import DIGEST, is_digest, is_time
+from hearth.operations._fsck._database import rows
+from hearth.operations._fsck._envelope import read_envelope
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from hearth.operations._fsck._envelope import Keys, Signed
+    from hearth.operations._fsck._facts import Facts
+    from hearth.operations._fsck._report import Findings
+
+__all__ = ["check_approvals", "check_signed"]
+
+_CODES = {
+    "missing", "denied", "expired", "not_yet", "spent", "host", "mode", "posture", "plan", "preview", "ledger",
+    "untrusted",
+}  # fmt: skip
+
+
+def check_signed(
+    findings: Findings, keys: Keys, data: object, row: dict[str, Any], names: Iterable[str], *, where: str, record: str
+) -> Signed | None:
+    """Check an envelope: its form, its signature where the key is known, and the columns that repeat it."""
+    findings.count("signed documents")
+    try:
+        signed = read_envelope(data)
+    except ValueError as error:
+        findings.damage("envelope", f"what was signed cannot be read: {error}", where=where, records=[record])
+        return None
+    if keys.judge(signed) == "false":
+        what = "its signature is not by the key that it names: it was changed after it was signed"
+        findings.damage("signature", what, where=where, records=[record])
+    for name in names:
+        if name in signed.document and signed.document[name] != row[name]:
+            what = f"{name} is {row[name]!r}, and what was signed says {signed.document[name]!r}"
+            findings.damage("column", what, where=where, records=[record])
+    return signed
+
+
+def check_approvals(connection: sqlite3.Connection, findings: Findings, facts: Facts, keys: Keys) -> None:
+    """Check requests, decisions, uses, reviews and refusals."""
+    requests = _requests(connection, findings, facts, keys)
+    _decisions(connection, findings, keys, requests)
+    used = _uses(connection, findings, facts, requests)
+    _without_use(findings, facts, used)
+    for row in rows(connection, findings, "reviews"):
+        where, name = f"reviews, row {row['id']}", str(row["execution_id"])
+        check_signed(
+            findings, keys, row["envelope"], row, ("execution_id", "reviewer", "created"), where=where, record=name
+        )
+        if name not in facts.records and name not in facts.tombstones and name not in facts.broken | {*facts.journals}:
+            findings.damage(
+                "loose-row", f"the review is of {name!r}, of which there is nothing", where=where, records=[name]
+            )
+    for row in rows(connection, findings, "refusals"):
+        where = f"refusals, row {row['id']}"
+        forms = {
+            "created": is_time(row["created"]),
+            "plan_digest": is_digest(row["plan_digest"]),
+            "code": row["code"] in _CODES,
+            "who": isinstance(row["who"], str) and bool(row["who"]),
+        }
+        for name in (name for name, holds in forms.items() if not holds):
+            findings.damage("column", f"{name} is {row[name]!r}, which cannot be", where=where)
+
+
+def _requests(connection: sqlite3.Connection, findings: Findings, facts: Facts, keys: Keys) -> dict[str, Signed | None]:
+    found: dict[str, Signed | None] = {}
+    for row in rows(connection, findings, "approval_requests"):
+        name, where = str(row["request_id"]), f"approval_requests, row {row['id']}"
+        names = ("request_id", "plan_id", "plan_digest", "created")
+        signed = check_signed(findings, keys, row["document"], row, names, where=where, record=name)
+        found[name] = signed
+        if signed is None:
+            continue
+        missing = [member for member in names if member not in signed.document]
+        if missing:
+            findings.damage("envelope", f"the request does not say {', '.join(missing)}", where=where, records=[name])
+        if signed.document.get("ledger_id") != facts.ledger_id:
+            findings.damage("identity", "the request was made for another ledger", where=where, records=[name])
+        facts.named.update(facts.on_disk.intersection(match.decode() for match in DIGEST.findall(signed.payload)))
+        copy = signed.document.get("plan_copy")
+        if is_digest(copy):
+            facts.plans.setdefault(str(copy), []).append(name)
+    return found
+
+
+def _decisions(
+    connection: sqlite3.Connection, findings: Findings, keys: Keys, requests: dict[str, Signed | None]
+) -> None:
+    for row in rows(connection, findings, "approval_decisions"):
+        name, where = str(row["request_id"]), f"approval_decisions, row {row['id']}"
+        names = ("request_id", "approver", "verdict", "created")
+        signed = check_signed(findings, keys, row["envelope"], row, names, where=where, record=name)
+        if signed is None:
+            continue
+        if row["key"] not in [key_id for key_id, _ in signed.signatures]:
+            what = f"key is {row['key']!r}, and another one signed"
+            findings.damage("column", what, where=where, records=[name])
+        asked = requests.get(name)
+        if name not in requests:
+            findings.damage("loose-row", f"the request {name!r} is not there", where=where, records=[name])
+        elif asked is not None and signed.document.get("request_digest") != asked.digest:
+            what = "it was decided on other words than the request has: request_digest differs"
+            findings.damage("envelope", what, where=where, records=[name])
+
+
+def _uses(
+    connection: sqlite3.Connection, findings: Findings, facts: Facts, requests: dict[str, Signed | None]
+) -> dict[str, str]:
+    used: dict[str, str] = {}
+    for row in rows(connection, findings, "approval_uses"):
+        name, request, where = str(row["execution_id"]), str(row["request_id"]), f"approval_uses, row {row['id']}"
+        used[name] = request
+        asked = requests.get(request)
+        if request not in requests:
+            findings.damage("loose-row", f"the request {request!r} is not there", where=where, records=[name])
+        elif asked is not None and row["emergency"] != int(asked.document.get("emergency") is True):
+            what = f"emergency is {row['emergency']!r}, and the request says otherwise"
+            findings.damage("column", what, where=where, records=[name])
+        if not is_time(row["used"]):
+            findings.damage("column", f"used is {row['used']!r}, which is no time", where=where, records=[name])
+        said = _said(facts, name)
+        if said is not None and said != request:
+            what = f"it says that {name} used the request {request}, and its record names {said or 'none'}"
+            findings.damage("approval", what, where=where, records=[name])
+        elif said is None and name not in facts.broken:
+            findings.note(f"the approval {request} was used up by {name}, which never began, or is just beginning")
+    return used
+
+
+def _said(facts: Facts, execution: str) -> str | None:
+    """Return the request that a record, a journal or a tombstone names ("" for none); None where there is nothing."""
+    if execution in facts.records:
+        return str(facts.records[execution].approval.get("request_id", ""))
+    if execution in facts.tombstones:
+        return str(facts.tombstones[execution].get("request_id") or "")
+    if execution in facts.journals:
+        return str(facts.journals[execution].approval.get("request_id", ""))
+    return None
+
+
+def _without_use(findings: Findings, facts: Facts, used: dict[str, str]) -> None:
+    """Find the records that say they ran on an approval which nobody used up."""
+    unsigned = 0
+    for name, record in facts.records.items():
+        request = record.approval.get("request_id")
+        if request is not None and name not in used:
+            what = f"it ran on the approval {request}, and no row says that it was used up"
+            findings.damage("approval", what, where="approval_uses", records=[name])
+        unsigned += request is None and record.live_mode == "LIVE"
+    for name, journal in facts.journals.items():
+        request = journal.approval.get("request_id")
+        if request is not None and name not in used and name not in facts.records:
+            what = f"it ran on the approval {request}, and no row says that it was used up"
+            findings.damage("approval", what, where="approval_uses", records=[name])
+    if unsigned:
+        findings.note(f"{unsigned} LIVE record{'s' if unsigned > 1 else ''} without a signed approval")

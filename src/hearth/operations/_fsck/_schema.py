@@ -1,0 +1,50 @@
+"""What a ledger's database consists of, written down a second time; a test compares it with the migrations."""
+
+from __future__ import annotations
+
+__all__ = ["APPLICATION_ID", "INDEXES", "NUMBERED", "REVISIONS", "TABLES", "columns_of"]
+
+APPLICATION_ID = 0x48525448
+REVISIONS = ("0001", "0002")
+
+TABLES = {
+    "alembic_version": "version_num",
+    "ledger_meta": "id ledger_id created schema",
+    "executions": "id execution_id plan_id status cause live_mode started ended stored steps_completed steps_total "
+    "entries effects execution_hash record",
+    "execution_texts": "id execution kind step_index text",
+    "disclosures": "id execution sequence pointer digest salt value",
+    "approval_requests": "id request_id plan_id plan_digest created document",
+    "approval_decisions": "id request_id approver key verdict created envelope",
+    "approval_uses": "id request_id execution_id used emergency",
+    "reviews": "id execution_id reviewer created envelope",
+    "refusals": "id created plan_digest code who",
+    "postures": "version security boundary who why source created envelope",
+    "tombstones": "id execution_id execution_hash purged document",
+    "legal_holds": "id kind name who why created released released_by",
+}
+"""Each table's columns, in their order."""
+
+INDEXES = {
+    "executions_by_start": ("executions", "started, id", False),
+    "executions_by_plan": ("executions", "plan_id, started", False),
+    "executions_by_status": ("executions", "status, started", False),
+    "execution_texts_by_execution": ("execution_texts", "execution", False),
+    "disclosures_by_place": ("disclosures", "execution, sequence, pointer, digest", True),
+    "approval_requests_by_plan": ("approval_requests", "plan_digest, created", False),
+    "approval_decisions_by_key": ("approval_decisions", "request_id, key, verdict", True),
+    "refusals_by_time": ("refusals", "created", False),
+    "legal_holds_by_name": ("legal_holds", "kind, name", False),
+}
+"""Each index: its table, its columns, whether it is unique."""
+
+NUMBERED = (
+    "executions", "approval_requests", "approval_decisions", "approval_uses", "reviews", "refusals", "tombstones",
+    "legal_holds",
+)  # fmt: skip
+"""Tables whose rows are numbered without a gap, for none is ever removed (but for purged executions)."""
+
+
+def columns_of(table: str) -> tuple[str, ...]:
+    """Return a table's columns."""
+    return tuple(TABLES[table].split())
