@@ -9,15 +9,24 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from hearth.errors import DuplicateExecutionError, ExecutionNotFoundError, LedgerError, LedgerNotFoundError
+from hearth.errors import (
+    DuplicateExecutionError,
+    ExecutionNotFoundError,
+    GateRefusedError,
+    LedgerError,
+    LedgerNotFoundError,
+)
+from hearth.execution import PostureKeeper
 from hearth.security import (
     Artemis,
     BoundaryState,
+    Finding,
     KeptPosture,
     LiveMode,
     LiveModeGate,
     Posture,
     PostureStore,
+    Restoration,
     SecurityState,
 )
 
@@ -26,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from hearth.execution import ApprovalExecutor, RunListener, Task
+    from hearth.execution import ApprovalExecutor, RunListener, Sensors, Task
     from hearth.ledger import Ledger, LedgerHome
     from hearth.record import ExecutionRecord
     from hearth.recorder import JournalSink
@@ -42,24 +51,27 @@ class HearthKernel:
     """The security state, the boundary state and the live-mode gate of one process; safe from any thread.
 
     A new kernel is OPERATIONAL, NOMINAL and in DRY_RUN, in memory. `posture_store` may keep the posture
-    elsewhere. `HearthKernel.open(home)` gives one with a ledger.
+    elsewhere; while a run is under way a thread looks there fifty times a second. `HearthKernel.open(home)` gives one
+    with a ledger, whose posture all processes on it share.
     """
 
     def __init__(self, *, posture_store: PostureStore | None = None) -> None:
-        self._lock = threading.RLock()
-        self._postures = posture_store or _InMemory()
-        self._gate = LiveModeGate()
-        self._subscribers: dict[object, Callable[[Posture, str], object]] = {}
-        self._runs_under_way = 0
         self._home: LedgerHome | None = None
         self._ledger: Ledger | None = None
+        self._sensors: Sensors | None = None
+        self._keeper = PostureKeeper(posture_store or _InMemory(), shared=posture_store is not None)
 
     # --- the posture
 
     @property
     def posture(self) -> Posture:
-        """The present posture."""
-        return self._postures.load().posture
+        """The present posture; LedgerError where it cannot be read."""
+        return self.kept_posture.posture
+
+    @property
+    def kept_posture(self) -> KeptPosture:
+        """The present posture with its version, and who changed it last, why and when."""
+        return self._keeper.load()
 
     def get_security_state(self) -> SecurityState:
         """Return the present security state."""
@@ -69,77 +81,74 @@ class HearthKernel:
         """Return the present boundary state."""
         return self.posture.boundary
 
-    def escalate(self, state: SecurityState | str, reason: str) -> Posture:
+    def escalate(self, state: SecurityState | str, reason: str, *, who: str = "", source: str = "kernel") -> Posture:
         """Worsen the security state to `state` and return the posture; a state that is no worse changes nothing.
 
         The gate falls back to DRY_RUN and every run under way stops, before this returns or soon after.
         """
-        return self._worsen(_known(state, SecurityState), reason)
+        return self._keeper.worsen(_known(state, SecurityState), who=who, why=reason, source=source)
 
-    def report_boundary(self, state: BoundaryState | str, reason: str) -> Posture:
+    def report_boundary(
+        self, state: BoundaryState | str, reason: str, *, who: str = "", source: str = "kernel"
+    ) -> Posture:
         """Worsen the boundary state to `state`, as `escalate` does for the security state."""
-        return self._worsen(_known(state, BoundaryState), reason)
+        return self._keeper.worsen(_known(state, BoundaryState), who=who, why=reason, source=source)
 
-    def restore(self, to: Posture | None = None, *, who: str, why: str) -> Posture:
+    def report(self, finding: Finding) -> Posture:
+        """Worsen the posture for what a sensor found; not again for a lasting finding that it was restored after."""
+        if finding.lasting and self._ledger is not None and self._ledger.postures.restored_after(finding):
+            return self.posture
+        return self._keeper.worsen(*finding.states, who=finding.who, why=finding.reason, source=finding.source)
+
+    def restore(self, to: Posture | None = None, *, who: str, why: str, envelope: bytes | None = None) -> Posture:
         """Return to a better posture (OPERATIONAL/NOMINAL without `to`): an operator's explicit act.
 
-        Raises GateRefusedError while a run is under way, without who and why, or for a worse posture.
+        With a ledger it needs the `envelope` of a `Restoration` that says the same, signed by an operator's key.
+        Raises GateRefusedError while a run is under way in any process, without who and why, or for a worse posture;
+        SigningError for a signature that is not an operator's.
         """
         target = Posture() if to is None else to
-        with self._lock:
-            return self._change(
-                lambda posture: Artemis.restore(posture, target, who=who, why=why, runs_under_way=self._runs_under_way),
-                who=who,
-                why=why,
-            )[1]
+
+        def rule(kept: KeptPosture, runs: int) -> KeptPosture:
+            posture = Artemis.restore(kept.posture, target, who=who, why=why, runs_under_way=runs)
+            if self._ledger is not None:
+                self._signed(envelope).check(
+                    ledger_id=self._ledger.ledger_id, version=kept.version, to=target, who=who, why=why
+                )
+            return KeptPosture(posture, kept.version + 1, who, why, "operator", envelope=envelope)
+
+        return self._keeper.restore(rule)
 
     def subscribe(self, callback: Callable[[Posture, str], object]) -> Callable[[], None]:
-        """Call `callback(posture, reason)` after every worsening, in the thread that reports it; return its end.
+        """Call `callback(posture, reason)` after every worsening, in the thread that notices it; return its end.
 
-        Callbacks must be quick. One that raises is logged; the others are still called.
+        A posture that cannot be read during a run is told as LOCKDOWN, which it may be. Callbacks must be quick. One
+        that raises is logged; the others are still called.
         """
-        key = object()
-        with self._lock:
-            self._subscribers[key] = callback
-
-        def unsubscribe() -> None:
-            with self._lock:
-                self._subscribers.pop(key, None)
-
-        return unsubscribe
+        return self._keeper.subscribe(callback)
 
     def begin_run(self) -> Callable[[], None]:
         """Count a run as under way (the posture is not restored meanwhile); call what is returned at its end."""
-        with self._lock:
-            self._runs_under_way += 1
-        ended = threading.Event()
-
-        def end_run() -> None:
-            with self._lock:
-                if not ended.is_set():
-                    ended.set()
-                    self._runs_under_way -= 1
-
-        return end_run
+        return self._keeper.begin_run()
 
     # --- the gate
 
     @property
     def gate(self) -> LiveModeGate:
         """The live-mode gate as it stands now."""
-        return self._gate
+        return self._keeper.gate
 
     @property
     def live_mode(self) -> LiveMode:
         """The armed live mode; DRY_RUN unless `arm` said otherwise and the posture has not worsened since."""
-        return self._gate.mode
+        return self.gate.mode
 
     def arm(self, mode: LiveMode | str, *, who: str, why: str) -> LiveModeGate:
         """Arm the gate for `mode` (DRY_RUN disarms it); GateRefusedError without who and why, or in a bad posture."""
-        with self._lock:
-            self._gate = self._gate.arm(_known(mode, LiveMode), who=who, why=why, posture=self.posture)
-            _log.info("the live-mode gate stands at %s (%s: %s)", mode, who, why)
-            return self._gate
+        wanted = _known(mode, LiveMode)
+        gate = self._keeper.arm(lambda gate, posture: gate.arm(wanted, who=who, why=why, posture=posture))
+        _log.info("the live-mode gate stands at %s (%s: %s)", mode, who, why)
+        return gate
 
     # --- ledger and executor
 
@@ -147,8 +156,10 @@ class HearthKernel:
     def open(cls, home: LedgerHome | Path | str) -> Self:
         """Return a kernel with the ledger of `home` (the `.hearth` folder); close it, or use it in a `with`.
 
+        Reports from outside are taken up, and the clock is compared with the ledger, before it returns.
         Raises LedgerNotFoundError where there is none, LedgerError where it cannot be used.
         """
+        from hearth.execution import RunsUnderWay, Sensors
         from hearth.ledger import Ledger, LedgerHome
 
         place = home if isinstance(home, LedgerHome) else LedgerHome(home)  # type: ignore[arg-type]
@@ -156,7 +167,19 @@ class HearthKernel:
             raise LedgerNotFoundError(f"there is no ledger folder {place.root}; run `hearth init` to make one")
         kernel = cls()
         kernel._home = place
-        kernel._ledger = Ledger.open(place)
+        kernel._ledger = ledger = Ledger.open(place)
+        kernel._sensors = Sensors(place.reports, last_written=ledger.postures.last_written, tell=kernel.report)
+        kernel._keeper = PostureKeeper(
+            ledger.postures,
+            shared=True,
+            runs=RunsUnderWay(place.locks),
+            sense=kernel._sensors.look,
+        )
+        try:
+            kernel._sensors.open()
+        except BaseException:
+            kernel.close()
+            raise
         return kernel
 
     @property
@@ -233,30 +256,14 @@ class HearthKernel:
 
     # --- inside
 
-    def _worsen(self, to: SecurityState | BoundaryState, reason: str) -> Posture:
-        with self._lock:
-            before, now = self._change(lambda posture: Artemis.escalate(posture, to), who="", why=reason)
-            self._gate = self._gate.after(before, now)
-            callbacks = tuple(self._subscribers.values())
-        if now == before:
-            return now
-        _log.warning("the posture worsened from %s to %s: %s", before, now, reason)
-        # Outside the lock: a callback may ask this kernel, or wait for a thread that does.
-        for callback in callbacks:
-            try:
-                callback(now, reason)
-            except Exception:  # noqa: BLE001 - the others have to know too
-                _log.exception("a subscriber to the posture raised")
-        return now
+    def _signed(self, envelope: bytes | None) -> Restoration:
+        from hearth.execution import load_policy
 
-    def _change(self, rule: Callable[[Posture], Posture], *, who: str, why: str) -> tuple[Posture, Posture]:
-        while True:
-            kept = self._postures.load()
-            posture = rule(kept.posture)
-            if posture == kept.posture:
-                return posture, posture
-            if self._postures.compare_and_set(kept.version, KeptPosture(posture, kept.version + 1, who, why)):
-                return kept.posture, posture
+        if envelope is None or self._home is None:
+            raise GateRefusedError(
+                "the posture of a ledger is restored only by a signed act of an operator; use `hearth restore`"
+            )
+        return Restoration.verified(envelope, load_policy(self._home.policy).approvals.with_role("operator"))
 
     def _new_journal(self, execution_id: str) -> JournalSink:
         from hearth.recorder import Journal

@@ -17,6 +17,12 @@ COMMANDS = (
         "run", "hearth.cli._run:run", "Run a plan and record it; a dry run unless --mode says otherwise.", "Runs"
     ),
     CommandName("exec", "hearth.cli._exec:exec_command", "Run one command and record it.", "Runs"),
+    CommandName("state", "hearth.cli._state:state", "Show the security posture, and what it permits.", "Posture"),
+    CommandName("lockdown", "hearth.cli._state:lockdown", "Stop everything on this ledger, at once.", "Posture"),
+    CommandName("report", "hearth.cli._state:report", "Worsen the posture by a report from outside.", "Posture"),
+    CommandName(
+        "restore", "hearth.cli._state:restore", "Return to a better posture, by an operator's signed act.", "Posture"
+    ),
     CommandName("list", "hearth.cli._list:list_executions", "List and search recorded executions.", "Records"),
     CommandName("show", "hearth.cli._show:show", "Show what an execution did, step by step.", "Records"),
     CommandName("verify", "hearth.cli._verify:verify", "Check that records are whole and unchanged.", "Records"),

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from hearth.execution._executor import ApprovalExecutor, new_execution_id
     from hearth.execution._listener import RunListener
     from hearth.execution._policy_file import load_policy
+    from hearth.execution._posture_keeper import PostureKeeper
     from hearth.execution._results import ObservedEffect, PlanResult, StepOutcome
+    from hearth.execution._sensors import Sensors, finding_of
     from hearth.execution._store import EMPTY_DIGEST, ContentStore, ContentWriter
     from hearth.execution._task import Task, TaskContext, TaskEffect, TaskResult
+    from hearth.execution._under_way import RunsUnderWay
     from hearth.execution.tasks.python import report_effect
 
 __all__ = [
@@ -28,12 +31,16 @@ __all__ = [
     "ContentWriter",
     "ObservedEffect",
     "PlanResult",
+    "PostureKeeper",
     "RunListener",
+    "RunsUnderWay",
+    "Sensors",
     "StepOutcome",
     "Task",
     "TaskContext",
     "TaskEffect",
     "TaskResult",
+    "finding_of",
     "load_policy",
     "new_execution_id",
     "report_effect",
@@ -53,12 +60,16 @@ __getattr__, __dir__ = lazy_names(
         "ContentWriter": "_store",
         "ObservedEffect": "_results",
         "PlanResult": "_results",
+        "PostureKeeper": "_posture_keeper",
         "RunListener": "_listener",
+        "RunsUnderWay": "_under_way",
+        "Sensors": "_sensors",
         "StepOutcome": "_results",
         "Task": "_task",
         "TaskContext": "_task",
         "TaskEffect": "_task",
         "TaskResult": "_task",
+        "finding_of": "_sensors",
         "load_policy": "_policy_file",
         "new_execution_id": "_executor",
         "report_effect": "tasks.python",

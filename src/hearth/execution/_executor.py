@@ -18,9 +18,10 @@ from hearth.execution._concurrency import plan_slot
 from hearth.execution._inputs import PlanGuard
 from hearth.execution._health import RecorderHealth
 from hearth.execution._listener import SafeListener
-from hearth.execution._preflight import check_called_plan, check_plan
+from hearth.execution._preflight import check_called_plan, check_plan, check_states
 from hearth.execution._results import PlanResult
 from hearth.execution._run import Run
+from hearth.execution._sensors import endings_reported
 from hearth.execution._steps import CalledSteps, DrySteps, StepRunner, TaskSteps
 from hearth.execution._store import ContentStore
 from hearth.execution._watch import RunWatch
@@ -99,9 +100,16 @@ class ApprovalExecutor:
                 self._store = ContentStore(folder, durable=False)
             return self._store
 
-    def execute(self, plan: Any, *, execution_id: str | None = None) -> PlanResult:  # noqa: ANN401 - see the class
+    def execute(
+        self,
+        plan: Any,  # noqa: ANN401 - see the class
+        *,
+        execution_id: str | None = None,
+        mode: LiveMode | None = None,
+    ) -> PlanResult:
         """Run `plan` once, in the kernel's live mode, and return its result when every step completed.
 
+        With a `mode` it runs in that one or, where the gate has fallen back from it meanwhile, not at all.
         DRY_RUN acts on nothing: it checks and records. Raises, before anything is recorded, RefusedErrors (gate,
         posture, policy, changed inputs, concurrency), PlanError and TaskError; with the sealed record as
         `execution_record` StepFailedError, ArtemisEscalationError, RunInterruptedError and RecorderUnfitError (no room
@@ -115,14 +123,16 @@ class ApprovalExecutor:
             execution_id = execution_id.encode("utf-8", "backslashreplace").decode()
         listener = SafeListener(self._listener)
         with ExitStack() as stack:
+            stack.enter_context(endings_reported(self._kernel))  # entered first: what it tells comes after the run
             begin = getattr(self._kernel, "begin_run", None)
             if callable(begin):
                 stack.callback(begin())
             watch = stack.enter_context(RunWatch(self._kernel))
             # After the posture: a gate that fell back since then fell with a posture that stops the run.
             gate = LiveModeGate.of(self._kernel)
-            mode = gate.mode
+            mode = gate.passed(mode)
             watch.start.refuse(mode, acts=self._execute_step is not None)
+            check_states(self._policy, self._kernel, mode, plan.steps)
             if self._execute_step is None:
                 prepared = self._prepare_tasks(plan, mode, execution_id, watch, listener, stack)
             else:
@@ -230,6 +240,7 @@ class ApprovalExecutor:
 
         def check(step: Any) -> None:  # noqa: ANN401 - one of the plan's
             LiveModeGate.of(self._kernel).check(mode)
+            check_states(self._policy, self._kernel, mode, (step,))
             if guard is not None:
                 guard.check(step)
 

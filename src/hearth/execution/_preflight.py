@@ -10,16 +10,28 @@ from typing import TYPE_CHECKING, Any
 from hearth.errors import GateRefusedError, PlanError, TaskError
 from hearth.execution._steps import reveal
 from hearth.execution._task import Task
-from hearth.security import LiveMode
+from hearth.security import LiveMode, PostureReading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from hearth.execution._inputs import PlanGuard
     from hearth.plan import Plan, Step
     from hearth.security import Policy
 
-__all__ = ["check_called_plan", "check_plan"]
+__all__ = ["check_called_plan", "check_plan", "check_states"]
+
+
+def check_states(policy: Policy, kernel: object, mode: LiveMode, steps: Iterable[Any]) -> None:
+    """Raise GateRefusedError where the policy's rules for the present states forbid the mode or a step's task.
+
+    A kernel's own states, of unknown severity, have no rules; without rules nothing is asked.
+    """
+    posture = PostureReading.of(kernel).known if policy.states.rules else None
+    if posture is not None:
+        policy.states.check(posture, mode)
+        for step in steps:
+            policy.states.check(posture, mode, getattr(step, "task_type", None))
 
 
 def check_called_plan(plan: Any, mode: LiveMode) -> tuple[Any, ...]:  # noqa: ANN401 - any object with id and steps

@@ -12,9 +12,10 @@ from hearth._lazy import lazy_names
 if TYPE_CHECKING:
     from hearth.ledger._home import HOME_NAME, HOME_VARIABLE, LedgerHome
     from hearth.ledger._ledger import Ledger
+    from hearth.ledger._postures import LedgerPostures
     from hearth.ledger._summary import ExecutionSummary
 
-__all__ = ["HOME_NAME", "HOME_VARIABLE", "ExecutionSummary", "Ledger", "LedgerHome"]
+__all__ = ["HOME_NAME", "HOME_VARIABLE", "ExecutionSummary", "Ledger", "LedgerHome", "LedgerPostures"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -24,5 +25,6 @@ __getattr__, __dir__ = lazy_names(
         "ExecutionSummary": "_summary",
         "Ledger": "_ledger",
         "LedgerHome": "_home",
+        "LedgerPostures": "_postures",
     },
 )

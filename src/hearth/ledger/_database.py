@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-__all__ = ["APPLICATION_ID", "BUSY_SECONDS", "Database"]
+__all__ = ["APPLICATION_ID", "BUSY_SECONDS", "Database", "explain", "is_busy"]
 
 Result = TypeVar("Result")
 
@@ -233,6 +233,16 @@ _EXPLANATIONS = {
         "a value is larger than SQLite can hold ({found}); nothing was stored. Keep the record as a file"
     ),
 }
+
+
+def is_busy(error: BaseException) -> bool:
+    """Tell whether another connection holds what was needed, so that trying again may help."""
+    return _primary_code(error) in _WAITING
+
+
+def explain(error: BaseException) -> str:
+    """Return what an error of SQLite means, and what to do."""
+    return _explain(_primary_code(error), error)
 
 
 def _explain(primary: int | None, cause: object) -> str:

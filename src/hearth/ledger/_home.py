@@ -66,6 +66,11 @@ class LedgerHome:
         return self.root / "locks"
 
     @property
+    def reports(self) -> Path:
+        """The folder in which detectors outside leave their reports."""
+        return self.root / "reports"
+
+    @property
     def policy(self) -> Path:
         """The policy file."""
         return self.root / "policy.yaml"
@@ -82,7 +87,15 @@ class LedgerHome:
         closed to others. The database is made by `Ledger.open(home, create=True)`.
         """
         home = cls(Path(folder))
-        for path in (home.root, home.journals, home.outputs, home.runs, home.quarantine, home.locks):
+        for path in (
+            home.root,
+            home.journals,
+            home.outputs,
+            home.runs,
+            home.quarantine,
+            home.locks,
+            home.reports,
+        ):
             private_folder(path)
         return home
 

@@ -11,6 +11,7 @@ from sqlalchemy.types import NullType
 from hearth.errors import DuplicateExecutionError, ExecutionNotFoundError, LedgerError, RecordError
 from hearth.ledger._database import BUSY_SECONDS
 from hearth.ledger._rows import disclosed_value, rows_of
+from hearth.ledger._postures import LedgerPostures
 from hearth.ledger._schema import create_database, open_database
 from hearth.ledger._search import conditions, require_range
 from hearth.ledger._summary import ExecutionSummary
@@ -62,7 +63,7 @@ _SUMMARY_COLUMNS = (
 
 
 class Ledger:
-    """Sealed records in one SQLite database, shared by any number of threads and processes.
+    """Sealed records in one SQLite database, shared by any number of threads and processes; `postures` is its posture.
 
     Open it with `Ledger.open`; it is its own context manager. A method that changed something has made it
     durable before it returns. Everything that goes wrong is a LedgerError (or a RecordError for a record that
@@ -74,6 +75,7 @@ class Ledger:
         self._database = database
         self._identity = identity
 
+        self.postures = LedgerPostures(database)
     @classmethod
     def open(cls, home: LedgerHome, *, create: bool = False, busy_seconds: float = BUSY_SECONDS) -> Ledger:
         """Open the ledger of a home; with `create`, make it first where there is none and never was one.
@@ -103,6 +105,7 @@ class Ledger:
         return self
 
     def __exit__(
+        self.postures.close()
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()

@@ -20,10 +20,22 @@ if TYPE_CHECKING:
     from hearth.operations._outputs import read_output
     from hearth.operations._people import person
     from hearth.operations._plans import KeptPlan, PlanArchive
+    from hearth.operations._posture import (
+        Lockdown,
+        PostureEntry,
+        PostureView,
+        StoppedRun,
+        lock_down,
+        posture_history,
+        read_posture,
+        report_states,
+        restore_posture,
+    )
     from hearth.operations._preview import Preview, StepPreview, preview_plan
     from hearth.operations._recover import Recovered, recover
     from hearth.operations._rollback import RollbackReport, plan_rollback
     from hearth.operations._run import Confirmation, RunOutcome, run_plan
+    from hearth.operations._sensors import record_refusal
     from hearth.operations._standalone import StandaloneOutcome, installed_tasks, run_standalone
     from hearth.operations._verify import UNSEALED, Verified, verify_all, verify_file, verify_found
 
@@ -38,7 +50,10 @@ __all__ = [
     "Initialised",
     "JournalNote",
     "KeptPlan",
+    "Lockdown",
     "PlanArchive",
+    "PostureEntry",
+    "PostureView",
     "Preview",
     "Records",
     "Recovered",
@@ -46,6 +61,7 @@ __all__ = [
     "RunOutcome",
     "StandaloneOutcome",
     "StepPreview",
+    "StoppedRun",
     "Verified",
     "checks",
     "command_plan",
@@ -53,12 +69,18 @@ __all__ = [
     "find_home",
     "initialise",
     "installed_tasks",
+    "lock_down",
     "observation_plan",
     "person",
     "plan_rollback",
+    "posture_history",
     "preview_plan",
     "read_output",
+    "read_posture",
+    "record_refusal",
     "recover",
+    "report_states",
+    "restore_posture",
     "run_plan",
     "run_standalone",
     "verify_all",
@@ -70,6 +92,16 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "record_refusal": "_sensors",
+        "restore_posture": "_posture",
+        "report_states": "_posture",
+        "read_posture": "_posture",
+        "posture_history": "_posture",
+        "lock_down": "_posture",
+        "StoppedRun": "_posture",
+        "PostureView": "_posture",
+        "PostureEntry": "_posture",
+        "Lockdown": "_posture",
         "HANDOFF": "_checks",
         "checks": "_checks",
         "EXAMPLES": "_examples",

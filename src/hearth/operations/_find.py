@@ -8,8 +8,10 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
-from hearth.errors import ExecutionNotFoundError, LedgerError, RecordError
+from hearth.errors import ExecutionNotFoundError, JournalDamagedError, LedgerError, RecordError
+from hearth.execution import finding_of
 from hearth.ledger import Ledger
+from hearth.operations._sensors import tell_findings
 from hearth.record import parse_time, strict_loads
 from hearth.recorder import journal_is_live, read_journal
 
@@ -121,11 +123,16 @@ class Records:
     def read(self, found: Found) -> ExecutionRecord:
         """Return the record, with the values disclosed beside it left out.
 
-        One from a journal is not sealed, and says what is written so far. RecordError when it cannot be read.
+        One from a journal is not sealed, and says what is written so far. RecordError when it cannot be read; a journal
+        that is damaged worsens the ledger's posture.
         """
         if found.journal is None:
             return self.ledger.get(found.execution_id)
-        return read_journal(found.journal)
+        try:
+            return read_journal(found.journal)
+        except JournalDamagedError as error:
+            tell_findings(self.home, [finding_of(error)])
+            raise
 
     def ids(self, prefix: str, limit: int = 50) -> list[str]:
         """Return up to `limit` ids that begin with `prefix`, the latest started first: for completion."""

@@ -15,6 +15,7 @@ from hearth.errors import (
     RecorderError,
 )
 from hearth.execution import running_executions
+from hearth.operations._sensors import sense_recovered, tell_findings
 from hearth.record import percent_encode
 from hearth.recorder import recover_journal
 
@@ -66,7 +67,7 @@ def recover(records: Records, reference: str | None = None) -> list[Recovered]:
 
     Each is handled by itself; what is wrong with one is an outcome, not an error. Private copies of inputs that belong
     to no run under way and to no journal are removed when all are recovered. ExecutionNotFoundError when no journal
-    belongs to the reference.
+    belongs to the reference. A damaged journal worsens the ledger's posture.
     """
     notes = records.journals()
     if reference is not None:
@@ -83,6 +84,7 @@ def recover(records: Records, reference: str | None = None) -> list[Recovered]:
                 f"{reference!r} is the beginning of more than one execution id: {names}; give more of it"
             )
     recovered = [_recover(records, note) for note in sorted(notes, key=lambda note: note.path.name)]
+    tell_findings(records.home, map(sense_recovered, recovered))
     if reference is None:
         _remove_left_over(records)
     return recovered

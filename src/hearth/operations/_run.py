@@ -73,7 +73,7 @@ def run_plan(
             plan_copy=plan_copy,
         )
         try:
-            result = executor.execute(plan, execution_id=execution_id)
+            result = executor.execute(plan, execution_id=execution_id, mode=mode)
         except (ExecutionError, ArtemisEscalationError) as error:
             return ended(error)
         return RunOutcome(record=result.execution_record)

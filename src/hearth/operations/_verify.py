@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hearth.errors import LedgerError, RecordError
 from hearth.operations._kept import check_kept
+from hearth.operations._sensors import sense_verified, tell_findings
 from hearth.record import Disclosure, ExecutionRecord, Verdict, strict_loads, verify_document
 from hearth.recorder import verify_journal
 
@@ -72,19 +73,33 @@ def verify_file(path: Path) -> Verified:
 
 
 def verify_found(records: Records, found: Found) -> Verified:
-    """Check one execution of a home, wherever its record is."""
+    """Check one execution of a home, wherever its record is; damage that is found worsens the ledger's posture."""
     if found.journal is None:
-        return verify_stored(records.ledger, found.execution_id)
-    verdict = _journal_verdict(found.journal)
-    return Verified(subject=found.execution_id, kind="journal", verdict=verdict, execution_id=found.execution_id)
+        verified = verify_stored(records.ledger, found.execution_id)
+    else:
+        verdict = _journal_verdict(found.journal)
+        verified = Verified(
+            subject=found.execution_id, kind="journal", verdict=verdict, execution_id=found.execution_id
+        )
+    tell_findings(records.home, [sense_verified(verified)])
+    return verified
 
 
 def verify_all(records: Records) -> Iterator[Verified]:
     """Check every stored record, one after the other, in bounded memory; at the end, only if it is so, what is wrong.
 
     That is a row that belongs to no execution, a journal that is damaged, or one that lies in quarantine. A journal
-    that has no seal yet, but holds so far, is not yielded.
+    that has no seal yet, but holds so far, is not yielded. Damage that is found worsens the ledger's posture.
     """
+    for verified in _verify_all(records):
+        tell_findings(records.home, [sense_verified(verified)])
+        yield verified
+    # Those in quarantine were told of when they came there.
+    for note in records.quarantined():
+        yield _of_journal(note, Verdict(ok=False, why=f"its journal was damaged, and lies in {note.path}"))
+
+
+def _verify_all(records: Records) -> Iterator[Verified]:
     ledger = records.ledger
     for execution_id in ledger.iterate_ids():
         yield verify_stored(ledger, execution_id)
@@ -95,8 +110,6 @@ def verify_all(records: Records) -> Iterator[Verified]:
         verdict = Verdict(ok=False, why=UNSEALED) if note.running else _waiting_verdict(note.path)
         if not verdict and verdict.why != UNSEALED:
             yield _of_journal(note, verdict)
-    for note in records.quarantined():
-        yield _of_journal(note, Verdict(ok=False, why=f"its journal was damaged, and lies in {note.path}"))
 
 
 def _of_journal(note: JournalNote, verdict: Verdict) -> Verified:

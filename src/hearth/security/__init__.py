@@ -5,21 +5,25 @@ from __future__ import annotations
 from hearth.errors import ArtemisEscalationError
 from hearth.security._approval_policy import ApprovalPolicy, TrustedKey
 from hearth.security._artemis import Artemis
+from hearth.security._finding import Finding
 from hearth.security._gate import LiveModeGate
 from hearth.security._notify_policy import EVENTS, Hook
 from hearth.security._policy import Policy
 from hearth.security._posture import KeptPosture, Posture, PostureStore
 from hearth.security._reading import PostureReading
 from hearth.security._state_rules import StateRules
+from hearth.security._restoration import RESTORATION_TYPE, Restoration
 from hearth.security._states import BoundaryState, LiveMode, SecurityState
 
 __all__ = [
     "EVENTS",
     "ApprovalPolicy",
+    "RESTORATION_TYPE",
     "Artemis",
     "ArtemisEscalationError",
     "BoundaryState",
     "Hook",
+    "Finding",
     "KeptPosture",
     "LiveMode",
     "LiveModeGate",
@@ -28,6 +32,7 @@ __all__ = [
     "PostureReading",
     "PostureStore",
     "SecurityState",
+    "Restoration",
     "StateRules",
     "TrustedKey",
 ]

@@ -58,6 +58,13 @@ class LiveModeGate:
             return self
         return LiveModeGate(why=f"fell back from {self.mode}: the posture worsened from {before} to {now}")
 
+    def passed(self, mode: LiveMode | None) -> LiveMode:
+        """Return the mode of a run that asks for `mode`, or for whatever is armed; GateRefusedError for more."""
+        if mode is None:
+            return self.mode
+        self.check(mode)
+        return mode
+
     def check(self, mode: LiveMode) -> None:
         """Raise GateRefusedError unless a run in `mode` is let through (rule 4)."""
         if mode > self.mode:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hearth.security._states import BoundaryState, SecurityState
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 __all__ = ["KeptPosture", "Posture", "PostureStore"]
 
@@ -32,12 +35,24 @@ class Posture:
 
 @dataclass(frozen=True, slots=True)
 class KeptPosture:
-    """What a PostureStore holds: the posture, how often it was changed, and who changed it last and why."""
+    """What a PostureStore holds: the posture, how often it was changed, and who changed it last and why.
+
+    `source` is what reported the change (a sensor, a detector, a command), `created` when it was kept (aware UTC),
+    `envelope` the signed act by which an operator restored it, as bytes.
+    """
 
     posture: Posture = Posture()
     version: int = 0
     who: str = ""
     why: str = ""
+    source: str = ""
+    created: datetime | None = None
+    envelope: bytes | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why, and by whom: one text for a record or a message."""
+        return f"{self.why} (by {self.who})" if self.who else self.why
 
 
 class PostureStore(Protocol):

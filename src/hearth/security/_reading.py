@@ -37,6 +37,12 @@ class PostureReading:
         told = _UNKNOWN not in (security, boundary)
         return cls(security, boundary, "" if told else snapshot.context or "the kernel does not know its state")
 
+    @property
+    def known(self) -> Posture | None:
+        """The posture, where both states are of known severity."""
+        security, boundary = SecurityState.parse(self.security), BoundaryState.parse(self.boundary)
+        return None if security is None or boundary is None else Posture(security, boundary)
+
     def worsened_since(self, start: PostureReading) -> SecurityState | BoundaryState | str | None:
         """Return the worse state (its name, if it is none of ours), or None when nothing worsened since `start`.
 

@@ -46,7 +46,7 @@ def test_a_kernel_that_calls_cancels_at_once_in_the_calling_thread() -> None:
         assert watch.escalation.new_state is SecurityState.LOCKDOWN
         assert watch.escalation.reason == "stop everything"
         assert "LOCKDOWN: stop everything" in watch.cancellation.reason
-    assert not kernel._subscribers, "the run's end ends the subscription"
+    assert not kernel._keeper._subscribers, "the run's end ends the subscription"
 
 
 def test_the_first_escalation_counts_and_one_before_the_start_does_not() -> None:

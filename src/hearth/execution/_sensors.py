@@ -1,0 +1,92 @@
+"""Sensors: what worsens the posture of a ledger by itself."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import (
+    ExecutionSealedError,
+    HearthError,
+    JournalDamagedError,
+    JournalLockedError,
+    PlanChangedError,
+    RecorderError,
+)
+from hearth.execution._clock import ClockSensor
+from hearth.execution._reports import ReportFolder
+from hearth.security import BoundaryState, Finding, SecurityState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+__all__ = ["Sensors", "endings_reported", "finding_of"]
+
+_LONGEST = 2000
+
+
+class Sensors:
+    """The sensors that are looked at when a kernel opens its ledger, and while runs are under way."""
+
+    def __init__(
+        self, reports: Path, *, last_written: Callable[[], datetime | None], tell: Callable[[Finding], object]
+    ) -> None:
+        self._reports = ReportFolder(reports)
+        self._clock = ClockSensor()
+        self._last_written = last_written
+        self._tell = tell
+
+    def open(self) -> None:
+        """Look at all of them; what is found is told."""
+        behind = self._clock.against(self._last_written())
+        if behind is not None:
+            self._tell(behind)
+        self.look()
+
+    def look(self) -> None:
+        """Look at those that cost almost nothing."""
+        stepped = self._clock.look()
+        if stepped is not None:
+            self._tell(stepped)
+        try:
+            self._reports.take(self._tell)
+        except OSError as error:
+            why = f"the reports from outside cannot be read ({error.filename}: {error.strerror})"
+            self._tell(Finding(security=SecurityState.DEGRADED, reason=why, source="reports"))
+
+
+def finding_of(error: BaseException) -> Finding | None:
+    """Return what an error says about the system beyond the run that it ended; None for one that says nothing."""
+    cause = error if isinstance(error, PlanChangedError) else error.__cause__
+    if isinstance(cause, PlanChangedError):
+        return Finding(boundary=BoundaryState.ELEVATED, reason=_short(error), source="inputs")
+    if isinstance(error, JournalDamagedError):
+        return Finding(security=SecurityState.COMPROMISED, reason=_short(error), source="journal", lasting=True)
+    if isinstance(error, RecorderError) and not isinstance(error, ExecutionSealedError | JournalLockedError):
+        return Finding(security=SecurityState.DEGRADED, reason=_short(error), source="recorder")
+    return None
+
+
+@contextmanager
+def endings_reported(kernel: Any) -> Iterator[None]:  # noqa: ANN401 - any kernel, or None
+    """Let a kernel that takes findings know of what an error says that leaves the `with`.
+
+    What goes wrong in that is a note of the error.
+    """
+    try:
+        yield
+    except HearthError as error:
+        finding = finding_of(error)
+        report = getattr(kernel, "report", None)
+        if finding is not None and callable(report):
+            try:
+                report(finding)
+            except HearthError as failure:
+                error.add_note(f"the posture could not be worsened for it: {failure}")
+        raise
+
+
+def _short(error: BaseException) -> str:
+    return str(error)[:_LONGEST]
