@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from hearth.execution import ApprovalExecutor, RunListener, Sensors, Task
+    from hearth.execution import ApprovalExecutor, Notifier, RunListener, RunNotices, Sensors, Task
     from hearth.ledger import Ledger, LedgerHome
     from hearth.record import ExecutionRecord
     from hearth.recorder import JournalSink
@@ -59,6 +59,7 @@ class HearthKernel:
         self._home: LedgerHome | None = None
         self._ledger: Ledger | None = None
         self._sensors: Sensors | None = None
+        self._notifier: Notifier | None = None
         self._keeper = PostureKeeper(posture_store or _InMemory(), shared=posture_store is not None)
 
     # --- the posture
@@ -159,7 +160,7 @@ class HearthKernel:
         Reports from outside are taken up, and the clock is compared with the ledger, before it returns.
         Raises LedgerNotFoundError where there is none, LedgerError where it cannot be used.
         """
-        from hearth.execution import RunsUnderWay, Sensors
+        from hearth.execution import NoticedPostures, Notifier, PolicyFile, RunsUnderWay, Sensors
         from hearth.ledger import Ledger, LedgerHome
 
         place = home if isinstance(home, LedgerHome) else LedgerHome(home)  # type: ignore[arg-type]
@@ -168,9 +169,10 @@ class HearthKernel:
         kernel = cls()
         kernel._home = place
         kernel._ledger = ledger = Ledger.open(place)
+        kernel._notifier = Notifier(PolicyFile(place.policy).load, facts={"ledger_id": ledger.ledger_id})
         kernel._sensors = Sensors(place.reports, last_written=ledger.postures.last_written, tell=kernel.report)
         kernel._keeper = PostureKeeper(
-            ledger.postures,
+            NoticedPostures(ledger.postures, kernel.notify),
             shared=True,
             runs=RunsUnderWay(place.locks),
             sense=kernel._sensors.look,
@@ -211,9 +213,9 @@ class HearthKernel:
         `plan_copy` is the SHA-256 (hex) of the copy that is kept of the plan; entry 0 names it.
         An unreadable policy raises GateRefusedError.
         """
-        from hearth.execution import ApprovalExecutor, ContentStore, load_policy
+        from hearth.execution import ApprovalExecutor, ContentStore, Listeners, RunNotices, load_policy
 
-        if self._home is None or self._ledger is None:
+        if self._home is None or self._ledger is None or self._notifier is None:
             return ApprovalExecutor(
                 self,
                 execute_step,
@@ -223,28 +225,46 @@ class HearthKernel:
                 approval=approval,
                 plan_copy=plan_copy,
             )
+        policy = load_policy(self._home.policy)
+        self._notifier.refresh()
+        notices = RunNotices(self.notify)
         return ApprovalExecutor(
             self,
             execute_step,
-            journal=self._new_journal,
+            journal=lambda execution_id: self._new_journal(execution_id, notices),
             tasks=tasks,
             initiator=initiator,
-            listener=listener,
+            listener=Listeners(listener, notices),
             store=ContentStore(self._home.outputs),
             runs_folder=self._home.runs,
             locks_folder=self._home.locks,
             ledger_id=self._ledger.ledger_id,
             approval=approval,
             plan_copy=plan_copy,
-            policy=load_policy(self._home.policy),
+            policy=policy,
             keep=self._keep,
         )
 
+    # --- notifications
+
+    def notify(self, event: str, payload: Mapping[str, Any]) -> None:
+        """Tell the hooks of the ledger's policy; returns at once and raises nothing. In memory nobody is told."""
+        if self._notifier is not None:
+            self._notifier.send(event, payload)
+
+    def settle_notices(self) -> tuple[str, ...]:
+        """Wait for notifications that are under way, at most five seconds in all, and return what went wrong."""
+        return () if self._notifier is None else self._notifier.settle()
+
     def close(self) -> None:
-        """Close the ledger; a second time does nothing."""
-        ledger, self._ledger = self._ledger, None
-        if ledger is not None:
-            ledger.close()
+        """Settle the notifications, warn of those that failed, and close the ledger; a second time does nothing."""
+        try:
+            for problem in self.settle_notices():
+                _log.warning("%s", problem)
+        finally:
+            ledger, self._ledger = self._ledger, None
+            if ledger is not None:
+                ledger.close()
 
     def __enter__(self) -> Self:
         return self
@@ -265,8 +285,7 @@ class HearthKernel:
             )
         return Restoration.verified(envelope, load_policy(self._home.policy).approvals.with_role("operator"))
 
-    def _new_journal(self, execution_id: str) -> JournalSink:
-        from hearth.recorder import Journal
+    def _new_journal(self, execution_id: str, notices: RunNotices) -> JournalSink:
 
         if self._home is None:
             raise LedgerNotFoundError("this kernel has no ledger folder")
@@ -279,7 +298,7 @@ class HearthKernel:
                 raise DuplicateExecutionError(
                     f"an execution {execution_id} has a damaged journal in {refused}; choose another id"
                 ) from None
-            return Journal.create(path)
+            return notices.new_journal(execution_id, path)
         raise DuplicateExecutionError(f"the ledger already holds an execution {execution_id}; choose another id")
 
     def _keep(self, record: ExecutionRecord) -> None:

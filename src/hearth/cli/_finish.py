@@ -126,9 +126,9 @@ def _complain(outcome: RunOutcome | StandaloneOutcome) -> None:
 
     from hearth.cli._text import visible
 
-    if outcome.error is not None:
-        for line in (str(outcome.error), *getattr(outcome, "notes", ())):
-            click.echo(f"hearth: {visible(line)}", err=True)
+    said = () if outcome.error is None else (str(outcome.error),)
+    for line in (*said, *getattr(outcome, "notes", ())):
+        click.echo(f"hearth: {visible(line)}", err=True)
 
 
 def _word(execution_id: str) -> str:

@@ -114,14 +114,15 @@ def prepare_streams() -> None:
 class _Warnings(logging.Handler):
     """Tells on stderr what HEARTH's rooms warn of.
 
-    What they log as an error they raise or return as well, and that is told as the command's own error.
+    What they log as an error they raise or return as well, and that is told as the command's own error. What is
+    critical is told at once: whoever should raise it may never come back from the disk.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.ERROR and not debugging():
+        if record.levelno == logging.ERROR and not debugging():
             return
         with suppress(OSError, ValueError):
             click.echo(f"hearth: {record.levelname.lower()}: {visible(record.getMessage())}", err=True)

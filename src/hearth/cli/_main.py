@@ -29,6 +29,7 @@ COMMANDS = (
     CommandName("rollback", "hearth.cli._rollback:rollback", "Show how an execution can be taken back.", "Records"),
     CommandName("export", "hearth.cli._export:export", "Write a record as JSON, for others to check.", "Records"),
     CommandName("recover", "hearth.cli._recover:recover", "Seal what a killed process left behind.", "Upkeep"),
+    CommandName("notify", "hearth.cli._notify:notify", "Try out who is told of what happens.", "Upkeep"),
     CommandName("completion", "hearth.cli._completion:completion", "Print a shell's completion script.", "Upkeep"),
 )
 

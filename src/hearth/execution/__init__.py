@@ -11,14 +11,15 @@ if TYPE_CHECKING:
     from hearth.execution._concurrency import running_executions
     from hearth.execution._environment import INPUTS_VARIABLE, scrubbed_environment
     from hearth.execution._executor import ApprovalExecutor, new_execution_id
-    from hearth.execution._listener import RunListener
-    from hearth.execution._policy_file import load_policy
+    from hearth.execution._listener import Listeners, RunListener
+    from hearth.execution._policy_file import PolicyFile, load_policy
     from hearth.execution._posture_keeper import PostureKeeper
     from hearth.execution._results import ObservedEffect, PlanResult, StepOutcome
     from hearth.execution._sensors import Sensors, finding_of
     from hearth.execution._store import EMPTY_DIGEST, ContentStore, ContentWriter
     from hearth.execution._task import Task, TaskContext, TaskEffect, TaskResult
     from hearth.execution._under_way import RunsUnderWay
+    from hearth.execution.notify import HookTrial, NoticedPostures, Notifier, RunNotices, try_hooks
     from hearth.execution.tasks.python import report_effect
 
 __all__ = [
@@ -29,10 +30,16 @@ __all__ = [
     "CancellationHandle",
     "ContentStore",
     "ContentWriter",
+    "HookTrial",
+    "Listeners",
+    "NoticedPostures",
+    "Notifier",
     "ObservedEffect",
     "PlanResult",
+    "PolicyFile",
     "PostureKeeper",
     "RunListener",
+    "RunNotices",
     "RunsUnderWay",
     "Sensors",
     "StepOutcome",
@@ -46,6 +53,7 @@ __all__ = [
     "report_effect",
     "running_executions",
     "scrubbed_environment",
+    "try_hooks",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -58,10 +66,16 @@ __getattr__, __dir__ = lazy_names(
         "CancellationHandle": "_cancellation",
         "ContentStore": "_store",
         "ContentWriter": "_store",
+        "HookTrial": "notify._trial",
+        "Listeners": "_listener",
+        "NoticedPostures": "notify._postures",
+        "Notifier": "notify._notifier",
         "ObservedEffect": "_results",
         "PlanResult": "_results",
+        "PolicyFile": "_policy_file",
         "PostureKeeper": "_posture_keeper",
         "RunListener": "_listener",
+        "RunNotices": "notify._runs",
         "RunsUnderWay": "_under_way",
         "Sensors": "_sensors",
         "StepOutcome": "_results",
@@ -75,5 +89,6 @@ __getattr__, __dir__ = lazy_names(
         "report_effect": "tasks.python",
         "running_executions": "_concurrency",
         "scrubbed_environment": "_environment",
+        "try_hooks": "notify._trial",
     },
 )

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from hearth.execution._results import StepOutcome
     from hearth.record import ExecutionRecord
 
-__all__ = ["RunListener", "SafeListener"]
+__all__ = ["Listeners", "RunListener", "SafeListener"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,8 +40,8 @@ class RunListener(Protocol):
 class SafeListener:
     """Passes calls on to a listener (or to nobody) and never raises an Exception."""
 
-    def __init__(self, listener: RunListener | None) -> None:
-        self._listener = listener
+    def __init__(self, listener: object) -> None:
+        self._listener: object = listener
 
     def tell(self, method: str, *arguments: object) -> None:
         """Call `method` of the listener, if it has it."""
@@ -54,3 +54,34 @@ class SafeListener:
         except Exception:  # noqa: BLE001 - whatever a display raises
             self._listener = None
             _log.exception("the listener %s raised in %s and is told nothing more", type(listener).__name__, method)
+
+
+class Listeners:
+    """A RunListener that passes everything on to several, each as if it were the only one."""
+
+    def __init__(self, *listeners: object) -> None:
+        self._listeners = tuple(SafeListener(listener) for listener in listeners if listener is not None)
+
+    def _tell(self, method: str, *arguments: object) -> None:
+        for listener in self._listeners:
+            listener.tell(method, *arguments)
+
+    def run_started(self, plan: Any, execution_id: str) -> None:  # noqa: ANN401 - any object with id and steps
+        """Pass it on."""
+        self._tell("run_started", plan, execution_id)
+
+    def step_started(self, step: Any) -> None:  # noqa: ANN401 - any object with index and name
+        """Pass it on."""
+        self._tell("step_started", step)
+
+    def output(self, step: Any, stream: str, chunk: bytes) -> None:  # noqa: ANN401 - as above
+        """Pass it on."""
+        self._tell("output", step, stream, chunk)
+
+    def step_finished(self, step: Any, result: StepOutcome, seconds: float) -> None:  # noqa: ANN401 - as above
+        """Pass it on."""
+        self._tell("step_finished", step, result, seconds)
+
+    def run_finished(self, record: ExecutionRecord) -> None:
+        """Pass it on."""
+        self._tell("run_finished", record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ from hearth.security import Policy
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["load_policy"]
+__all__ = ["PolicyFile", "load_policy"]
 
 _LARGEST = 1 << 16
+_BOOLEAN = "tag:yaml.org,2002:bool"
 
 
 def load_policy(path: Path) -> Policy:
@@ -47,8 +49,35 @@ def load_policy(path: Path) -> Policy:
     return Policy.from_mapping(document, str(path))
 
 
+class PolicyFile:
+    """A policy file that is read again whenever it has changed; an unchanged one gives the same object."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._kept: tuple[object, Policy] | None = None
+
+    def load(self) -> Policy:
+        """Return the policy as it stands now; GateRefusedError as from `load_policy`."""
+        try:
+            there = self._path.stat()
+            state = (there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns, there.st_ctime_ns, there.st_mode)
+        except OSError:
+            state = None
+        if self._kept is None or state is None or self._kept[0] != state:
+            self._kept = (state, load_policy(self._path))
+        return self._kept[1]
+
+
 class _Loader(yaml.SafeLoader):
-    """Refuses aliases and repeated keys: a policy says each thing once, where one reads it."""
+    """Refuses aliases and repeated keys: a policy says each thing once, where one reads it.
+
+    Only true and false are booleans (YAML 1.2, section 10.3.2): in older YAML the key `on` of a hook would be one.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own attribute
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOLEAN]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - PyYAML's nodes
         if self.check_event(yaml.AliasEvent):
@@ -63,6 +92,9 @@ class _Loader(yaml.SafeLoader):
                     raise yaml.YAMLError(f"line {key.start_mark.line + 1}: the key {key.value!r} stands there twice")
                 seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(_BOOLEAN, re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF"))
 
 
 def _refused(path: Path, what: str) -> GateRefusedError:

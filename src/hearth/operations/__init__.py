@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hearth.operations._export import export_record, write_file
     from hearth.operations._find import Found, JournalNote, Records
     from hearth.operations._home import Initialised, find_home, initialise
+    from hearth.operations._notify import notify, probe_hooks
     from hearth.operations._observation import observation_plan
     from hearth.operations._outputs import read_output
     from hearth.operations._people import person
@@ -70,11 +71,13 @@ __all__ = [
     "initialise",
     "installed_tasks",
     "lock_down",
+    "notify",
     "observation_plan",
     "person",
     "plan_rollback",
     "posture_history",
     "preview_plan",
+    "probe_hooks",
     "read_output",
     "read_posture",
     "record_refusal",
@@ -127,10 +130,12 @@ __getattr__, __dir__ = lazy_names(
         "find_home": "_home",
         "initialise": "_home",
         "installed_tasks": "_standalone",
+        "notify": "_notify",
         "observation_plan": "_observation",
         "person": "_people",
         "plan_rollback": "_rollback",
         "preview_plan": "_preview",
+        "probe_hooks": "_notify",
         "read_output": "_outputs",
         "recover": "_recover",
         "run_plan": "_run",

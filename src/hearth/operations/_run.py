@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import ArtemisEscalationError, ExecutionError, GateRefusedError, HearthError
+from hearth.errors import (
+    ArtemisEscalationError,
+    ExecutionError,
+    GateRefusedError,
+    HearthError,
+    LedgerError,
+    RecorderError,
+)
 from hearth.kernel import HearthKernel
 from hearth.operations._people import person
 from hearth.operations._plans import PlanArchive
@@ -38,7 +45,7 @@ class RunOutcome:
     """A run that came to an end, with its sealed record.
 
     `error` is what ended it before the plan's end (None otherwise), `notes` are what else went wrong, such as a
-    record that could not be stored.
+    record that could not be stored, or somebody who could not be notified.
     """
 
     record: ExecutionRecord
@@ -75,8 +82,12 @@ def run_plan(
         try:
             result = executor.execute(plan, execution_id=execution_id, mode=mode)
         except (ExecutionError, ArtemisEscalationError) as error:
-            return ended(error)
-        return RunOutcome(record=result.execution_record)
+            return ended(error, *kernel.settle_notices())
+        except (RecorderError, LedgerError) as error:
+            for problem in kernel.settle_notices():
+                error.add_note(problem)
+            raise
+        return RunOutcome(record=result.execution_record, notes=kernel.settle_notices())
 
 
 def require_confirmation(plan: Plan, mode: LiveMode, confirmation: Confirmation | None) -> None:
@@ -102,8 +113,11 @@ def arm(kernel: HearthKernel, plan: Plan, mode: LiveMode, *, who: str, confirmat
         kernel.arm(mode, who=confirmation.by, why=confirmation.reason)
 
 
-def ended(error: ExecutionError | ArtemisEscalationError) -> RunOutcome:
-    """Return the outcome of a run that was stopped; one without a record never began, so its error is raised."""
+def ended(error: ExecutionError | ArtemisEscalationError, *more: str) -> RunOutcome:
+    """Return the outcome of a run that was stopped; one without a record never began, so its error is raised.
+
+    `more` are notes beside those that the error has.
+    """
     if error.execution_record is None:
         raise error
-    return RunOutcome(record=error.execution_record, error=error, notes=tuple(getattr(error, "__notes__", ())))
+    return RunOutcome(record=error.execution_record, error=error, notes=(*getattr(error, "__notes__", ()), *more))
