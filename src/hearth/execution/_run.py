@@ -93,7 +93,8 @@ class Run:
         self._say_what_is_unknown(step)
         self._listener.tell("step_finished", step, outcome, seconds)
         if isinstance(error, ArtemisEscalationError):
-            self._watch.report(error)
+            # Others are told what is recorded: what a step says may hold one of the plan's secrets.
+            self._watch.report(error, self._observer.redactor.text(str(error.reason)))
             return self._escalated(error)
         if outcome.failed:
             return self._stopped() or self._failed(step, outcome, error)

@@ -98,17 +98,20 @@ class RunWatch:
             self._compare("")
         return self.escalation
 
-    def report(self, error: ArtemisEscalationError) -> Escalation:
-        """Take a step's own word for an escalation, and pass it on to a kernel that takes reports."""
+    def report(self, error: ArtemisEscalationError, reason: str | None = None) -> Escalation:
+        """Take a step's own word for an escalation, and pass it on to a kernel that takes reports.
+
+        `reason` is what others are told, where the error's own holds secrets.
+        """
         self._note(Escalation(error.new_state, error.reason))
         security = SecurityState.parse(error.new_state)
         boundary = BoundaryState.parse(error.new_state)
         # Only to a kernel with our own states: what another one's `escalate` would mean is not known.
         if isinstance(getattr(self._kernel, "posture", None), Posture):
             if security is not None and not isinstance(error.new_state, BoundaryState):
-                self._kernel.escalate(security, error.reason)
+                self._kernel.escalate(security, error.reason if reason is None else reason)
             elif boundary is not None:
-                self._kernel.report_boundary(boundary, error.reason)
+                self._kernel.report_boundary(boundary, error.reason if reason is None else reason)
         return self.escalation or Escalation(error.new_state, error.reason)
 
     @property
