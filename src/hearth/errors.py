@@ -25,6 +25,7 @@
     └── LedgerError
         ├── LedgerNotFoundError         no ledger here
         ├── ExecutionNotFoundError      no such execution in the ledger
+        ├── ExecutionPurgedError        the record was purged; its tombstone is there
         ├── RequestNotFoundError        no such approval request in the ledger
         └── DuplicateExecutionError     the ledger holds another record under this id
 
@@ -34,9 +35,10 @@ Messages say what happened, where, and what to do. The errors that end a run car
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from hearth.record import ExecutionRecord
@@ -48,6 +50,7 @@ __all__ = [
     "DuplicateExecutionError",
     "ExecutionError",
     "ExecutionNotFoundError",
+    "ExecutionPurgedError",
     "ExecutionSealedError",
     "GateRefusedError",
     "HearthError",
@@ -238,6 +241,17 @@ class LedgerNotFoundError(LedgerError):
 
 class ExecutionNotFoundError(LedgerError):
     """The ledger holds no execution under this id."""
+
+
+class ExecutionPurgedError(LedgerError):
+    """The record was purged. `tombstone` is what was left of it (JSON form); the id is never given again."""
+
+    def __init__(self, tombstone: Mapping[str, Any]) -> None:
+        super().__init__(
+            f"the execution {tombstone['execution_id']} was purged at {tombstone['purged']} by {tombstone['by']}: "
+            f"{tombstone['reason']}. Its record had the hash {tombstone['execution_hash']}; its id is not given again"
+        )
+        self.tombstone = tombstone
 
 
 class RequestNotFoundError(LedgerError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hearth.cli._json import json_option, print_json
+from hearth.cli._tombstone import print_purged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from hearth.cli._screen import Part, Screen
     from hearth.cli._settings import Settings
     from hearth.ledger import ExecutionSummary
-    from hearth.operations import JournalNote
+    from hearth.operations import JournalNote, Records
 
 __all__ = ["list_executions"]
 
@@ -82,6 +83,7 @@ def list_executions(
         total = records.ledger.count(**chosen) if len(found) == limit else len(found)
         waiting = records.journals()
         quarantined = records.quarantined()
+        purged = _purged(records, chosen)[:limit]
     if as_json:
         print_json(
             {
@@ -100,6 +102,7 @@ def list_executions(
                     {"execution_id": note.execution_id, "plan_id": note.plan_id, "journal": str(note.path)}
                     for note in quarantined
                 ],
+                "purged": purged,
             }
         )
         return
@@ -115,6 +118,29 @@ def list_executions(
     _print_waiting(screen, waiting)
     for note in quarantined:
         screen.line(("damaged  ", "bold red"), note.execution_id or note.path.name, (f"  {note.path}", "dim"))
+    for tombstone in purged:
+        print_purged(screen, tombstone)
+
+
+def _purged(records: Records, chosen: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the tombstones of a list; a search for what purged records said finds none."""
+    if chosen["text"]:
+        return []
+    from hearth.record import format_time
+
+    conditions = {"since": chosen["since"], "until": chosen["until"]}
+    times = {name: format_time(moment) for name, moment in conditions.items() if moment is not None}
+    plan = re.compile(
+        ".*".join(map(re.escape, ("*" if chosen["plan"] is None else chosen["plan"]).split("*"))), re.DOTALL
+    )
+    return [
+        tombstone
+        for tombstone in records.ledger.retention.tombstones()
+        if plan.fullmatch(tombstone["plan_id"])
+        and chosen["status"] in {None, tombstone.get("status")}
+        and tombstone["started"] >= times.get("since", "")
+        and tombstone["started"] < times.get("until", "9999")
+    ]
 
 
 def _print_table(screen: Screen, found: Sequence[ExecutionSummary]) -> None:

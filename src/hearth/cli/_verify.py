@@ -10,7 +10,8 @@ import click
 from hearth.cli._errors import Exit
 from hearth.cli._json import json_option, print_json
 from hearth.cli._options import EXECUTION
-from hearth.errors import ExecutionNotFoundError
+from hearth.cli._tombstone import show_tombstone
+from hearth.errors import ExecutionNotFoundError, ExecutionPurgedError
 
 if TYPE_CHECKING:
     from hearth.cli._screen import Screen
@@ -46,7 +47,11 @@ def verify(settings: Settings, subject: str | None, *, everything: bool, quiet: 
         raise click.UsageError("name a FILE or an ID, or give --all")
     if subject is None:
         return _verify_all(settings, quiet=quiet, as_json=as_json)
-    found = _verify_one(settings, subject)
+    try:
+        found = _verify_one(settings, subject)
+    except ExecutionPurgedError as purged:
+        show_tombstone(settings, purged.tombstone, as_json=as_json)
+        return Exit.NOT_VERIFIED
     if as_json:
         print_json(found.to_dict())
     elif not quiet or not found.verdict:

@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
-from hearth.errors import ExecutionNotFoundError, JournalDamagedError, LedgerError, RecordError
+from hearth.errors import ExecutionNotFoundError, ExecutionPurgedError, JournalDamagedError, LedgerError, RecordError
 from hearth.execution import finding_of
 from hearth.ledger import Ledger
 from hearth.operations._sensors import tell_findings
@@ -95,7 +95,8 @@ class Records:
     def find(self, reference: str) -> Found:
         """Return the execution that `reference` names: an id, the beginning of only one, or `last`.
 
-        ExecutionNotFoundError when there is none, or (it names the candidates) when there are several.
+        ExecutionNotFoundError when there is none, or (it names the candidates) when there are several;
+        ExecutionPurgedError for one that was purged.
         """
         if reference == LAST:
             return self._last()
@@ -106,7 +107,7 @@ class Records:
         }
         try:
             stored = self.ledger.find_id(reference)
-        except ExecutionNotFoundError:
+        except (ExecutionNotFoundError, ExecutionPurgedError):
             if not waiting:
                 raise
         else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hearth.errors import (
     ExecutionNotFoundError,
+    ExecutionPurgedError,
     HearthError,
     JournalDamagedError,
     JournalLockedError,
@@ -111,7 +112,7 @@ def _recover(records: Records, note: JournalNote) -> Recovered:
 
 def _store(records: Records, note: JournalNote, recovery: Recovery, record: ExecutionRecord) -> Recovered:
     try:
-        new = records.ledger.store(record)
+        new = _kept(records, record)
         note.path.unlink(missing_ok=True)
     except HearthError as error:
         return _told(note, "failed", f"it is sealed, but was not stored: {error}", record=record)
@@ -128,6 +129,16 @@ def _store(records: Records, note: JournalNote, recovery: Recovery, record: Exec
         message = f"it was sealed as {record.status.value}, and is stored now"
         return _told(note, "stored", message, kept=kept, record=record)
     return _told(note, "known", "the ledger had its record already", kept=kept, record=record)
+
+
+def _kept(records: Records, record: ExecutionRecord) -> bool:
+    """Store a record; False where the ledger has it, or has a tombstone of this very record."""
+    try:
+        return records.ledger.store(record)
+    except ExecutionPurgedError as purged:
+        if purged.tombstone["execution_hash"] != record.get_execution_hash():
+            raise
+        return False
 
 
 def _told(

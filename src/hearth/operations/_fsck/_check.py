@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -46,9 +47,12 @@ def fsck(
     `repair` first mends what is derived, then checks again. `progress` is told what is being looked at and how much
     of it was. LedgerNotFoundError where there is no folder; what cannot be read is a finding, not an error.
     """
-    root = Path(getattr(home, "root", home)).absolute()  # type: ignore[arg-type]
+    # Not by `getattr`: a Path has a `root` too, and it is the whole file system's.
+    root = (Path(home) if isinstance(home, str | os.PathLike) else home.root).absolute()
     if not root.is_dir():
         raise LedgerNotFoundError(f"there is no ledger folder {root}")
+    if not (root / "ledger.db").exists() and not (root / "journals").is_dir():
+        raise LedgerNotFoundError(f"{root} holds no ledger, and nothing of one: name the folder .hearth itself")
     with upkeep(root, "fsck", needed=repair):
         findings = _check(root, progress)
         if not repair:

@@ -48,12 +48,10 @@ def check_postures(connection: sqlite3.Connection, findings: Findings, keys: Key
 
 
 def _restored(findings: Findings, keys: Keys, row: dict[str, Any], where: str) -> None:
-    names = ("version", "security", "boundary", "who", "why", "created")
+    names = ("security", "boundary", "who", "why")  # `created` is when it was signed, and when it was kept
     signed = check_signed(findings, keys, row["envelope"], row, names, where=where, record=f"posture {row['version']}")
     if signed is None:
         return
-    to = signed.document.get("to")
-    for name in ("security", "boundary"):
-        if isinstance(to, dict) and name in to and to[name] != row[name]:
-            what = f"{name} is {row[name]!r}, and what was signed says {to[name]!r}"
-            findings.damage("column", what, where=where)
+    if signed.document.get("from_version") != row["version"] - 1:
+        what = f"what was signed restores version {signed.document.get('from_version')!r}, not the one before"
+        findings.damage("column", what, where=where)
