@@ -34,6 +34,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):
         if name.startswith("HEARTH_") or name in _FOREIGN:
             monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(REPOSITORY / "there-is-no-such-folder"))  # nor anybody's key
 
 
 @pytest.fixture(scope="session")

@@ -163,6 +163,7 @@ def play(demo: Demo, token: str, wrong_limit: int) -> None:
 
     demo.heading("A ledger for the records, and a look at the plan before anything runs")
     demo.hearth("init")
+    demo.hearth("keygen", "--trust", "demo")
     demo.hearth("plan", "check", "oslo/plan.yaml")
 
     with demo.server("oslo") as oslo, demo.server("bergen") as bergen:
@@ -199,10 +200,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def surroundings(token: str) -> dict[str, str]:
-    """Return the environment of the commands: the servers' token, and no other ledger than the demo's."""
+def surroundings(token: str, key: Path) -> dict[str, str]:
+    """Return the environment of the commands: the servers' token, and no other ledger and key than the demo's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEARTH_")}
-    return kept | {"RELOAD_TOKEN": token, "PYTHONUTF8": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    given = {
+        "RELOAD_TOKEN": token,
+        "HEARTH_KEY": str(key),
+        "PYTHONUTF8": "1",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+    return kept | given
 
 
 def interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -224,7 +232,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = Path(options.into or tempfile.mkdtemp(prefix="hearth-demo-")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     token = secrets.token_urlsafe(24)
-    demo = Demo(folder, surroundings(token), colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    demo = Demo(
+        folder, surroundings(token, folder / "key.pem"), colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    )
     keep = options.keep or options.into is not None
     try:
         play(demo, token, options.wrong_limit)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from hearth.execution import ApprovalExecutor, Notifier, RunListener, RunNotices, Sensors, Task
+    from hearth.execution import ApprovalExecutor, ApprovalGuard, Notifier, RunListener, RunNotices, Sensors, Task
     from hearth.ledger import Ledger, LedgerHome
     from hearth.record import ExecutionRecord
     from hearth.recorder import JournalSink
@@ -203,7 +203,7 @@ class HearthKernel:
         listener: RunListener | None = None,
         initiator: str | None = None,
         tasks: Mapping[str, Task] | None = None,
-        approval: Mapping[str, Any] | None = None,
+        approval: ApprovalGuard | Mapping[str, Any] | None = None,
         plan_copy: str | None = None,
     ) -> ApprovalExecutor:
         """Return a Stage 4 executor under this kernel.
@@ -243,6 +243,21 @@ class HearthKernel:
             plan_copy=plan_copy,
             policy=policy,
             keep=self._keep,
+        )
+
+    def approval(self, request_id: str) -> ApprovalGuard:
+        """Return what holds one run to the approval asked for with this request; LedgerNotFoundError in memory."""
+        from hearth.execution import ApprovalGuard, PolicyFile
+
+        home = self._home
+        if home is None:
+            raise LedgerNotFoundError("this kernel has no ledger folder, so no approvals")
+        return ApprovalGuard(
+            self.ledger.approvals,
+            request_id,
+            ledger_id=self.ledger.ledger_id,
+            policy=PolicyFile(home.policy).load,
+            posture=lambda: self.posture,
         )
 
     # --- notifications
@@ -286,25 +301,32 @@ class HearthKernel:
         return Restoration.verified(envelope, load_policy(self._home.policy).approvals.with_role("operator"))
 
     def _new_journal(self, execution_id: str, notices: RunNotices) -> JournalSink:
-
         if self._home is None:
             raise LedgerNotFoundError("this kernel has no ledger folder")
+        self.require_new(execution_id)
+        return notices.new_journal(execution_id, self._home.journal_path(execution_id))
+
+    def require_new(self, execution_id: str) -> None:
+        """Raise DuplicateExecutionError when the ledger knows this id, in whatever state."""
+        if self._home is None:
+            return
         try:
             self.ledger.get_bytes(execution_id)  # also of a record that is damaged, the id is taken
         except ExecutionNotFoundError:
-            path = self._home.journal_path(execution_id)
-            refused = self._home.quarantine / path.name
+            refused = self._home.quarantine / self._home.journal_path(execution_id).name
             if refused.exists():
                 raise DuplicateExecutionError(
                     f"an execution {execution_id} has a damaged journal in {refused}; choose another id"
                 ) from None
-            return notices.new_journal(execution_id, path)
+            return
         raise DuplicateExecutionError(f"the ledger already holds an execution {execution_id}; choose another id")
 
     def _keep(self, record: ExecutionRecord) -> None:
         if self._home is None:
             raise LedgerError("this kernel has no ledger folder")
         self.ledger.store(record)
+        if self._keeper.in_doubt:
+            return  # a database that could not be read may not give back what it took: the journal stays too
         try:
             self._home.journal_path(record.execution_id).unlink(missing_ok=True)
         except OSError as error:

@@ -52,7 +52,9 @@ FAILING = (
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with a ledger and two plans."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEARTH_KEY", str(tmp_path / "ann.pem"))
     assert hearth("init").exit_code == 0
+    assert hearth("keygen", "--trust", "ann").exit_code == 0
     (tmp_path / "plan.yaml").write_text(PLAN)
     (tmp_path / "failing.yaml").write_text(FAILING)
     return tmp_path

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from hearth.cli import cli
 from hearth.operations import Records, initialise, recover
 from hearth.record import ExecutionStatus, SealCause, StepEventType
+from tests import approving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +43,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LedgerHome:
     """A ledger and a slow plan in the current folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plan.yaml").write_text(PLAN)
-    return initialise(tmp_path / ".hearth").home
+    made = initialise(tmp_path / ".hearth").home
+    monkeypatch.setenv("HEARTH_KEY", str(approving.trust(made)))
+    return made
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hearth.operations import Records, initialise
+from hearth.plan import load_plan
+from tests import approving
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
 
 PATIENCE = 30.0
+QUESTION = "Type the first 8 digits of the digest to run it: "
 PLAN = """\
 plan: tidy
 description: Tidy the reports
@@ -82,7 +85,7 @@ class Terminal:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with a ledger and a plan."""
     monkeypatch.chdir(tmp_path)
-    initialise(tmp_path / ".hearth")
+    monkeypatch.setenv("HEARTH_KEY", str(approving.trust(initialise(tmp_path / ".hearth").home)))
     (tmp_path / "plan.yaml").write_text(PLAN)
     return tmp_path
 
@@ -105,10 +108,11 @@ def talk(terminal: Terminal, answers: Sequence[tuple[str, str]]) -> int:
     return terminal.end()
 
 
-def test_a_person_sees_all_of_it_types_the_id_and_says_why(folder: Path) -> None:
+def test_a_person_sees_all_of_it_types_the_digest_and_says_why(folder: Path) -> None:
+    digest = load_plan(folder / "plan.yaml").digest
     terminal = Terminal("run", "plan.yaml", "--mode", "live")
-    assert talk(terminal, [("Type tidy to run it: ", "tidy\n"), ("Why: ", "the report is late\n")]) == 0
-    shown = terminal.output.split("Type tidy")[0]
+    assert talk(terminal, [(QUESTION, f"{digest[:8]}\n"), ("Why: ", "the report is late\n")]) == 0
+    shown = terminal.output.split(QUESTION)[0]
     for part in (
         "Tidy the reports",
         "Write the report",
@@ -121,14 +125,14 @@ def test_a_person_sees_all_of_it_types_the_id_and_says_why(folder: Path) -> None
     record = last(folder)
     assert record.started["plan_digest"] in shown
     assert record.started["host"] in shown
-    assert record.started["approval"]["interactive"] is True
+    assert list(record.started["approval"]["approvers"]) == ["ann"]
     assert record.started["approval"]["reason"] == "the report is late"
     assert (folder / "report.txt").exists()
 
 
 def test_ctrl_c_at_the_question_starts_nothing(folder: Path) -> None:
     terminal = Terminal("exec", "--", "touch", "made.txt")
-    assert talk(terminal, [("Type exec-touch to run it: ", "\x03")]) == 130
+    assert talk(terminal, [(QUESTION, "\x03")]) == 130
     assert "touch made.txt" in terminal.output
     assert "nothing was started" in terminal.output
     assert "Traceback" not in terminal.output

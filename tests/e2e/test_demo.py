@@ -62,7 +62,19 @@ def test_it_comes_out_as_expected(played: tuple[Path, subprocess.CompletedProces
     _, result = played
     assert (result.returncode, result.stderr) == (0, "")
     commands = re.findall(r"^\$ hearth (\w+)", result.stdout, re.MULTILINE)
-    assert commands == ["init", "plan", "run", "run", "rollback", "list", "show", "verify", "export", "verify"]
+    assert commands == [
+        "init",
+        "keygen",
+        "plan",
+        "run",
+        "run",
+        "rollback",
+        "list",
+        "show",
+        "verify",
+        "export",
+        "verify",
+    ]
     assert "All as expected" in result.stdout
     assert "Traceback" not in result.stdout
 

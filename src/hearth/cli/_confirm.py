@@ -1,4 +1,4 @@
-"""A live run's confirmation: all of it is shown, and a person types the plan's id."""
+"""A live run's confirmation: all of it is shown, and a person types the first digits of the plan's digest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from hearth.operations import Confirmation
     from hearth.plan import Plan
 
-__all__ = ["confirm", "require_reason"]
+__all__ = ["DIGITS", "ask", "confirm", "is_terminal", "require_reason"]
+
+DIGITS = 8
+"""How many digits of a digest a person types."""
 
 
 def require_reason(*, yes: bool, reason: str | None) -> None:
@@ -29,14 +32,14 @@ def confirm(plan: Plan, *, yes: bool, reason: str | None, where: str, screen: Ca
     """Return the confirmation of a live run, or raise GateRefusedError.
 
     With --yes nothing is asked. Else a person at a terminal sees the plan, untruncated, with the host and `where` the
-    record goes, and types the plan's id (and a reason, where --reason gave none).
+    record goes, and types the first digits of its digest (and a reason, where --reason gave none).
     """
     from hearth.operations import Confirmation, person
 
     who = person()
     if yes:
         return Confirmation(by=who, reason=(reason or "").strip(), interactive=False)
-    if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         raise GateRefusedError(
             f"a live run of the plan {plan.id} asks for a confirmation, and there is no terminal to ask on; "
             "give --yes and --reason TEXT, or try it with --mode dry-run"
@@ -49,20 +52,24 @@ def confirm(plan: Plan, *, yes: bool, reason: str | None, where: str, screen: Ca
     print_preview(shown, preview)
     shown.blank()
     shown.line(("This runs LIVE", "bold red"), f" on {preview.host} as {who}; the record goes to {where}.")
-    if _ask(f"Type {plan.id} to run it: ") != plan.id:
-        raise GateRefusedError(f"not confirmed: what was typed is not {plan.id}; nothing was started")
-    why = (reason or "").strip() or _ask("Why: ")
+    typed = ask(f"Type the first {DIGITS} digits of the digest to run it: ").lower()
+    if len(typed) < DIGITS or not plan.digest.startswith(typed):
+        raise GateRefusedError(
+            f"not confirmed: {typed or 'nothing'!r} is not how the digest {plan.digest} begins; nothing was started"
+        )
+    why = (reason or "").strip() or ask("Why: ")
     if not why:
         raise GateRefusedError("not confirmed: a live run needs a reason; nothing was started")
     return Confirmation(by=who, reason=why, interactive=True)
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person is at the other end; a process without a console has no streams at all."""
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a person is at the other end; a process without a console has no streams at all."""
     return stream is not None and stream.isatty()
 
 
-def _ask(question: str) -> str:
+def ask(question: str) -> str:
+    """Ask on stderr, and return the line typed, without blanks around it."""
     try:
         click.echo(question, nl=False, err=True)
         line = sys.stdin.readline()

@@ -14,6 +14,7 @@ from hearth.errors import (
     ArtemisEscalationError,
     DuplicateExecutionError,
     ExecutionNotFoundError,
+    ExecutionPurgedError,
     HearthError,
     JournalDamagedError,
     JournalLockedError,
@@ -21,7 +22,9 @@ from hearth.errors import (
     PlanError,
     RecordError,
     RefusedError,
+    RequestNotFoundError,
     RunInterruptedError,
+    SigningError,
     TaskError,
 )
 
@@ -56,10 +59,13 @@ _CODES: tuple[tuple[type[HearthError], Exit], ...] = (
     (TaskError, Exit.REFUSED),
     (JournalLockedError, Exit.REFUSED),
     (DuplicateExecutionError, Exit.REFUSED),
+    (ExecutionPurgedError, Exit.REFUSED),
     # What was asked for is not there, or makes no sense.
     (PlanError, Exit.USAGE),
     (LedgerNotFoundError, Exit.USAGE),
     (ExecutionNotFoundError, Exit.USAGE),
+    (RequestNotFoundError, Exit.USAGE),
+    (SigningError, Exit.USAGE),
     (JournalDamagedError, Exit.NOT_VERIFIED),
     (RecordError, Exit.NOT_VERIFIED),
 )

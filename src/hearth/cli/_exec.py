@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from hearth.cli._approval import approval_options, choose_approval
 from hearth.cli._confirm import require_reason
 from hearth.cli._json import json_option
 from hearth.cli._options import confirmation_options, id_option, mode_option
@@ -22,6 +23,7 @@ __all__ = ["exec_command"]
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] COMMAND [ARGUMENT]...")
 @mode_option("live")
 @confirmation_options
+@approval_options
 @click.option("--name", metavar="NAME", help="The plan's id in the record; exec-PROGRAM by default.")
 @click.option("--timeout", metavar="TIME", help="Stop the command after this time: 30s, 5m, 1h.")
 @click.option(
@@ -38,6 +40,9 @@ def exec_command(
     *,
     yes: bool,
     reason: str | None,
+    request_id: str | None,
+    key: str | None,
+    emergency: bool,
     name: str | None,
     timeout: str | None,
     environment: tuple[str, ...],
@@ -46,9 +51,9 @@ def exec_command(
 ) -> int:
     """Run one command and record it: a plan of one step, without writing a plan.
 
-    It runs without a shell, here, LIVE, after a confirmation (or with --yes and --reason). Its output passes through;
-    its input is empty, and of the environment it sees PATH, HOME and the like, and what --env gives it. The exit code
-    is 0 when the command's was 0, else 1; the command's own is shown and recorded.
+    It runs without a shell, here, LIVE, once you have approved it (or with --yes and --reason). Its output passes
+    through; its input is empty, and of the environment it sees PATH, HOME and the like, and what --env gives it. The
+    exit code is 0 when the command's was 0, else 1; the command's own is shown and recorded.
     """
     require_reason(yes=yes, reason=reason)
     given = _environment(environment)
@@ -56,21 +61,31 @@ def exec_command(
 
     from hearth.cli._finish import finish_command, print_outcome_json
     from hearth.cli._live import PassThrough, stopping_notice
-    from hearth.cli._run import choose_confirmation
     from hearth.operations import command_plan, run_plan
     from hearth.security import LiveMode
 
     live_mode = LiveMode(mode.upper().replace("-", "_"))
     home = settings.find_home()
     plan = command_plan(command, folder=Path.cwd(), name=name, timeout=timeout, env=given)
-    confirmation = choose_confirmation(settings, plan, live_mode, yes=yes, reason=reason, where=str(home.root))
+    approval = choose_approval(
+        settings,
+        home,
+        plan,
+        live_mode,
+        yes=yes,
+        reason=reason,
+        request_id=request_id,
+        key=key,
+        emergency=emergency,
+    )
     screen = settings.screen(to_stderr=True)
     with stopping_notice(screen):
         outcome = run_plan(
             plan,
             home=home,
             mode=live_mode,
-            confirmation=confirmation,
+            confirmation=approval.confirmation,
+            request_id=approval.request_id,
             execution_id=execution_id,
             listener=cast("RunListener", PassThrough(to_stderr=as_json)),  # its other methods are left out
         )

@@ -44,4 +44,4 @@ def init(settings: Settings, folder: str | None, *, as_json: bool) -> None:
         (str(made.home.root), "bold"),
     )
     if made.created:
-        screen.line(("next: hearth run PLAN, or hearth exec -- COMMAND", "dim"), indent=2)
+        screen.line(("next: hearth run PLAN (a dry run); for live runs first: hearth keygen --trust", "dim"), indent=2)

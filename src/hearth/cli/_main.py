@@ -17,11 +17,26 @@ COMMANDS = (
         "run", "hearth.cli._run:run", "Run a plan and record it; a dry run unless --mode says otherwise.", "Runs"
     ),
     CommandName("exec", "hearth.cli._exec:exec_command", "Run one command and record it.", "Runs"),
+    CommandName(
+        "keygen", "hearth.cli._keygen:keygen", "Make an Ed25519 key; approvals are signed with one.", "Approvals"
+    ),
+    CommandName("request", "hearth.cli._request:request", "Ask for an approval of one live run.", "Approvals"),
+    CommandName(
+        "approvals", "hearth.cli._request:approvals", "List approval requests and how they stand.", "Approvals"
+    ),
+    CommandName(
+        "approve",
+        "hearth.cli._decide:approve",
+        "Read a plan that somebody wants to run, and approve one run of it.",
+        "Approvals",
+    ),
+    CommandName("deny", "hearth.cli._decide:deny", "Deny a request; it outweighs every approval.", "Approvals"),
+    CommandName("review", "hearth.cli._decide:review", "Review an emergency run: what came of it.", "Approvals"),
     CommandName("state", "hearth.cli._state:state", "Show the security posture, and what it permits.", "Posture"),
     CommandName("lockdown", "hearth.cli._state:lockdown", "Stop everything on this ledger, at once.", "Posture"),
     CommandName("report", "hearth.cli._state:report", "Worsen the posture by a report from outside.", "Posture"),
     CommandName(
-        "restore", "hearth.cli._state:restore", "Return to a better posture, by an operator's signed act.", "Posture"
+        "restore", "hearth.cli._restore:restore", "Return to a better posture, or restore a backup.", "Posture"
     ),
     CommandName("list", "hearth.cli._list:list_executions", "List and search recorded executions.", "Records"),
     CommandName("show", "hearth.cli._show:show", "Show what an execution did, step by step.", "Records"),
@@ -29,6 +44,10 @@ COMMANDS = (
     CommandName("rollback", "hearth.cli._rollback:rollback", "Show how an execution can be taken back.", "Records"),
     CommandName("export", "hearth.cli._export:export", "Write a record as JSON, for others to check.", "Records"),
     CommandName("recover", "hearth.cli._recover:recover", "Seal what a killed process left behind.", "Upkeep"),
+    CommandName("fsck", "hearth.cli._fsck:fsck", "Check the whole ledger from its bytes, and repair it.", "Upkeep"),
+    CommandName("purge", "hearth.cli._purge:purge", "Remove old records; a tombstone of each stays.", "Upkeep"),
+    CommandName("hold", "hearth.cli._hold:hold", "Keep records from being purged: add, release, list.", "Upkeep"),
+    CommandName("backup", "hearth.cli._backup:backup", "Copy a ledger in use into one checked file.", "Upkeep"),
     CommandName("notify", "hearth.cli._notify:notify", "Try out who is told of what happens.", "Upkeep"),
     CommandName("completion", "hearth.cli._completion:completion", "Print a shell's completion script.", "Upkeep"),
 )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from hearth.cli._confirm import confirm, require_reason
+from hearth.cli._approval import approval_options, choose_approval
+from hearth.cli._confirm import require_reason
 from hearth.cli._json import json_option
 from hearth.cli._options import confirmation_options, id_option, mode_option, plan_argument, read_variables, var_option
 
 if TYPE_CHECKING:
     from hearth.cli._settings import Settings
-    from hearth.operations import Confirmation
     from hearth.plan import Plan
 
-__all__ = ["choose_confirmation", "run"]
+__all__ = ["run"]
 
 
 @click.command()
@@ -23,6 +23,7 @@ __all__ = ["choose_confirmation", "run"]
 @mode_option("dry-run")
 @var_option
 @confirmation_options
+@approval_options
 @id_option
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the execution's id, and errors.")
 @json_option
@@ -35,13 +36,17 @@ def run(
     *,
     yes: bool,
     reason: str | None,
+    request_id: str | None,
+    key: str | None,
+    emergency: bool,
     execution_id: str | None,
     quiet: bool,
     as_json: bool,
 ) -> int:
     """Run a plan and record it; a dry run, which acts on nothing, unless --mode says otherwise.
 
-    A live run shows the plan and asks for a confirmation; without a terminal it needs --yes and --reason. Ctrl-C stops
+    A live run uses up a signed approval (hearth request, hearth approve). Where the policy lets your own count, it
+    shows you the plan and asks you to approve it here; without a terminal that needs --yes and --reason. Ctrl-C stops
     the run and seals its record.
     """
     require_reason(yes=yes, reason=reason)
@@ -55,7 +60,17 @@ def run(
     live_mode = LiveMode(mode.upper().replace("-", "_"))
     home = settings.find_home()
     plan: Plan = load_plan(plan_file, variables=values)
-    confirmation = choose_confirmation(settings, plan, live_mode, yes=yes, reason=reason, where=str(home.root))
+    approval = choose_approval(
+        settings,
+        home,
+        plan,
+        live_mode,
+        yes=yes,
+        reason=reason,
+        request_id=request_id,
+        key=key,
+        emergency=emergency,
+    )
     screen = settings.screen(to_stderr=quiet)
     display = None if quiet else RunDisplay(screen, live_mode)
     try:
@@ -64,7 +79,8 @@ def run(
                 plan,
                 home=home,
                 mode=live_mode,
-                confirmation=confirmation,
+                confirmation=approval.confirmation,
+                request_id=approval.request_id,
                 execution_id=execution_id,
                 listener=display,
             )
@@ -76,24 +92,3 @@ def run(
     elif quiet:
         click.echo(outcome.record.execution_id)
     return finish(None if quiet else screen, outcome, where=f"the ledger {home.root}")
-
-
-def choose_confirmation(
-    settings: Settings,
-    plan: Plan,
-    mode: Any,  # noqa: ANN401 - a LiveMode, which is not loaded for --help
-    *,
-    yes: bool,
-    reason: str | None,
-    where: str,
-) -> Confirmation | None:
-    """Return the confirmation that a live run needs, and that a run in staging may have; None for a dry run."""
-    from hearth.operations import Confirmation, person
-    from hearth.security import LiveMode
-
-    if mode is LiveMode.LIVE:
-        # On stderr: what stdout is for, a question is not part of.
-        return confirm(plan, yes=yes, reason=reason, where=where, screen=lambda: settings.screen(to_stderr=True))
-    if mode is LiveMode.STAGING and reason and reason.strip():
-        return Confirmation(by=person(), reason=reason.strip(), interactive=False)
-    return None

@@ -10,6 +10,8 @@ import click
 from hearth.cli._errors import Exit
 from hearth.cli._json import json_option, print_json
 from hearth.cli._options import execution_argument
+from hearth.cli._tombstone import show_tombstone
+from hearth.errors import ExecutionPurgedError
 
 if TYPE_CHECKING:
     from hearth.cli._screen import Part, Screen
@@ -30,7 +32,10 @@ def show(settings: Settings, execution: str, *, output: bool, as_json: bool) -> 
     from hearth.operations import UNSEALED, read_output, verify_found
 
     with settings.records() as records:
-        found = records.find(execution)
+        try:
+            found = records.find(execution)
+        except ExecutionPurgedError as purged:
+            return show_tombstone(settings, purged.tombstone, as_json=as_json)
         record = records.read(found)
         verdict = verify_found(records, found).verdict
         plan, problem = _kept_plan(records, record)
@@ -120,10 +125,20 @@ def _allowed(approval: object) -> list[str]:
         return []
     if approval.get("kind") == "armed":
         return [f"by {approval.get('by')}, who armed the gate: {approval.get('reason')}"]
+    if approval.get("kind") in {"approval", "emergency"}:
+        return _signed_for(approval)
     if approval.get("kind") != "confirmation":
         return [str(dict(approval))]
     how = "typed at a terminal" if approval.get("interactive") else "--yes, nobody was asked"
     return [f"by {approval.get('by')} ({how}): {approval.get('reason')}"]
+
+
+def _signed_for(approval: dict[str, Any]) -> list[str]:
+    who = ", ".join(str(name) for name in approval.get("approvers") or ()) or "nobody"
+    said = [f"by {who} (request {approval.get('request_id')} of {approval.get('requester')}): {approval.get('reason')}"]
+    if approval.get("kind") == "emergency":
+        return [f"EMERGENCY: the glass was broken {said[0]}"]
+    return said
 
 
 def _security(screen: Screen, record: ExecutionRecord) -> str:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hearth.cli._confirm import require_reason
+from hearth.cli._confirm import confirm, require_reason
 from hearth.cli._finish import finish, print_outcome_json
 from hearth.cli._group import end, prepare_streams
 from hearth.cli._json import json_option
 from hearth.cli._live import RunDisplay, stopping_notice
 from hearth.cli._options import confirmation_options, mode_option, read_variables, var_option
-from hearth.cli._run import choose_confirmation
 from hearth.cli._settings import Settings
 from hearth.security import LiveMode, Policy
 
@@ -63,7 +62,12 @@ def _stage4(
         plan = load_plan(plan_file, variables=read_variables(variables), tasks=installed_tasks())
         live_mode = LiveMode(mode.upper().replace("-", "_"))
         where = str(Path(_FOLDER).absolute())
-        confirmation = choose_confirmation(settings, plan, live_mode, yes=yes, reason=reason, where=where)
+        confirmation = None
+        if live_mode is LiveMode.LIVE:
+            # Without a ledger there is no policy and nobody to approve: the record says who confirmed it.
+            confirmation = confirm(
+                plan, yes=yes, reason=reason, where=where, screen=lambda: settings.screen(to_stderr=True)
+            )
         outcome = _run(settings, plan, mode=live_mode, confirmation=confirmation)
     if as_json:
         print_outcome_json(outcome, str(outcome.path))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hearth._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hearth.execution._approval import ApprovalGuard
     from hearth.execution._cancellation import Cancellation, CancellationHandle
     from hearth.execution._concurrency import running_executions
     from hearth.execution._environment import INPUTS_VARIABLE, scrubbed_environment
@@ -26,6 +27,7 @@ __all__ = [
     "EMPTY_DIGEST",
     "INPUTS_VARIABLE",
     "ApprovalExecutor",
+    "ApprovalGuard",
     "Cancellation",
     "CancellationHandle",
     "ContentStore",
@@ -62,6 +64,7 @@ __getattr__, __dir__ = lazy_names(
         "EMPTY_DIGEST": "_store",
         "INPUTS_VARIABLE": "_environment",
         "ApprovalExecutor": "_executor",
+        "ApprovalGuard": "_approval",
         "Cancellation": "_cancellation",
         "CancellationHandle": "_cancellation",
         "ContentStore": "_store",

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import LedgerError, PlanError, RecorderError, TaskError
+from hearth.errors import ApprovalRefusedError, LedgerError, PlanError, RecorderError, TaskError
+from hearth.execution._approval import ApprovalGuard
 from hearth.execution._concurrency import plan_slot
-from hearth.execution._inputs import PlanGuard
 from hearth.execution._health import RecorderHealth
+from hearth.execution._inputs import PlanGuard
 from hearth.execution._listener import SafeListener
 from hearth.execution._preflight import check_called_plan, check_plan, check_states
 from hearth.execution._results import PlanResult
@@ -52,8 +53,9 @@ class ApprovalExecutor:
     `journal` makes the journal of an execution id, `store` keeps outputs (else they last as long as this object),
     `runs_folder` takes the private copies of inputs while a run lasts, `locks_folder` counts runs against the plan's
     `concurrency`, `plan_copy` is the SHA-256 (hex) of the copy that is kept of the plan (entry 0 names it), `policy`
-    says what STAGING may act on, `keep` takes each sealed record, with the values that the plan marks as disclosable
-    beside it; results and errors carry it without them.
+    says what STAGING may act on, `approval` is what lets it run (an `ApprovalGuard`, without which nothing runs LIVE on
+    a ledger; otherwise it may be a mapping, which entry 0 repeats), `keep` takes each sealed record, with the values
+    that the plan marks as disclosable beside it; results and errors carry it without them.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class ApprovalExecutor:
         runs_folder: Path | None = None,
         locks_folder: Path | None = None,
         ledger_id: str | None = None,
-        approval: Mapping[str, Any] | None = None,
+        approval: ApprovalGuard | Mapping[str, Any] | None = None,
         plan_copy: str | None = None,
         policy: Policy | None = None,
         keep: Callable[[ExecutionRecord], None] | None = None,
@@ -133,10 +135,13 @@ class ApprovalExecutor:
             mode = gate.passed(mode)
             watch.start.refuse(mode, acts=self._execute_step is not None)
             check_states(self._policy, self._kernel, mode, plan.steps)
+            approval = self._approved(plan, mode)
             if self._execute_step is None:
                 prepared = self._prepare_tasks(plan, mode, execution_id, watch, listener, stack)
             else:
                 prepared = self._prepare_calls(plan, mode, self._execute_step, watch)
+            if approval is not None:
+                approval.consume(execution_id)
             journal = None
             if self._journal is not None:
                 journal = self._journal(execution_id)
@@ -149,7 +154,7 @@ class ApprovalExecutor:
                 plan=plan,
                 live_mode=mode,
                 initiator=self._initiator,
-                approval=self._approval or _armed(gate),
+                approval=self._said_of_approval(approval, gate),
                 ledger_id=self._ledger_id,
                 plan_copy=self._plan_copy,
                 redactor=prepared.redactor,
@@ -241,10 +246,31 @@ class ApprovalExecutor:
         def check(step: Any) -> None:  # noqa: ANN401 - one of the plan's
             LiveModeGate.of(self._kernel).check(mode)
             check_states(self._policy, self._kernel, mode, (step,))
+            if mode is not LiveMode.DRY_RUN and isinstance(self._approval, ApprovalGuard):
+                self._approval.check()
             if guard is not None:
                 guard.check(step)
 
         return check
+
+    def _approved(self, plan: Any, mode: LiveMode) -> ApprovalGuard | None:  # noqa: ANN401 - any plan
+        """Return the approval that this run is to use up; ApprovalRefusedError where there is none that holds."""
+        if mode is LiveMode.DRY_RUN:
+            return None
+        if isinstance(self._approval, ApprovalGuard):
+            self._approval.begin(plan, mode)
+            return self._approval
+        if mode is LiveMode.LIVE and self._ledger_id is not None:
+            raise ApprovalRefusedError(
+                f"a LIVE run of the plan {plan.id} needs a signed approval; ask for one with `hearth request`",
+                code="missing",
+            )
+        return None
+
+    def _said_of_approval(self, approval: ApprovalGuard | None, gate: LiveModeGate) -> Mapping[str, Any] | None:
+        if approval is not None:
+            return approval.to_dict()
+        return (None if isinstance(self._approval, ApprovalGuard) else self._approval) or _armed(gate)
 
     def _give_to_keep(self, record: ExecutionRecord) -> LedgerError | None:
         """Have the record kept; return what is to be said when that failed."""

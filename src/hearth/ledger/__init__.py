@@ -10,19 +10,35 @@ from typing import TYPE_CHECKING
 from hearth._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hearth.ledger._approvals import ApprovalRow, ApprovalUse, LedgerApprovals
     from hearth.ledger._home import HOME_NAME, HOME_VARIABLE, LedgerHome
     from hearth.ledger._ledger import Ledger
     from hearth.ledger._postures import LedgerPostures
+    from hearth.ledger._retention import Hold
     from hearth.ledger._summary import ExecutionSummary
 
-__all__ = ["HOME_NAME", "HOME_VARIABLE", "ExecutionSummary", "Ledger", "LedgerHome", "LedgerPostures"]
+__all__ = [
+    "HOME_NAME",
+    "HOME_VARIABLE",
+    "ApprovalRow",
+    "ApprovalUse",
+    "ExecutionSummary",
+    "Hold",
+    "Ledger",
+    "LedgerHome",
+    "LedgerPostures",
+]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "HOME_NAME": "_home",
         "HOME_VARIABLE": "_home",
+        "ApprovalRow": "_approvals",
+        "ApprovalUse": "_approvals",
+        "LedgerApprovals": "_approvals",
         "ExecutionSummary": "_summary",
+        "Hold": "_retention",
         "Ledger": "_ledger",
         "LedgerHome": "_home",
         "LedgerPostures": "_postures",

@@ -9,9 +9,11 @@ from sqlalchemy import func, insert, select, type_coerce
 from sqlalchemy.types import NullType
 
 from hearth.errors import DuplicateExecutionError, ExecutionNotFoundError, LedgerError, RecordError
+from hearth.ledger._approvals import LedgerApprovals
 from hearth.ledger._database import BUSY_SECONDS
-from hearth.ledger._rows import disclosed_value, rows_of
 from hearth.ledger._postures import LedgerPostures
+from hearth.ledger._retention import LedgerRetention, refuse_purged
+from hearth.ledger._rows import disclosed_value, rows_of
 from hearth.ledger._schema import create_database, open_database
 from hearth.ledger._search import conditions, require_range
 from hearth.ledger._summary import ExecutionSummary
@@ -74,8 +76,8 @@ class Ledger:
         self.home = home
         self._database = database
         self._identity = identity
-
         self.postures = LedgerPostures(database)
+
     @classmethod
     def open(cls, home: LedgerHome, *, create: bool = False, busy_seconds: float = BUSY_SECONDS) -> Ledger:
         """Open the ledger of a home; with `create`, make it first where there is none and never was one.
@@ -97,15 +99,25 @@ class Ledger:
         """When the ledger was made (aware UTC)."""
         return parse_time(self._identity.created)
 
+    @property
+    def approvals(self) -> LedgerApprovals:
+        """The approvals that this ledger keeps."""
+        return LedgerApprovals(self._database)
+
+    @property
+    def retention(self) -> LedgerRetention:
+        """What was purged, and what must not be."""
+        return LedgerRetention(self._database, self.ledger_id)
+
     def close(self) -> None:
         """Close the connections; a second call does nothing."""
+        self.postures.close()
         self._database.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self.postures.close()
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
@@ -117,13 +129,14 @@ class Ledger:
         """Keep a sealed record and the values disclosed beside it, durably and in one transaction.
 
         True when it was stored, False when the ledger holds this very record (same execution hash) already;
-        then nothing changes, also not its disclosures. Another record under the same id raises
-        DuplicateExecutionError; one that is not sealed or does not verify raises LedgerError.
+        then nothing changes, also not its disclosures. Another record under the id raises DuplicateExecutionError,
+        a purged one ExecutionPurgedError; one that is not sealed or does not verify raises LedgerError.
         """
         rows = rows_of(record, disclosures)
 
         def work(connection: Connection) -> bool:
             execution_id = rows.execution["execution_id"]
+            refuse_purged(connection, execution_id)
             present = connection.execute(
                 select(executions.c.execution_hash).where(executions.c.execution_id == execution_id)
             ).scalar_one_or_none()
@@ -179,6 +192,7 @@ class Ledger:
             ).one_or_none()
         )
         if found is None:
+            self.retention.refuse(execution_id)
             message = (
                 f"the ledger {self.home.root} holds no execution {execution_id!r}; `hearth list` shows what it has"
             )
@@ -234,6 +248,7 @@ class Ledger:
             message = "no execution named: give its id, or the beginning of it; `hearth list` shows them"
             raise ExecutionNotFoundError(message)
         prefix = _text(prefix)
+        self.retention.refuse(prefix)
         column = executions.c.execution_id
         query = (
             select(column)
@@ -243,6 +258,7 @@ class Ledger:
         )
         found = self._database.read(lambda connection: connection.execute(query).scalars().all())
         if not found:
+            self.retention.refuse(prefix, beginning=True)
             message = f"the ledger {self.home.root} holds no execution that begins with {prefix!r}; see `hearth list`"
             raise ExecutionNotFoundError(message)
         # The shortest comes first: an id that is the prefix itself is meant, whatever else begins with it.

@@ -106,7 +106,7 @@ approval_requests = Table(
     sqlite_autoincrement=True,
 )
 
-# A signed statement (DSSE envelope) for or against a request; one from each key.
+# A signed statement (DSSE envelope) for or against a request; of each key one of either kind.
 approval_decisions = Table(
     "approval_decisions",
     metadata,
@@ -117,7 +117,7 @@ approval_decisions = Table(
     Column("verdict", Text, CheckConstraint("verdict IN ('approve', 'deny')", name="approval_decisions_verdict")),
     Column("created", Text, nullable=False),
     Column("envelope", LargeBinary, nullable=False),
-    Index("approval_decisions_by_key", "request_id", "key", unique=True),
+    Index("approval_decisions_by_key", "request_id", "key", "verdict", unique=True),
     sqlite_autoincrement=True,
 )
 

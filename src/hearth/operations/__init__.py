@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING
 from hearth._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hearth.operations._approvals import Approvals, ApprovalView
+    from hearth.operations._backup import Backup, back_up
     from hearth.operations._checks import HANDOFF, Check, checks
     from hearth.operations._command import command_plan
     from hearth.operations._examples import EXAMPLES, Example
     from hearth.operations._export import export_record, write_file
     from hearth.operations._find import Found, JournalNote, Records
+    from hearth.operations._fsck._check import fsck
+    from hearth.operations._fsck._report import Finding, FsckReport
+    from hearth.operations._hold import add_hold, list_holds, release_hold
     from hearth.operations._home import Initialised, find_home, initialise
-    from hearth.operations._notify import notify, probe_hooks
+    from hearth.operations._keys import PASSPHRASE_VARIABLE, TrustedAs, default_key, keygen, load_key, trust_key
+    from hearth.operations._material import InputText, Material
+    from hearth.operations._notify import notify, notify_of_request, probe_hooks
     from hearth.operations._observation import observation_plan
     from hearth.operations._outputs import read_output
     from hearth.operations._people import person
@@ -33,7 +40,10 @@ if TYPE_CHECKING:
         restore_posture,
     )
     from hearth.operations._preview import Preview, StepPreview, preview_plan
+    from hearth.operations._purge import Purged, PurgeReport, purge
     from hearth.operations._recover import Recovered, recover
+    from hearth.operations._restore import Restored, restore_backup
+    from hearth.operations._review import review_emergency
     from hearth.operations._rollback import RollbackReport, plan_rollback
     from hearth.operations._run import Confirmation, RunOutcome, run_plan
     from hearth.operations._sensors import record_refusal
@@ -43,49 +53,74 @@ if TYPE_CHECKING:
 __all__ = [
     "EXAMPLES",
     "HANDOFF",
+    "PASSPHRASE_VARIABLE",
     "UNSEALED",
+    "ApprovalView",
+    "Approvals",
+    "Backup",
     "Check",
     "Confirmation",
     "Example",
+    "Finding",
     "Found",
+    "FsckReport",
     "Initialised",
+    "InputText",
     "JournalNote",
     "KeptPlan",
     "Lockdown",
+    "Material",
     "PlanArchive",
     "PostureEntry",
     "PostureView",
     "Preview",
+    "PurgeReport",
+    "Purged",
     "Records",
     "Recovered",
+    "Restored",
     "RollbackReport",
     "RunOutcome",
     "StandaloneOutcome",
     "StepPreview",
     "StoppedRun",
+    "TrustedAs",
     "Verified",
+    "add_hold",
+    "back_up",
     "checks",
     "command_plan",
+    "default_key",
     "export_record",
     "find_home",
+    "fsck",
     "initialise",
     "installed_tasks",
+    "keygen",
+    "list_holds",
+    "load_key",
     "lock_down",
     "notify",
+    "notify_of_request",
     "observation_plan",
     "person",
     "plan_rollback",
     "posture_history",
     "preview_plan",
     "probe_hooks",
+    "purge",
     "read_output",
     "read_posture",
     "record_refusal",
     "recover",
+    "release_hold",
     "report_states",
+    "restore_backup",
     "restore_posture",
+    "review_emergency",
     "run_plan",
     "run_standalone",
+    "trust_key",
     "verify_all",
     "verify_file",
     "verify_found",
@@ -105,6 +140,17 @@ __getattr__, __dir__ = lazy_names(
         "PostureView": "_posture",
         "PostureEntry": "_posture",
         "Lockdown": "_posture",
+        "PASSPHRASE_VARIABLE": "_keys",
+        "review_emergency": "_review",
+        "ApprovalView": "_approvals",
+        "Approvals": "_approvals",
+        "InputText": "_material",
+        "Material": "_material",
+        "TrustedAs": "_keys",
+        "default_key": "_keys",
+        "keygen": "_keys",
+        "load_key": "_keys",
+        "trust_key": "_keys",
         "HANDOFF": "_checks",
         "checks": "_checks",
         "EXAMPLES": "_examples",
@@ -112,7 +158,19 @@ __getattr__, __dir__ = lazy_names(
         "Check": "_checks",
         "Confirmation": "_run",
         "Example": "_examples",
+        "Backup": "_backup",
+        "back_up": "_backup",
+        "add_hold": "_hold",
+        "list_holds": "_hold",
+        "release_hold": "_hold",
+        "Purged": "_purge",
+        "PurgeReport": "_purge",
+        "purge": "_purge",
+        "Restored": "_restore",
+        "restore_backup": "_restore",
+        "Finding": "_fsck._report",
         "Found": "_find",
+        "FsckReport": "_fsck._report",
         "Initialised": "_home",
         "JournalNote": "_find",
         "KeptPlan": "_plans",
@@ -128,9 +186,11 @@ __getattr__, __dir__ = lazy_names(
         "command_plan": "_command",
         "export_record": "_export",
         "find_home": "_home",
+        "fsck": "_fsck._check",
         "initialise": "_home",
         "installed_tasks": "_standalone",
         "notify": "_notify",
+        "notify_of_request": "_notify",
         "observation_plan": "_observation",
         "person": "_people",
         "plan_rollback": "_rollback",

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hearth.ledger import LedgerHome
+    from hearth.operations._approvals import ApprovalView
 
-__all__ = ["notify", "probe_hooks"]
+__all__ = ["notify", "notify_of_request", "probe_hooks"]
 
 
 def notify(home: LedgerHome, event: str, payload: Mapping[str, Any]) -> tuple[str, ...]:
@@ -26,6 +27,26 @@ def notify(home: LedgerHome, event: str, payload: Mapping[str, Any]) -> tuple[st
     notifier = Notifier(PolicyFile(home.policy).load)
     notifier.send(event, payload)
     return notifier.settle()
+
+
+def notify_of_request(home: LedgerHome, event: str, view: ApprovalView) -> tuple[str, ...]:
+    """Tell the hooks of `request`, `approval` or `denial`; returns what went wrong, as `notify` does."""
+    asked = view.asked
+    last = view.decisions[-1] if view.decisions and event != "request" else None
+    return notify(
+        home,
+        event,
+        {
+            "ledger_id": asked.ledger_id,
+            "request_id": asked.request_id,
+            "plan_id": asked.plan_id,
+            "plan_digest": asked.plan_digest,
+            "status": view.state,
+            "emergency": asked.emergency,
+            "who": asked.requester if last is None else last.approver,
+            "reason": asked.reason if last is None else last.reason,
+        },
+    )
 
 
 def probe_hooks(home: LedgerHome, event: str | None = None) -> tuple[HookTrial, ...]:

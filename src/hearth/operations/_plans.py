@@ -92,7 +92,7 @@ class PlanArchive:
         target = self.path(copy)
         try:
             self.folder.mkdir(mode=0o700, exist_ok=True)
-            if not _holds(target, data):
+            if not _holds(target, data) or not _touched(target):
                 _move_aside(target)
                 _write_once(target, data)
         except OSError as error:
@@ -111,6 +111,13 @@ class PlanArchive:
             return None
         if not isinstance(copy, str) or not _DIGEST.fullmatch(copy):
             raise LedgerError(f"the record names {copy!r} as its plan's copy, which is no SHA-256")
+        found = self.read(copy)
+        if found is None or found.digest != record.started.get("plan_digest"):
+            raise LedgerError(f"{self.path(copy)}: the kept plan is not the one whose digest the record names")
+        return found
+
+    def read(self, copy: str) -> KeptPlan | None:
+        """Return the copy with this SHA-256 (hex); None for a file that is no kept plan. LedgerError as `of`."""
         path = self.path(copy)
         try:
             data = path.read_bytes()
@@ -120,10 +127,7 @@ class PlanArchive:
             raise LedgerError(f"{path}: the kept plan cannot be read: {error.strerror}") from error
         if hashlib.sha256(data).hexdigest() != copy:
             raise LedgerError(f"{path}: the kept plan was changed after the run; restore it from a backup")
-        found = _read(data, copy)
-        if found is None or found.digest != record.started.get("plan_digest"):
-            raise LedgerError(f"{path}: the kept plan is not the one whose digest the record names")
-        return found
+        return _read(data, copy)
 
 
 def _redactor_of(plan: Plan) -> Redactor:
@@ -206,6 +210,15 @@ def _holds(target: Path, data: bytes) -> bool:
         return target.stat().st_size == len(data) and target.read_bytes() == data
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         return False
+
+
+def _touched(target: Path) -> bool:
+    """Say that a plan which is there is wanted now, so that no purge takes it; False where one just did."""
+    try:
+        os.utime(target)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _move_aside(target: Path) -> None:

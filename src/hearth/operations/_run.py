@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import (
+    ApprovalRefusedError,
     ArtemisEscalationError,
     ExecutionError,
     GateRefusedError,
@@ -14,12 +15,14 @@ from hearth.errors import (
     RecorderError,
 )
 from hearth.kernel import HearthKernel
+from hearth.operations._approvals import Approvals
 from hearth.operations._people import person
 from hearth.operations._plans import PlanArchive
+from hearth.operations._sensors import record_refusal
 from hearth.security import LiveMode
 
 if TYPE_CHECKING:
-    from hearth.execution import RunListener
+    from hearth.execution import ApprovalGuard, RunListener
     from hearth.ledger import LedgerHome
     from hearth.plan import Plan
     from hearth.record import ExecutionRecord
@@ -59,28 +62,34 @@ def run_plan(
     home: LedgerHome,
     mode: LiveMode = LiveMode.DRY_RUN,
     confirmation: Confirmation | None = None,
+    request_id: str | None = None,
     execution_id: str | None = None,
     listener: RunListener | None = None,
 ) -> RunOutcome:
     """Run a plan once; its record is in the ledger when this returns.
 
-    LIVE needs a confirmation, which arms the gate and stands in entry 0; STAGING acts on what the policy lists. Before
-    anything was started it raises a RefusedError, PlanError, TaskError or LedgerError; RecorderError and LedgerError
-    also when a run could not be recorded or its record not be stored. Any other end is an outcome.
+    LIVE uses an approval up: the one of `request_id`, else any that holds. STAGING acts on what the policy lists; a
+    confirmation for it stands in entry 0. Before anything was started it raises a RefusedError, PlanError, TaskError
+    or LedgerError; RecorderError and LedgerError also when a run could not be recorded or its record not be stored.
+    Any other end is an outcome.
     """
-    require_confirmation(plan, mode, confirmation)
     who = person()
     with HearthKernel.open(home) as kernel:
-        arm(kernel, plan, mode, who=who, confirmation=confirmation)
-        plan_copy = PlanArchive(home).keep(plan)
-        executor = kernel.executor(
-            listener=listener,
-            initiator=who,
-            approval=None if confirmation is None else confirmation.to_dict(),
-            plan_copy=plan_copy,
-        )
+        approval: ApprovalGuard | dict[str, Any] | None = None if confirmation is None else confirmation.to_dict()
+        why = f"run of the plan {plan.id}" if confirmation is None else confirmation.reason
+        if execution_id is not None:
+            kernel.require_new(execution_id)  # before an approval is used up for nothing
         try:
+            if mode is LiveMode.LIVE:
+                approval, why = _find_approval(kernel, home, plan, mode, request_id)
+            if mode is not LiveMode.DRY_RUN:
+                kernel.arm(mode, who=who if confirmation is None else confirmation.by, why=why)
+            plan_copy = PlanArchive(home).keep(plan)
+            executor = kernel.executor(listener=listener, initiator=who, approval=approval, plan_copy=plan_copy)
             result = executor.execute(plan, execution_id=execution_id, mode=mode)
+        except ApprovalRefusedError as refusal:
+            record_refusal(kernel, plan_digest=plan.digest, code=refusal.code, who=who)
+            raise
         except (ExecutionError, ArtemisEscalationError) as error:
             return ended(error, *kernel.settle_notices())
         except (RecorderError, LedgerError) as error:
@@ -88,6 +97,18 @@ def run_plan(
                 error.add_note(problem)
             raise
         return RunOutcome(record=result.execution_record, notes=kernel.settle_notices())
+
+
+def _find_approval(
+    kernel: HearthKernel, home: LedgerHome, plan: Plan, mode: LiveMode, request_id: str | None
+) -> tuple[ApprovalGuard, str]:
+    """Return the approval that a run is to use, and the reason that was given for it."""
+    approvals = Approvals(home, kernel.ledger)
+    chosen = request_id or approvals.usable(plan, mode)
+    if chosen is None:
+        raise approvals.refusal(plan, mode)
+    asked = approvals.view(chosen).asked
+    return kernel.approval(asked.request_id), asked.reason
 
 
 def require_confirmation(plan: Plan, mode: LiveMode, confirmation: Confirmation | None) -> None:

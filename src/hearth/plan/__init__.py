@@ -10,21 +10,30 @@ from typing import TYPE_CHECKING
 from hearth._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hearth.plan._approval import DECISION_TYPE, REQUEST_TYPE, ApprovalDecision, ApprovalRequest
     from hearth.plan._consistency import check_consistent
     from hearth.plan._copies import InputCopies
     from hearth.plan._digest import plan_digest
     from hearth.plan._effects import DeclaredEffect
+    from hearth.plan._grant import Circumstances, Grant, grant
     from hearth.plan._hints import RollbackHint
     from hearth.plan._load import load_plan, parse_plan
     from hearth.plan._model import Plan, Step
     from hearth.plan._patterns import path_matches
-    from hearth.plan._ports import TaskSpec
+    from hearth.plan._ports import ApprovalStore, TaskSpec
     from hearth.plan._schema import plan_schema
     from hearth.plan._secrets import Secrets
     from hearth.plan._tasks import load_tasks
 
 __all__ = [
+    "DECISION_TYPE",
+    "REQUEST_TYPE",
+    "ApprovalDecision",
+    "ApprovalRequest",
+    "ApprovalStore",
+    "Circumstances",
     "DeclaredEffect",
+    "Grant",
     "InputCopies",
     "Plan",
     "RollbackHint",
@@ -32,6 +41,7 @@ __all__ = [
     "Step",
     "TaskSpec",
     "check_consistent",
+    "grant",
     "load_plan",
     "load_tasks",
     "parse_plan",
@@ -43,7 +53,14 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "DECISION_TYPE": "_approval",
+        "REQUEST_TYPE": "_approval",
+        "ApprovalDecision": "_approval",
+        "ApprovalRequest": "_approval",
+        "ApprovalStore": "_ports",
+        "Circumstances": "_grant",
         "DeclaredEffect": "_effects",
+        "Grant": "_grant",
         "InputCopies": "_copies",
         "Plan": "_model",
         "RollbackHint": "_hints",
@@ -51,6 +68,7 @@ __getattr__, __dir__ = lazy_names(
         "Step": "_model",
         "TaskSpec": "_ports",
         "check_consistent": "_consistency",
+        "grant": "_grant",
         "load_plan": "_load",
         "load_tasks": "_tasks",
         "parse_plan": "_load",

@@ -6,9 +6,55 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
-__all__ = ["TaskSpec"]
+    from hearth.signing import Envelope
+
+__all__ = ["ApprovalStore", "FoundRequest", "TaskSpec", "UsedBy"]
+
+
+class UsedBy(Protocol):
+    """The run that used an approval up."""
+
+    @property
+    def execution_id(self) -> str:
+        """Its execution id."""
+
+    @property
+    def used(self) -> str:
+        """When (UTC, as text)."""
+
+
+class FoundRequest(Protocol):
+    """A request as a store gives it back."""
+
+    @property
+    def request(self) -> Envelope:
+        """What was signed by the requester."""
+
+
+class ApprovalStore(Protocol):
+    """Where requests and decisions are kept; shared by every process that may run plans. Rows are added, never changed.
+
+    What cannot be read raises a HearthError: an approval in doubt is none.
+    """
+
+    def find(self, beginning: str) -> FoundRequest:
+        """Return the one request whose id begins so; RequestNotFoundError."""
+
+    def decisions(self, request_id: str) -> tuple[Envelope, ...]:
+        """Return every decision on a request that any process has added before, oldest first."""
+
+    def count_decisions(self, request_id: str) -> int:
+        """Return how many decisions there are; cheap, for it is asked before every step."""
+
+    def use(self, request_id: str, execution_id: str, *, now: datetime, emergency: bool) -> UsedBy | None:
+        """Use a request up for one run, in one atomic step over all processes.
+
+        None means that this run has it, durably, from now on; else who had it before, and nothing was changed.
+        An error raised leaves it open whether it was used, so the run must not begin.
+        """
 
 
 @runtime_checkable

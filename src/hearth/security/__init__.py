@@ -9,21 +9,22 @@ from hearth.security._finding import Finding
 from hearth.security._gate import LiveModeGate
 from hearth.security._notify_policy import EVENTS, Hook
 from hearth.security._policy import Policy
+from hearth.security._policy_reading import duration
 from hearth.security._posture import KeptPosture, Posture, PostureStore
 from hearth.security._reading import PostureReading
-from hearth.security._state_rules import StateRules
 from hearth.security._restoration import RESTORATION_TYPE, Restoration
+from hearth.security._state_rules import StateRules
 from hearth.security._states import BoundaryState, LiveMode, SecurityState
 
 __all__ = [
     "EVENTS",
-    "ApprovalPolicy",
     "RESTORATION_TYPE",
+    "ApprovalPolicy",
     "Artemis",
     "ArtemisEscalationError",
     "BoundaryState",
-    "Hook",
     "Finding",
+    "Hook",
     "KeptPosture",
     "LiveMode",
     "LiveModeGate",
@@ -31,8 +32,9 @@ __all__ = [
     "Posture",
     "PostureReading",
     "PostureStore",
-    "SecurityState",
     "Restoration",
+    "SecurityState",
     "StateRules",
     "TrustedKey",
+    "duration",
 ]

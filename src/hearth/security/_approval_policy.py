@@ -15,11 +15,11 @@ __all__ = ["ApprovalPolicy", "Role", "TrustedKey"]
 
 _DAY = 86400.0
 _MONTH = 30 * _DAY
-_ROLES = {"approver": "approver", "operator": "operator", "emergency": "emergency"}
+_ROLES = {role: role for role in ("approver", "operator", "emergency", "requester")}
 
 Role = str
-"""`approver` gives and denies approvals, `operator` restores the posture, purges and reviews, `emergency` breaks the
-glass."""
+"""`approver` gives and denies approvals, `operator` restores the posture and reviews emergencies, `emergency` breaks
+the glass, `requester` only signs requests (every other role may, too)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ def _environment(home: Path) -> dict[str, str]:
     return {
         "COLUMNS": "120",
         "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / ".config"),
         "LC_ALL": "C.UTF-8",
         "NO_COLOR": "1",
         "PATH": os.pathsep.join([str(programs), os.environ.get("PATH", os.defpath)]),

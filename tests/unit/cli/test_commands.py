@@ -136,7 +136,7 @@ def test_bash_completes_commands_with_it(tmp_path: Path) -> None:
     (tmp_path / "hearth").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hearth "$@"\n')
     (tmp_path / "hearth").chmod(0o755)
     typed = (
-        f'PATH="{tmp_path}:$PATH"; . "{script}"; COMP_WORDS=(hearth re); COMP_CWORD=1; '
+        f'PATH="{tmp_path}:$PATH"; . "{script}"; COMP_WORDS=(hearth rec); COMP_CWORD=1; '
         'complete() { :; }; compopt() { :; }; _hearth_completion hearth; printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The question before a live run: only the plan's id, typed by somebody who gives a reason, lets it through."""
+"""The question before a live run: only the beginning of the digest, typed by one who gives a reason, lets it through."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def answer(monkeypatch: pytest.MonkeyPatch, plan: Plan, typed: str, reason: str 
     return confirm(plan, yes=False, reason=reason, where="the ledger", screen=lambda: Screen(to_stderr=True))
 
 
-def test_the_id_and_a_reason(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_and_a_reason(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = Confirmation(by=person(), reason="it is late", interactive=True)
-    assert answer(monkeypatch, plan, " tidy \nit is late\n") == expected
-    assert answer(monkeypatch, plan, "tidy\n", reason=" it is late ") == expected
+    assert answer(monkeypatch, plan, f" {plan.digest[:8]} \nit is late\n") == expected
+    assert answer(monkeypatch, plan, f"{plan.digest.upper()}\n", reason=" it is late ") == expected
 
 
 @pytest.mark.parametrize(
@@ -55,16 +55,17 @@ def test_the_id_and_a_reason(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Non
         ("", None),
         ("\n", None),
         ("yes\n", "r"),
-        ("TIDY\n", "r"),
-        ("tidy2\n", "r"),
-        ("tidy\n", None),
-        ("tidy\n\n", None),
-        ("tidy\n \n", " "),
+        ("tidy\n", "r"),
+        ("{digest:.7}\n", "r"),
+        ("{digest}0\n", "r"),
+        ("{digest:.8}\n", None),
+        ("{digest:.8}\n\n", None),
+        ("{digest:.8}\n \n", " "),
     ],
 )
 def test_anything_else_is_refused(plan: Plan, monkeypatch: pytest.MonkeyPatch, typed: str, reason: str | None) -> None:
     with pytest.raises(GateRefusedError, match="nothing was started"):
-        answer(monkeypatch, plan, typed, reason)
+        answer(monkeypatch, plan, typed.format(digest=plan.digest), reason)
 
 
 def test_yes_asks_nothing_and_says_so(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,11 @@ from hearth.errors import HearthError
 CASES: list[tuple[BaseException, int, str]] = [
     (room.PlanError(["a:1: x", "a:2: y"]), 2, "error"),
     (room.LedgerNotFoundError("x"), 2, "error"),
+    (room.RequestNotFoundError("x"), 2, "error"),
+    (room.SigningError("x"), 2, "error"),
     (room.ExecutionNotFoundError("x"), 2, "error"),
     (room.GateRefusedError("x"), 3, "refused"),
+    (room.ApprovalRefusedError("x", code="missing"), 3, "refused"),
     (room.PlanChangedError("x"), 3, "refused"),
     (room.ConcurrencyRefusedError("x"), 3, "refused"),
     (room.TaskError("x"), 3, "refused"),

@@ -9,7 +9,7 @@ import pytest
 from hearth.operations import Records, RunOutcome, initialise, run_plan
 from hearth.plan import parse_plan
 from hearth.security import LiveMode
-from tests.unit.operations._steps import CONFIRMED
+from tests import approving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,11 +45,18 @@ def make_plan(tmp_path: Path) -> Callable[..., Plan]:
 
 
 @pytest.fixture
-def run(home: LedgerHome, make_plan: Callable[..., Plan]) -> Callable[..., RunOutcome]:
+def key(home: LedgerHome) -> Path:
+    """A key that the ledger trusts."""
+    return approving.trust(home)
+
+
+@pytest.fixture
+def run(home: LedgerHome, key: Path, make_plan: Callable[..., Plan]) -> Callable[..., RunOutcome]:
     """Run steps live."""
 
     def run_live(*steps: dict[str, Any], execution_id: str | None = None, **more: Any) -> RunOutcome:
         plan = make_plan(*steps, **more)
-        return run_plan(plan, home=home, mode=LiveMode.LIVE, confirmation=CONFIRMED, execution_id=execution_id)
+        request = approving.approve(home, plan, key)
+        return run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request, execution_id=execution_id)
 
     return run_live

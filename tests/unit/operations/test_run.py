@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hearth.errors import DuplicateExecutionError, GateRefusedError, LedgerError, StepFailedError
+from hearth.errors import ApprovalRefusedError, DuplicateExecutionError, GateRefusedError, LedgerError, StepFailedError
 from hearth.operations import Confirmation, PlanArchive, Records, person, run_plan
-from hearth.record import ExecutionStatus
+from hearth.record import ExecutionStatus, format_time, thaw
 from hearth.security import LiveMode
+from tests import approving
 from tests.unit.operations._steps import CONFIRMED, FAIL, WRITE
 
 if TYPE_CHECKING:
@@ -28,14 +30,11 @@ def test_without_a_word_it_is_a_dry_run(home: LedgerHome, make_plan: Callable[..
     assert not (tmp_path / "work" / "made.txt").exists()
 
 
-@pytest.mark.parametrize(
-    "confirmation",
-    [None, Confirmation(by="alice", reason="", interactive=True), Confirmation(by="a", reason=" ", interactive=False)],
-)
-def test_live_needs_a_confirmation_with_a_reason(
+@pytest.mark.parametrize("confirmation", [None, CONFIRMED])
+def test_live_needs_an_approval_not_a_confirmation(
     home: LedgerHome, make_plan: Callable[..., Plan], tmp_path: Path, confirmation: Confirmation | None
 ) -> None:
-    with pytest.raises(GateRefusedError):
+    with pytest.raises(ApprovalRefusedError, match="hearth keygen --trust"):
         run_plan(make_plan(WRITE), home=home, mode=LiveMode.LIVE, confirmation=confirmation)
     assert not (tmp_path / "work" / "made.txt").exists()
     with Records(home) as records:
@@ -43,19 +42,27 @@ def test_live_needs_a_confirmation_with_a_reason(
         assert records.journals() == []
 
 
-def test_who_confirmed_and_why_stands_in_entry_0(
+def test_who_approved_and_why_stands_in_entry_0(
     run: Callable[..., RunOutcome], records: Records, tmp_path: Path
 ) -> None:
     outcome = run(WRITE, execution_id="one")
     assert (tmp_path / "work" / "made.txt").read_text() == "made\n"
     stored = records.ledger.get("one")
     assert stored == outcome.record
-    assert stored.started["approval"] == {
-        "kind": "confirmation",
-        "by": "alice",
+    said = thaw(stored.started["approval"])
+    assert said.pop("expires") > format_time(stored.timestamp_start)
+    with Records(records.home) as again:
+        (asked,) = again.ledger.approvals.listing()
+    assert said == {
+        "kind": "approval",
+        "request_id": asked.request_id,
+        "requester": "ann",
+        "approvers": ["ann"],
         "reason": "a test",
-        "interactive": False,
+        "preview_digest": None,
     }
+    assert asked.use is not None
+    assert asked.use.execution_id == "one"
     assert stored.started["initiator"] == person()
     assert stored.started["ledger_id"] == records.ledger.ledger_id
     assert stored.verify()
@@ -77,11 +84,13 @@ def test_the_plan_is_kept_before_it_runs(run: Callable[..., RunOutcome], home: L
 
 
 def test_a_plan_that_cannot_be_kept_does_not_run(
-    home: LedgerHome, make_plan: Callable[..., Plan], tmp_path: Path
+    home: LedgerHome, key: Path, make_plan: Callable[..., Plan], tmp_path: Path
 ) -> None:
+    request = approving.approve(home, make_plan(WRITE), key)
+    shutil.rmtree(home.root / "plans")
     (home.root / "plans").write_text("in the way")
     with pytest.raises(LedgerError, match="nothing was started"):
-        run_plan(make_plan(WRITE), home=home, mode=LiveMode.LIVE, confirmation=CONFIRMED)
+        run_plan(make_plan(WRITE), home=home, mode=LiveMode.LIVE, request_id=request)
     assert not (tmp_path / "work" / "made.txt").exists()
 
 

@@ -37,7 +37,7 @@ def upgrade() -> None:
         sa.Column("envelope", sa.LargeBinary, nullable=False),
         sqlite_autoincrement=True,
     )
-    op.create_index("approval_decisions_by_key", "approval_decisions", ["request_id", "key"], unique=True)
+    op.create_index("approval_decisions_by_key", "approval_decisions", ["request_id", "key", "verdict"], unique=True)
     op.create_table(
         "approval_uses",
         sa.Column("id", sa.Integer, primary_key=True),

@@ -1,0 +1,179 @@
+"""`hearth approve`, `hearth deny` and `hearth review`: a person's word, signed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from hearth.cli._confirm import DIGITS, ask, is_terminal
+from hearth.cli._json import json_option, print_json
+from hearth.cli._keygen import ask_passphrase, key_option
+from hearth.cli._options import execution_argument, read_variables, var_option
+from hearth.cli._request import print_request
+from hearth.errors import GateRefusedError
+
+if TYPE_CHECKING:
+    from hearth.cli._screen import Screen
+    from hearth.cli._settings import Settings
+    from hearth.operations import Approvals, ApprovalView, Material
+    from hearth.plan import Plan
+
+__all__ = ["approve", "deny", "review"]
+
+
+@click.command()
+@click.argument("request_id", metavar="REQUEST")
+@click.option(
+    "--plan", "plan_file", metavar="FILE", help="Read the plan and its inputs from here, not from what was kept."
+)
+@var_option
+@click.option("--reason", metavar="TEXT", default="", help="What is to be said with it; recorded.")
+@click.option(
+    "--digest", metavar="HEX", help=f"The plan's digest (at least {DIGITS} digits of it), where nobody can be asked."
+)
+@key_option
+@json_option
+@click.pass_obj
+def approve(
+    settings: Settings,
+    request_id: str,
+    plan_file: str | None,
+    variables: tuple[str, ...],
+    *,
+    reason: str,
+    digest: str | None,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Read a plan that somebody wants to run, and approve one run of it.
+
+    All of it is shown, with what differs from the version that ran last. To approve, you type the first digits of its
+    digest, which is how one knows that it was this plan.
+    """
+    from hearth.ledger import Ledger
+    from hearth.operations import Approvals, load_key, notify_of_request
+
+    home = settings.find_home()
+    plan = _plan(plan_file, variables)
+    with Ledger.open(home) as ledger:
+        approvals = Approvals(home, ledger)
+        view = approvals.view(request_id)
+        material = approvals.material(view, plan)
+        screen = settings.screen(to_stderr=True)
+        _show(screen, approvals, view, material)
+        _require_digest(view, digest)
+        signer = load_key(home, key, passphrase=ask_passphrase)
+        view = approvals.decide(view.asked.request_id, signer, verdict="approve", reason=reason)
+    troubles = notify_of_request(home, "approval", view)
+    _tell(settings, view, f"approved by {signer.name}", troubles, as_json=as_json)
+
+
+@click.command()
+@click.argument("request_id", metavar="REQUEST")
+@click.option("--reason", metavar="TEXT", required=True, help="Why not; the requester reads it.")
+@key_option
+@json_option
+@click.pass_obj
+def deny(settings: Settings, request_id: str, *, reason: str, key: str | None, as_json: bool) -> None:
+    """Deny a request. It outweighs every approval, also one that was given before, and stops a run under way."""
+    from hearth.ledger import Ledger
+    from hearth.operations import Approvals, load_key, notify_of_request
+
+    home = settings.find_home()
+    signer = load_key(home, key, passphrase=ask_passphrase)
+    with Ledger.open(home) as ledger:
+        view = Approvals(home, ledger).decide(request_id, signer, verdict="deny", reason=reason)
+    troubles = notify_of_request(home, "denial", view)
+    _tell(settings, view, f"denied by {signer.name}", troubles, as_json=as_json)
+
+
+@click.command()
+@execution_argument
+@click.option("--reason", metavar="TEXT", required=True, help="What the review found.")
+@key_option
+@json_option
+@click.pass_obj
+def review(settings: Settings, execution: str, *, reason: str, key: str | None, as_json: bool) -> None:
+    """Review an emergency run: somebody else than who broke the glass says, signed, what came of it."""
+    from hearth.operations import load_key, review_emergency
+
+    home = settings.find_home()
+    signer = load_key(home, key, passphrase=ask_passphrase)
+    reviewed = review_emergency(home, execution, signer, reason=reason)
+    if as_json:
+        print_json(reviewed)
+        return
+    screen = settings.screen()
+    screen.line(
+        (f"{screen.symbols.done} ", "green"), f"{reviewed['execution_id']} was reviewed by {reviewed['reviewer']}"
+    )
+
+
+def _plan(plan_file: str | None, variables: tuple[str, ...]) -> Plan | None:
+    values = read_variables(variables)
+    if plan_file is None:
+        return None
+    from hearth.plan import load_plan
+
+    return load_plan(plan_file, variables=values)
+
+
+def _show(screen: Screen, approvals: Approvals, view: ApprovalView, material: Material) -> None:
+    """Print everything that is to be approved; nothing is cut."""
+    import yaml
+
+    print_request(screen, view)
+    screen.heading("Plan")
+    screen.lines(
+        yaml.safe_dump(material.document, sort_keys=False, allow_unicode=True, width=1_000_000).rstrip("\n"), indent=2
+    )
+    for name, known in material.inputs.items():
+        screen.heading(f"Input {name}")
+        screen.line((f"sha256 {known.digest}", "dim"), indent=2)
+        if known.text is None:
+            screen.line((known.missing, "yellow"), indent=2)
+        else:
+            screen.block([line.expandtabs(4) for line in known.text.splitlines()], indent=2)
+    before = approvals.last_approved(view)
+    if before is None:
+        screen.heading("No other version of this plan ran before with an approval")
+        return
+    screen.heading(f"Against the version that ran last ({before[0].asked.request_id})")
+    changes = list(material.diff(before[1]))
+    for line in changes:
+        screen.line((line, {"+": "green", "-": "red"}.get(line[:1], "dim")), indent=2)
+    if not changes:
+        screen.line("nothing that is shown differs", indent=2)
+
+
+def _require_digest(view: ApprovalView, given: str | None) -> None:
+    """Have the approver type the beginning of the digest that was shown."""
+    wanted = view.asked.plan_digest
+    if given is None:
+        if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+            raise GateRefusedError(
+                "an approval asks for the first digits of the plan's digest, and there is no terminal to ask on; "
+                "read what is shown, then give --digest"
+            )
+        given = ask(f"Type the first {DIGITS} digits of the digest to approve it: ")
+    typed = given.strip().lower()
+    if len(typed) < DIGITS or not wanted.startswith(typed):
+        raise GateRefusedError(
+            f"not approved: {typed or 'nothing'!r} is not how the digest {wanted} begins ({DIGITS} digits or more)"
+        )
+
+
+def _tell(settings: Settings, view: ApprovalView, what: str, troubles: tuple[str, ...], *, as_json: bool) -> None:
+    if as_json:
+        print_json({**view.to_dict(), "notes": list(troubles)})
+        return
+    screen = settings.screen()
+    screen.line((f"{screen.symbols.done} ", "green"), f"{view.asked.request_id} {what}")
+    if view.state == "approved":
+        screen.line((f"a run may use it until {view.asked.expires:%Y-%m-%d %H:%M:%S} UTC", "dim"), indent=2)
+    elif view.why:
+        screen.line((view.why, "yellow"), indent=2)
+    for trouble in troubles:
+        screen.line((trouble, "yellow"), indent=2)

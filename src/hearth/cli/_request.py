@@ -1,0 +1,166 @@
+"""`hearth request` and `hearth approvals`: asking for an approval, and seeing how the requests stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hearth.cli._json import json_option, print_json
+from hearth.cli._keygen import ask_passphrase, key_option
+from hearth.cli._options import plan_argument, read_variables, var_option
+
+if TYPE_CHECKING:
+    from hearth.cli._screen import Part, Screen
+    from hearth.cli._settings import Settings
+    from hearth.operations import ApprovalView
+
+__all__ = ["STATES", "approvals", "print_request", "request"]
+
+STATES = {
+    "approved": "green",
+    "missing": "yellow",
+    "not_yet": "yellow",
+    "spent": "dim",
+    "expired": "dim",
+    "denied": "red",
+}
+_WORDS = {"missing": "waits for approval"}
+
+
+@click.command()
+@plan_argument
+@var_option
+@click.option("--reason", metavar="TEXT", required=True, help="Why it is to run; the approvers see it.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Where it may run; repeatable; here by default.")
+@click.option("--valid-for", metavar="TIME", help="How long the approval may be used: 30m, 8h, 2d.")
+@key_option
+@json_option
+@click.pass_obj
+def request(
+    settings: Settings,
+    plan_file: str,
+    variables: tuple[str, ...],
+    *,
+    reason: str,
+    hosts: tuple[str, ...],
+    valid_for: str | None,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Ask for an approval of one live run of a plan, exactly as it is now.
+
+    The plan and its inputs are kept, so that approvers can read them. One approval is one run.
+    """
+    values = read_variables(variables)
+    from hearth.ledger import Ledger
+    from hearth.operations import Approvals, load_key, notify_of_request, person
+    from hearth.plan import load_plan
+    from hearth.security import duration
+
+    seconds = None
+    if valid_for is not None:
+        seconds = duration(valid_for)
+        if seconds is None:
+            raise click.UsageError(f"--valid-for {valid_for!r} is no time such as 30m, 8h or 2d")
+    home = settings.find_home()
+    plan = load_plan(plan_file, variables=values)
+    signer = load_key(home, key, passphrase=ask_passphrase)
+    with Ledger.open(home) as ledger:
+        view = Approvals(home, ledger).request(
+            plan, signer, requester=person(), reason=reason, hosts=hosts, valid_for=seconds
+        )
+    troubles = notify_of_request(home, "request", view)
+    if as_json:
+        print_json({**view.to_dict(), "notes": list(troubles)})
+        return
+    screen = settings.screen()
+    screen.line((f"{screen.symbols.done} ", "green"), "asked for an approval: ", (view.asked.request_id, "bold"))
+    print_request(screen, view)
+    for trouble in troubles:
+        screen.line((trouble, "yellow"), indent=2)
+    screen.line((f"next: hearth approve {view.asked.request_id}", "dim"), indent=2)
+
+
+@click.command()
+@click.argument("request_id", required=False, metavar="[REQUEST]")
+@click.option("--plan", metavar="ID", help="Only requests for this plan.")
+@click.option("--open", "only_open", is_flag=True, help="Only those that wait for an approval, or may be used.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="At most so many."
+)
+@json_option
+@click.pass_obj
+def approvals(
+    settings: Settings, request_id: str | None, *, plan: str | None, only_open: bool, limit: int, as_json: bool
+) -> None:
+    """List approval requests and how they stand, the latest first; or show one."""
+    from hearth.ledger import Ledger
+    from hearth.operations import Approvals
+
+    home = settings.find_home()
+    with Ledger.open(home) as ledger:
+        known = Approvals(home, ledger)
+        found = [known.view(request_id)] if request_id else known.listing(plan_id=plan, limit=limit)
+        waiting = ledger.approvals.emergencies_without_review()
+    if only_open:
+        found = [view for view in found if view.state in ("approved", "missing", "not_yet")]
+    if as_json:
+        print_json(
+            {
+                "approvals": [view.to_dict() for view in found],
+                "emergencies_without_review": [use.execution_id for use in waiting],
+            }
+        )
+        return
+    screen = settings.screen()
+    if request_id:
+        print_request(screen, found[0])
+    elif not found:
+        screen.line("no approval was asked for; `hearth request PLAN` does")
+    else:
+        screen.table(("REQUEST", "PLAN", "MODE", "STATE", "REQUESTER", "EXPIRES"), [_row(view) for view in found])
+    for use in waiting:
+        screen.line(
+            ("EMERGENCY RUN WITHOUT A REVIEW ", "bold red"),
+            f"{use.execution_id}: `hearth review {use.execution_id} --reason TEXT`",
+        )
+
+
+def _row(view: ApprovalView) -> list[Part]:
+    asked = view.asked
+    loud = " EMERGENCY" if asked.emergency else ""
+    return [
+        asked.request_id,
+        asked.plan_id,
+        asked.mode.value,
+        (_WORDS.get(view.state, view.state) + loud, "bold red" if loud else STATES.get(view.state, "red")),
+        asked.requester,
+        f"{asked.expires:%Y-%m-%d %H:%M} UTC",
+    ]
+
+
+def print_request(screen: Screen, view: ApprovalView) -> None:
+    """Print all that is known of a request."""
+    asked = view.asked
+    pairs: list[tuple[str, Any]] = [
+        ("request", (asked.request_id, "bold")),
+        ("plan", [asked.plan_id, (f"  digest {asked.plan_digest}", "dim")]),
+        ("by", f"{asked.requester}: {asked.reason}"),
+        ("for", f"one run in {asked.mode} on {', '.join(asked.hosts)}"),
+        ("until", f"{asked.expires:%Y-%m-%d %H:%M:%S} UTC"),
+        ("bears", f"no worse posture than {asked.worst_posture}"),
+        ("state", (_WORDS.get(view.state, view.state), STATES.get(view.state, "red"))),
+    ]
+    if asked.emergency:
+        pairs.insert(1, ("", ("EMERGENCY: the glass was broken; this run has to be reviewed", "bold red")))
+    if view.why:
+        pairs.append(("why", view.why))
+    pairs += [
+        (
+            one.verdict,
+            f"by {one.approver} at {one.created:%Y-%m-%d %H:%M:%S} UTC" + (f": {one.reason}" if one.reason else ""),
+        )
+        for one in view.decisions
+    ]
+    screen.pairs(pairs)

@@ -1,0 +1,109 @@
+"""ApprovalGuard: holds a run to its approval, from before it begins until its last step."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import ApprovalRefusedError
+from hearth.plan import Circumstances, Grant, grant
+from hearth.record import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from hearth.plan import ApprovalStore, Plan
+    from hearth.security import LiveMode, Policy, Posture
+    from hearth.signing import Envelope
+
+__all__ = ["ApprovalGuard"]
+
+
+class ApprovalGuard:
+    """One run's approval; not used again for another run.
+
+    States: new → `begin` (the approval holds) → `consume` (it is this run's, and nobody else's) → `check`, before
+    every step. Forbidden: a step before `consume`; a second `consume`.
+    `policy` is called whenever the policy may have changed: a key that is no longer trusted approves nothing.
+    """
+
+    def __init__(
+        self,
+        store: ApprovalStore,
+        request_id: str,
+        *,
+        ledger_id: str,
+        policy: Callable[[], Policy],
+        posture: Callable[[], Posture],
+        preview_digest: str | None = None,
+        host: str | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._store = store
+        self._request_id = request_id
+        self._ledger_id = ledger_id
+        self._policy = policy
+        self._posture = posture
+        self._preview_digest = preview_digest
+        self._host = platform.node() if host is None else host
+        self._now = now
+        self._plan: Plan | None = None
+        self._mode: LiveMode | None = None
+        self._grant: Grant | None = None
+        self._seen: tuple[int, Policy] | None = None
+        self._consumed = False
+
+    def begin(self, plan: Plan, mode: LiveMode) -> None:
+        """Find out whether the approval holds for this run; ApprovalRefusedError says why not."""
+        self._plan, self._mode = plan, mode
+        self._evaluate()
+
+    def consume(self, execution_id: str) -> None:
+        """Use the approval up for this run, durably; ApprovalRefusedError (`spent`) when another run has it."""
+        if self._grant is None or self._consumed:
+            raise ApprovalRefusedError(f"the approval {self._request_id} is not this run's to use", code="spent")
+        self._consumed = True
+        emergency = self._grant.request.emergency
+        before = self._store.use(self._request_id, execution_id, now=self._now(), emergency=emergency)
+        if before is not None:
+            raise ApprovalRefusedError(
+                f"the approval {self._request_id} was used by the run {before.execution_id} at {before.used}; "
+                "one approval is one run: ask for another with `hearth request`",
+                code="spent",
+            )
+
+    def check(self) -> None:
+        """Raise ApprovalRefusedError where it does not hold any more: expired, denied since, a worse posture."""
+        if not self._consumed or self._grant is None:
+            raise ApprovalRefusedError(f"the approval {self._request_id} was not used up by this run", code="missing")
+        if self._seen == (self._store.count_decisions(self._request_id), self._policy()):
+            self._grant.check(self._circumstances())
+        else:
+            self._evaluate()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what entry 0 says of the approval."""
+        if self._grant is None:
+            raise ApprovalRefusedError(f"the approval {self._request_id} was not looked at", code="missing")
+        return self._grant.to_dict()
+
+    def _evaluate(self) -> None:
+        request: Envelope = self._store.find(self._request_id).request
+        decisions = self._store.decisions(self._request_id)
+        policy = self._policy()
+        self._grant = grant(request, decisions, policy=policy.approvals, circumstances=self._circumstances())
+        self._seen = (len(decisions), policy)
+
+    def _circumstances(self) -> Circumstances:
+        if self._plan is None or self._mode is None:
+            raise ApprovalRefusedError(f"the approval {self._request_id} is for no plan yet", code="missing")
+        return Circumstances(
+            ledger_id=self._ledger_id,
+            plan_digest=self._plan.digest,
+            preview_digest=self._preview_digest,
+            mode=self._mode,
+            host=self._host,
+            posture=self._posture(),
+            now=self._now(),
+        )

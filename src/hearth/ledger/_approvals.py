@@ -1,0 +1,238 @@
+"""LedgerApprovals: requests, the decisions on them, and which run used them up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from hearth.errors import DuplicateExecutionError, LedgerError, RequestNotFoundError
+from hearth.ledger._tables import approval_decisions, approval_requests, approval_uses, refusals, reviews
+from hearth.record import format_time
+from hearth.signing import Envelope
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from hearth.ledger._database import Database
+
+__all__ = ["ApprovalRow", "ApprovalUse", "LedgerApprovals"]
+
+_LIKELY = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalUse:
+    """Which run used a request up, and when (UTC, as text)."""
+
+    request_id: str
+    execution_id: str
+    used: str
+    emergency: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """A request as it is listed: its envelope, what was decided, and the run that used it."""
+
+    request_id: str
+    plan_id: str
+    plan_digest: str
+    created: str
+    request: Envelope
+    decisions: tuple[Envelope, ...]
+    use: ApprovalUse | None
+
+
+class LedgerApprovals:
+    """Fulfils `hearth.plan.ApprovalStore` over one ledger's database. Rows are added, never changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_request(self, envelope: Envelope, *, request_id: str, plan_id: str, plan_digest: str, created: str) -> None:
+        """Keep a request; LedgerError when its id is taken."""
+        row = {
+            "request_id": request_id,
+            "plan_id": plan_id,
+            "plan_digest": plan_digest,
+            "created": created,
+            "document": envelope.to_json(),
+        }
+        if not self._added(lambda connection: connection.execute(insert(approval_requests), row)):
+            raise LedgerError(f"the ledger holds a request {request_id} already; make a new one")
+
+    def add_decision(
+        self, envelope: Envelope, *, request_id: str, approver: str, key: str, verdict: str, created: str
+    ) -> bool:
+        """Keep a decision; False when this key has said the same on this request before."""
+        row = {
+            "request_id": request_id,
+            "approver": approver,
+            "key": key,
+            "verdict": verdict,
+            "created": created,
+            "envelope": envelope.to_json(),
+        }
+        return self._added(lambda connection: connection.execute(insert(approval_decisions), row))
+
+    def find(self, beginning: str) -> ApprovalRow:
+        """Return the one request whose id begins so; RequestNotFoundError, also where several do."""
+
+        def work(connection: Connection) -> ApprovalRow:
+            column = approval_requests.c.request_id
+            found = connection.scalars(
+                select(column)
+                .where(func.substr(column, 1, len(beginning)) == beginning)
+                .order_by(column)
+                .limit(_LIKELY)
+            ).all()
+            if beginning in found:
+                found = [beginning]
+            if not beginning or not found:
+                raise RequestNotFoundError(f"there is no approval request {beginning!r}; `hearth approvals` lists them")
+            if len(found) > 1:
+                raise RequestNotFoundError(f"{beginning!r} is the beginning of several requests: {', '.join(found)}")
+            return _row(connection, str(found[0]))
+
+        return self._database.read(work)
+
+    def decisions(self, request_id: str) -> tuple[Envelope, ...]:
+        """Return what was decided on a request, oldest first."""
+        return self._database.read(lambda connection: _decisions(connection, request_id))
+
+    def count_decisions(self, request_id: str) -> int:
+        """Return how many decisions there are: they are only ever added, so a new count means a new word."""
+        table = approval_decisions
+        query = select(func.count()).select_from(table).where(table.c.request_id == request_id)
+        return self._database.read(lambda connection: connection.execute(query).scalar_one())
+
+    def listing(
+        self, *, plan_digest: str | None = None, plan_id: str | None = None, limit: int = 100
+    ) -> tuple[ApprovalRow, ...]:
+        """Return the newest requests first, of one plan where it is named."""
+        query = select(approval_requests.c.request_id).order_by(approval_requests.c.id.desc()).limit(limit)
+        if plan_digest is not None:
+            query = query.where(approval_requests.c.plan_digest == plan_digest)
+        if plan_id is not None:
+            query = query.where(approval_requests.c.plan_id == plan_id)
+        return self._database.read(
+            lambda connection: tuple(_row(connection, str(name)) for name in connection.scalars(query).all())
+        )
+
+    def use(self, request_id: str, execution_id: str, *, now: datetime, emergency: bool) -> ApprovalUse | None:
+        """Use a request up for one run: None means that this run has it, else who had it before. Durable."""
+        row = {
+            "request_id": request_id,
+            "execution_id": execution_id,
+            "used": format_time(now),
+            "emergency": int(emergency),
+        }
+
+        def work(connection: Connection) -> ApprovalUse | None:
+            before = _use(connection, request_id)
+            if before is None:
+                taken = approval_uses.c.execution_id == execution_id
+                if connection.execute(select(approval_uses.c.id).where(taken)).first() is not None:
+                    message = f"a run {execution_id} used another approval before; choose another id"
+                    raise DuplicateExecutionError(message)
+                connection.execute(insert(approval_uses), row)
+            return before
+
+        return self._database.write(work)
+
+    def emergencies_without_review(self) -> tuple[ApprovalUse, ...]:
+        """Return the emergency runs that nobody has reviewed yet, oldest first."""
+        table = approval_uses
+        query = (
+            select(table)
+            .where(
+                table.c.emergency == 1,
+                ~select(reviews.c.id).where(reviews.c.execution_id == table.c.execution_id).exists(),
+            )
+            .order_by(table.c.id)
+        )
+        return self._database.read(lambda connection: tuple(map(_as_use, connection.execute(query).all())))
+
+    def use_by(self, execution_id: str) -> ApprovalUse | None:
+        """Return what a run used, if anything."""
+        query = select(approval_uses).where(approval_uses.c.execution_id == execution_id)
+
+        def work(connection: Connection) -> ApprovalUse | None:
+            found = connection.execute(query).one_or_none()
+            return None if found is None else _as_use(found)
+
+        return self._database.read(work)
+
+    def add_review(self, envelope: Envelope, *, execution_id: str, reviewer: str, created: str) -> bool:
+        """Keep the review of an emergency run; False when there is one."""
+        row = {
+            "execution_id": execution_id,
+            "reviewer": reviewer,
+            "created": created,
+            "envelope": envelope.to_json(),
+        }
+        return self._added(lambda connection: connection.execute(insert(reviews), row))
+
+    def review(self, execution_id: str) -> Envelope | None:
+        """Return the review of an emergency run, if there is one."""
+        query = select(reviews.c.envelope).where(reviews.c.execution_id == execution_id)
+        found = self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
+        return None if found is None else Envelope.parse(found)
+
+    def add_refusal(self, *, plan_digest: str, code: str, who: str, now: datetime) -> None:
+        """Keep that a run was refused for want of an approval: too many of them are a sensor."""
+        row = {"created": format_time(now), "plan_digest": plan_digest, "code": code, "who": who}
+        self._database.write(lambda connection: connection.execute(insert(refusals), row))
+
+    def refusals_since(self, moment: datetime) -> int:
+        """Return how many runs were refused since then."""
+        query = select(func.count()).select_from(refusals).where(refusals.c.created >= format_time(moment))
+        return self._database.read(lambda connection: connection.execute(query).scalar_one())
+
+    def _added(self, work: Any) -> bool:  # noqa: ANN401 - a function of a connection
+        """Run an insert; False where a unique row is there already."""
+
+        def attempt(connection: Connection) -> bool:
+            try:
+                with connection.begin_nested():
+                    work(connection)
+            except IntegrityError as error:
+                if "UNIQUE" not in str(error.orig):
+                    raise
+                return False
+            return True
+
+        return self._database.write(attempt)
+
+
+def _row(connection: Connection, request_id: str) -> ApprovalRow:
+    found = connection.execute(select(approval_requests).where(approval_requests.c.request_id == request_id)).one()
+    return ApprovalRow(
+        request_id=found.request_id,
+        plan_id=found.plan_id,
+        plan_digest=found.plan_digest,
+        created=found.created,
+        request=Envelope.parse(found.document),
+        decisions=_decisions(connection, request_id),
+        use=_use(connection, request_id),
+    )
+
+
+def _decisions(connection: Connection, request_id: str) -> tuple[Envelope, ...]:
+    table = approval_decisions
+    query = select(table.c.envelope).where(table.c.request_id == request_id).order_by(table.c.id)
+    return tuple(map(Envelope.parse, connection.scalars(query).all()))
+
+
+def _use(connection: Connection, request_id: str) -> ApprovalUse | None:
+    found = connection.execute(select(approval_uses).where(approval_uses.c.request_id == request_id)).one_or_none()
+    return None if found is None else _as_use(found)
+
+
+def _as_use(row: Any) -> ApprovalUse:  # noqa: ANN401 - a row of approval_uses
+    return ApprovalUse(row.request_id, row.execution_id, row.used, bool(row.emergency))

@@ -1,0 +1,215 @@
+"""Whether a run may go on: the request and the decisions on it, held against the policy and the present."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import ApprovalRefusedError, SigningError
+from hearth.plan._approval import ApprovalDecision, ApprovalRequest
+from hearth.record import format_time
+from hearth.security import Posture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from hearth.security import ApprovalPolicy, LiveMode, TrustedKey
+    from hearth.signing import Envelope, PublicKey
+
+__all__ = ["Circumstances", "Grant", "grant"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What is to run, and where and when: what an approval is held against."""
+
+    ledger_id: str
+    plan_digest: str
+    preview_digest: str | None
+    mode: LiveMode
+    host: str
+    posture: Posture
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """An approval that holds: the request, who approved, and the narrowest of what they allowed."""
+
+    request: ApprovalRequest
+    approvers: tuple[str, ...]
+    hosts: frozenset[str]
+    not_before: datetime
+    expires: datetime
+    worst_security: Posture
+
+    def check(self, circumstances: Circumstances) -> None:
+        """Raise ApprovalRefusedError (`not_yet`, `expired`, `host`, `posture`) where it does not hold any more."""
+        request, now = self.request, circumstances.now
+        what = f"the approval {request.request_id} of the plan {request.plan_id}"
+        if now < self.not_before:
+            raise ApprovalRefusedError(
+                f"{what} holds from {format_time(self.not_before)} on; wait until then", code="not_yet"
+            )
+        if now >= self.expires:
+            raise ApprovalRefusedError(
+                f"{what} expired at {format_time(self.expires)}; ask for a new one with `hearth request`",
+                code="expired",
+            )
+        if "*" not in self.hosts and circumstances.host not in self.hosts:
+            named = ", ".join(sorted(self.hosts)) or "no host that all approvers named"
+            raise ApprovalRefusedError(
+                f"{what} is for {named}, and this is {circumstances.host}; run it there, or ask anew with --host",
+                code="host",
+            )
+        if circumstances.posture.worse_than(self.worst_security):
+            raise ApprovalRefusedError(
+                f"{what} bears no worse posture than {self.worst_security}, and it is {circumstances.posture}; "
+                "restore the posture, or have the plan approved for this one",
+                code="posture",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what entry 0 of the record says of the approval."""
+        request = self.request
+        return {
+            "kind": "emergency" if request.emergency else "approval",
+            "request_id": request.request_id,
+            "requester": request.requester,
+            "approvers": list(self.approvers),
+            "reason": request.reason,
+            "expires": format_time(self.expires),
+            "preview_digest": request.preview_digest,
+        }
+
+
+def grant(
+    request: Envelope, decisions: Iterable[Envelope], *, policy: ApprovalPolicy, circumstances: Circumstances
+) -> Grant:
+    """Return the grant of a run, or raise ApprovalRefusedError with the `code` of what stands against it.
+
+    Signatures of keys that the policy does not trust (or no longer trusts) count for nothing. One denial by a
+    trusted approver outweighs every approval. That a request was used before, the store knows.
+    """
+    asked = _asked(request, policy, circumstances)
+    approvals = _approvals(asked, decisions, policy)
+    needed = 1 if asked.emergency else policy.quorum
+    requester_key = _signer(request, policy)
+    if not asked.emergency and not policy.self_approval:
+        if requester_key is None:
+            raise ApprovalRefusedError(
+                f"the request {asked.request_id} is not signed by a key that the policy knows, so it cannot be told "
+                "whether its requester approved it; add the requester's key to the policy, or set self_approval",
+                code="untrusted",
+            )
+        own = approvals.pop(requester_key, None)
+        hint = " (the requester's own does not count)" if own is not None else ""
+    else:
+        hint = ""
+    if len(approvals) < needed:
+        have = f"{len(approvals)} of {needed} approvals" if needed > 1 or approvals else "no approval"
+        raise ApprovalRefusedError(
+            f"the request {asked.request_id} for the plan {asked.plan_id} has {have}{hint}; "
+            f"somebody whom the policy trusts runs `hearth approve {asked.request_id}`",
+            code="missing",
+        )
+    longest = policy.break_glass_for if asked.emergency else policy.valid_for
+    every = (asked, *approvals.values())
+    hosts: frozenset[str] | None = None
+    for one in every:
+        if "*" not in one.hosts:
+            hosts = frozenset(one.hosts) if hosts is None else hosts & frozenset(one.hosts)
+    found = Grant(
+        request=asked,
+        approvers=tuple(approvals),
+        hosts=frozenset("*") if hosts is None else hosts,
+        not_before=max(one.not_before for one in every),
+        expires=min(*(one.expires for one in every), asked.created + timedelta(seconds=math.ceil(longest))),
+        worst_security=Posture(
+            min(one.worst_posture.security for one in every), min(one.worst_posture.boundary for one in every)
+        ),
+    )
+    found.check(circumstances)
+    return found
+
+
+def _asked(envelope: Envelope, policy: ApprovalPolicy, here: Circumstances) -> ApprovalRequest:
+    asked = ApprovalRequest.read(envelope)
+    what = f"the request {asked.request_id}"
+    if asked.ledger_id != here.ledger_id:
+        raise ApprovalRefusedError(f"{what} was made for another ledger ({asked.ledger_id})", code="ledger")
+    if asked.plan_digest != here.plan_digest:
+        raise ApprovalRefusedError(
+            f"{what} is for the plan digest {asked.plan_digest}, and the plan or an input has another one now "
+            f"({here.plan_digest}); restore it, or ask for an approval of the plan as it is now",
+            code="plan",
+        )
+    if asked.mode is not here.mode:
+        raise ApprovalRefusedError(f"{what} is for a run in {asked.mode}, not in {here.mode}", code="mode")
+    if asked.preview_digest != here.preview_digest and here.preview_digest is not None:
+        raise ApprovalRefusedError(
+            f"{what} was made for another preview; preview the plan and ask anew", code="preview"
+        )
+    if policy.require_preview and asked.preview_digest is None:
+        raise ApprovalRefusedError(f"{what} has no preview, which the policy demands; preview the plan", code="preview")
+    return asked
+
+
+def _approvals(
+    asked: ApprovalRequest, decisions: Iterable[Envelope], policy: ApprovalPolicy
+) -> dict[str, ApprovalDecision]:
+    """Return the valid approvals by the name of the key that gave each; a valid denial raises."""
+    trusted = _keys(policy.with_role("emergency" if asked.emergency else "approver"))
+    denying = _keys(policy.with_role("approver"))
+    approvals: dict[str, ApprovalDecision] = {}
+    for envelope in decisions:
+        try:
+            decision = ApprovalDecision.read(envelope)
+        except SigningError:
+            continue  # whatever it is, it approves nothing; `hearth fsck` names it
+        if not _belongs(decision, asked):
+            continue
+        if decision.verdict == "deny":
+            for name in envelope.verified_by(denying):
+                raise ApprovalRefusedError(
+                    f"the request {asked.request_id} was denied by {name}: {decision.reason or 'no reason given'}; "
+                    "ask anew once that is settled",
+                    code="denied",
+                )
+            continue
+        for name in envelope.verified_by(trusted):
+            approvals.setdefault(name, decision)
+    return approvals
+
+
+def _belongs(decision: ApprovalDecision, asked: ApprovalRequest) -> bool:
+    """Whether the decision is on this very request: not a word of it may have changed since."""
+    return (
+        decision.request_digest == asked.digest
+        and decision.request_id == asked.request_id
+        and decision.ledger_id == asked.ledger_id
+        and decision.plan_id == asked.plan_id
+        and decision.plan_digest == asked.plan_digest
+        and decision.preview_digest == asked.preview_digest
+        and decision.mode is asked.mode
+    )
+
+
+def _signer(envelope: Envelope, policy: ApprovalPolicy) -> str | None:
+    names = envelope.verified_by(_keys(policy.keys))
+    return names[0] if names else None
+
+
+def _keys(trusted: Mapping[str, TrustedKey]) -> dict[str, PublicKey]:
+    from hearth.signing import PublicKey  # loads cryptography: only where signatures are looked at
+
+    keys = {}
+    for name, entry in trusted.items():
+        try:
+            keys[name] = PublicKey.parse(entry.key)
+        except SigningError as error:
+            raise ApprovalRefusedError(f"the policy's key of {name}: {error}", code="untrusted") from None
+    return keys

@@ -1,0 +1,152 @@
+"""A run is held to its approval before it begins and before every step."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hearth.errors import ApprovalRefusedError, StepFailedError
+from hearth.kernel import HearthKernel
+from hearth.ledger import Ledger
+from hearth.operations import Approvals, initialise, load_key, run_plan
+from hearth.plan import parse_plan
+from hearth.record import ExecutionStatus, utc_now
+from hearth.security import LiveMode
+from tests import approving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hearth.ledger import LedgerHome
+    from hearth.plan import Plan
+
+FIRST: dict[str, Any] = {"name": "First", "file": {"write": "first.txt", "content": "1"}}
+SECOND: dict[str, Any] = {"name": "Second", "file": {"write": "second.txt", "content": "2"}}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> LedgerHome:
+    """A ledger."""
+    return initialise(tmp_path / ".hearth").home
+
+
+@pytest.fixture
+def key(home: LedgerHome) -> Path:
+    """A key that it trusts."""
+    return approving.trust(home)
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    """A plan of two steps."""
+    (tmp_path / "work").mkdir()
+    return parse_plan({"plan": "two", "steps": [FIRST, SECOND]}, folder=tmp_path / "work")
+
+
+class AfterTheFirst:
+    """Does something once the first step is done."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act = act
+
+    def step_finished(self, step: Any, outcome: object, seconds: float) -> None:
+        if step.index == 0:
+            self._act()
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+def run_until_refused(home: LedgerHome, plan: Plan, request: str, act: Callable[[], object]) -> StepFailedError:
+    """Run live, with `act` between the two steps; the second step must not have been done."""
+    outcome = run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request, listener=AfterTheFirst(act))
+    assert isinstance(outcome.error, StepFailedError), outcome
+    assert outcome.record.status is ExecutionStatus.FAILED
+    assert outcome.record.verify()
+    assert (plan.cwd / "first.txt").exists()
+    assert not (plan.cwd / "second.txt").exists()
+    return outcome.error
+
+
+def test_a_denial_stops_a_run_under_way(home: LedgerHome, key: Path, plan: Plan) -> None:
+    request = approving.approve(home, plan, key)
+
+    def deny() -> None:
+        with Ledger.open(home) as ledger:
+            Approvals(home, ledger).decide(request, load_key(home, key), verdict="deny", reason="not now")
+
+    error = run_until_refused(home, plan, request, deny)
+    assert "step 1 (Second) was not begun" in str(error)
+    assert "was denied by ann: not now" in str(error)
+
+
+def test_a_key_that_the_policy_drops_stops_a_run_under_way(home: LedgerHome, key: Path, plan: Plan) -> None:
+    request = approving.approve(home, plan, key)
+    error = run_until_refused(home, plan, request, lambda: home.policy.write_text("approvals: {self_approval: true}\n"))
+    assert "no approval" in str(error)
+
+
+def test_an_approval_that_expires_stops_a_run_under_way(
+    home: LedgerHome, key: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = approving.approve(home, plan, key)
+    later = utc_now() + timedelta(days=2)
+    error = run_until_refused(home, plan, request, lambda: _turn_clock(monkeypatch, later))
+    assert "expired" in str(error)
+
+
+def _turn_clock(monkeypatch: pytest.MonkeyPatch, later: Any) -> None:
+    from hearth.execution import ApprovalGuard
+
+    original = ApprovalGuard._circumstances
+
+    def circumstances(self: ApprovalGuard) -> Any:
+        self._now = lambda: later
+        return original(self)
+
+    monkeypatch.setattr(ApprovalGuard, "_circumstances", circumstances)
+
+
+def test_a_changed_policy_that_cannot_be_read_stops_a_run_under_way(home: LedgerHome, key: Path, plan: Plan) -> None:
+    request = approving.approve(home, plan, key)
+    error = run_until_refused(home, plan, request, lambda: home.policy.write_text("approvals: [\n"))
+    assert "policy" in str(error)
+
+
+def test_one_approval_is_one_run(home: LedgerHome, key: Path, plan: Plan) -> None:
+    request = approving.approve(home, plan, key)
+    first = run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request)
+    assert first.record.status is ExecutionStatus.COMPLETED
+    with pytest.raises(ApprovalRefusedError) as caught:
+        run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request)
+    assert caught.value.code == "spent"
+    assert first.record.execution_id in str(caught.value)
+
+
+def test_without_one_nothing_runs_live_on_a_ledger(home: LedgerHome, plan: Plan) -> None:
+    with HearthKernel.open(home) as kernel:
+        kernel.arm("LIVE", who="ann", why="to try")
+        with pytest.raises(ApprovalRefusedError):
+            kernel.executor().execute(plan)
+        with pytest.raises(ApprovalRefusedError):
+            kernel.executor(approval={"kind": "made up"}).execute(plan)
+        assert kernel.ledger.count() == 0
+    assert not (plan.cwd / "first.txt").exists()
+
+
+def test_a_refusal_is_counted(home: LedgerHome, plan: Plan) -> None:
+    before = utc_now() - timedelta(seconds=1)
+    with pytest.raises(ApprovalRefusedError):
+        run_plan(plan, home=home, mode=LiveMode.LIVE)
+    with Ledger.open(home) as ledger:
+        assert ledger.approvals.refusals_since(before) == 1
+
+
+def test_a_dry_run_needs_none_and_uses_none(home: LedgerHome, key: Path, plan: Plan) -> None:
+    request = approving.approve(home, plan, key)
+    assert run_plan(plan, home=home, request_id=request).record.status is ExecutionStatus.COMPLETED
+    with Ledger.open(home) as ledger:
+        assert Approvals(home, ledger).view(request).state == "approved"

@@ -1,0 +1,248 @@
+"""The posture of a ledger as commands see and change it, and the sensors of what commands find."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hearth.errors import ApprovalRefusedError, GateRefusedError, JournalDamagedError, SigningError
+from hearth.kernel import HearthKernel
+from hearth.ledger import Ledger
+from hearth.operations import (
+    Records,
+    TrustedAs,
+    load_key,
+    lock_down,
+    posture_history,
+    read_posture,
+    record_refusal,
+    recover,
+    report_states,
+    restore_posture,
+    run_plan,
+    verify_all,
+)
+from hearth.recorder import ExecutionObserver, Journal
+from hearth.security import BoundaryState, KeptPosture, LiveMode, Posture, SecurityState
+from tests import approving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hearth.ledger import LedgerHome
+    from hearth.plan import Plan
+
+
+@pytest.fixture
+def operator(home: LedgerHome) -> TrustedAs:
+    return load_key(home, approving.trust(home))
+
+
+def posture(home: LedgerHome) -> KeptPosture:
+    with Ledger.open(home) as ledger:
+        return ledger.postures.load()
+
+
+def damage_journal(home: LedgerHome) -> Path:
+    path = home.journal_path("run-1")
+    journal = Journal.create(path)
+    observer = ExecutionObserver("run-1", "p", journal=journal)
+    for index in range(3):
+        with observer.step(index, "a step"):
+            pass
+    journal.close()
+    path.write_bytes(path.read_bytes().replace(b"a step", b"b step", 1))
+    return path
+
+
+def test_a_new_ledger_permits_everything(home: LedgerHome) -> None:
+    view = read_posture(home)
+    assert view.to_dict() == {
+        "version": 0,
+        "security": "OPERATIONAL",
+        "boundary": "NOMINAL",
+        "since": None,
+        "who": "",
+        "why": "",
+        "source": "",
+        "signature": "",
+        "permits": {"DRY_RUN": None, "STAGING": None, "LIVE": None},
+        "running": [],
+        "note": "",
+    }
+    assert posture_history(home) == []
+
+
+def test_a_posture_permits_what_artemis_and_the_policy_do(home: LedgerHome) -> None:
+    home.policy.write_text(
+        "states:\n  DEGRADED: {modes: [DRY_RUN, LIVE], tasks: [file, shell]}\n  ELEVATED: {tasks: [file]}\n"
+    )
+    report_states(home, security=SecurityState.DEGRADED, why="noise", source="edr", who="Ada")
+    assert read_posture(home).permits == {"DRY_RUN": ("file", "shell")}
+    report_states(home, boundary=BoundaryState.ELEVATED, why="noise", source="edr", who="Ada")
+    assert read_posture(home).permits == {"DRY_RUN": ("file",)}
+    home.policy.write_text("states: 7\n")
+    view = read_posture(home)
+    assert view.permits == {}
+    assert "policy.yaml" in view.note
+
+
+def test_a_lockdown_is_said_once_and_needs_a_reason(home: LedgerHome) -> None:
+    with pytest.raises(GateRefusedError, match="needs a reason"):
+        lock_down(home, who="Ada", why=" ")
+    home.policy.write_text("no: [policy")
+    first = lock_down(home, who="Ada", why="an intruder")
+    again = lock_down(home, who="Bob", why="too")
+    assert (first.new, again.new) == (True, False)
+    assert first.runs == ()
+    assert again.kept.reason == "an intruder (by Ada)"
+    assert again.to_dict()["security"] == "LOCKDOWN"
+
+
+def test_a_lockdown_needs_no_readable_posture(home: LedgerHome) -> None:
+    report_states(home, security=SecurityState.DEGRADED, why="noise", source="edr", who="Ada")
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute("UPDATE postures SET security = 'SUNNY'")
+    locked = lock_down(home, who="Ada", why="in doubt")
+    assert locked.kept.posture == Posture(SecurityState.LOCKDOWN, BoundaryState.LOCKDOWN)
+
+
+def test_only_an_operator_s_signature_restores(home: LedgerHome, operator: TrustedAs) -> None:
+    with pytest.raises(GateRefusedError, match="nothing to restore"):
+        restore_posture(home, operator, why="x")
+    lock_down(home, who="Ada", why="a drill")
+    for stranger in (TrustedAs(operator.path, operator.key, "ann", ("approver",)), _unknown(operator)):
+        with pytest.raises(SigningError, match="does not trust .* as an operator's"):
+            restore_posture(home, stranger, why="x")
+    with pytest.raises(GateRefusedError, match="needs who does it and why"):
+        restore_posture(home, operator, why=" ")
+    entry = restore_posture(home, operator, why="a drill", security=SecurityState.DEGRADED)
+    assert (str(entry.kept.posture), entry.signature, entry.kept.who) == ("DEGRADED/NOMINAL", "verified", "ann")
+    assert restore_posture(home, operator, why="over").kept.posture == Posture()
+    assert [(one.kept.version, one.signature) for one in posture_history(home)] == [
+        (1, ""),
+        (2, "verified"),
+        (3, "verified"),
+    ]
+
+
+def _unknown(operator: TrustedAs) -> TrustedAs:
+    return TrustedAs(operator.path, operator.key, None, ())
+
+
+def test_a_signature_that_was_put_elsewhere_does_not_hold(home: LedgerHome, operator: TrustedAs) -> None:
+    lock_down(home, who="Ada", why="a drill")
+    restore_posture(home, operator, why="a drill")
+    lock_down(home, who="Ada", why="an intruder")
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute(
+            "INSERT INTO postures SELECT 4, security, boundary, who, why, source, created, envelope "
+            "FROM postures WHERE version = 2"
+        )
+    *_, forged = posture_history(home)
+    assert not forged.ok
+    assert "the posture has changed since this was signed" in forged.signature
+    assert not read_posture(home).entry.ok
+
+
+def test_a_report_in_the_folder_is_taken_when_a_command_opens_the_ledger(
+    home: LedgerHome, make_plan: Callable[..., Plan]
+) -> None:
+    report = {"security": "LOCKDOWN", "reason": "ransomware", "source": "edr"}
+    (home.reports / "1.json").write_text(json.dumps(report))
+    with pytest.raises(GateRefusedError, match="LOCKDOWN"):
+        run_plan(make_plan({"name": "a", "shell": "true"}), home=home)
+    assert (posture(home).why, posture(home).source) == ("ransomware", "edr")
+
+
+def test_a_clock_behind_the_ledger_degrades_until_an_operator_knows(home: LedgerHome, operator: TrustedAs) -> None:
+    future = datetime(2999, 1, 1, tzinfo=UTC)
+    with Ledger.open(home) as ledger:
+        ledger.postures.compare_and_set(
+            0, KeptPosture(Posture(boundary=BoundaryState.ELEVATED), 1, "", "", "x", future)
+        )
+    assert read_posture(home).entry.kept.source == "clock"
+    assert posture(home).posture == Posture(SecurityState.DEGRADED, BoundaryState.ELEVATED)
+    restore_posture(home, operator, why="the clock was wrong, now it is right")
+    assert read_posture(home).entry.kept.posture == Posture()
+
+
+def test_damage_that_recovery_finds_compromises(home: LedgerHome, records: Records, operator: TrustedAs) -> None:
+    damage_journal(home)
+    with pytest.raises(JournalDamagedError):
+        records.read(records.find("run-1"))
+    assert (posture(home).posture.security, posture(home).source) == (SecurityState.COMPROMISED, "journal")
+    restore_posture(home, operator, why="seen")
+    assert [one.outcome for one in recover(records)] == ["damaged"]
+    assert (posture(home).posture.security, posture(home).source) == (SecurityState.COMPROMISED, "recover")
+    restore_posture(home, operator, why="known")
+    assert [bool(one.verdict) for one in verify_all(records)] == [False]
+    assert posture(home).posture == Posture(), "what lies in quarantine was told of when it came there"
+
+
+def test_a_record_that_was_changed_compromises_once(
+    home: LedgerHome, records: Records, operator: TrustedAs, make_plan: Callable[..., Plan]
+) -> None:
+    run_plan(make_plan({"name": "a", "shell": "true"}), home=home, execution_id="run-1")
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute("UPDATE executions SET record = CAST(replace(record, 'dry run', 'wet run') AS BLOB)")
+    for expected in (SecurityState.COMPROMISED, SecurityState.OPERATIONAL):
+        assert [bool(one.verdict) for one in verify_all(records)] == [False]
+        assert posture(home).posture.security is expected
+        if expected is SecurityState.COMPROMISED:
+            restore_posture(home, operator, why="the record is known to be bad")
+
+
+def test_bytes_that_cannot_be_read_degrade(home: LedgerHome, records: Records, make_plan: Callable[..., Plan]) -> None:
+    run_plan(make_plan({"name": "a", "shell": "true"}), home=home, execution_id="run-1")
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute("UPDATE executions SET record = x'00'")
+    assert [bool(one.verdict) for one in verify_all(records)] == [False]
+    assert (posture(home).posture.security, posture(home).source) == (SecurityState.DEGRADED, "verify")
+
+
+def test_a_posture_that_cannot_be_worsened_is_warned_of(
+    home: LedgerHome, records: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage_journal(home)
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute("INSERT INTO postures VALUES (1, 'SUNNY', '', '', '', '', '', NULL)")
+    with caplog.at_level(logging.WARNING):
+        assert [one.outcome for one in recover(records)] == ["damaged"]
+    assert "the posture could not be worsened for it" in caplog.text
+
+
+def refuse(home: LedgerHome, times: int) -> Posture:
+    with HearthKernel.open(home) as kernel:
+        for _ in range(times):
+            record_refusal(kernel, plan_digest="0" * 64, code="missing", who="Mallory")
+        return kernel.posture
+
+
+def test_refused_approvals_elevate_the_boundary(home: LedgerHome, operator: TrustedAs) -> None:
+    with home.policy.open("a") as policy:
+        policy.write("sensors: {refused_approvals: 3}\n")
+    assert refuse(home, 2) == Posture()
+    assert refuse(home, 1) == Posture(boundary=BoundaryState.ELEVATED)
+    assert posture(home).why == "3 runs were refused for want of an approval within an hour, the last one missing"
+    restore_posture(home, operator, why="it was a script of ours")
+    assert refuse(home, 2) == Posture(), "an operator has answered for the earlier ones"
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute("UPDATE refusals SET created = '2020-01-01T00:00:00.000000Z'")
+    assert refuse(home, 2) == Posture()
+    assert refuse(home, 1) == Posture(boundary=BoundaryState.ELEVATED)
+
+
+def test_a_live_run_without_an_approval_counts_as_refused(home: LedgerHome, make_plan: Callable[..., Plan]) -> None:
+    home.policy.write_text("sensors: {refused_approvals: 1}\n")
+    arguments: dict[str, Any] = {"home": home, "mode": LiveMode.LIVE}
+    with pytest.raises(ApprovalRefusedError):
+        run_plan(make_plan({"name": "a", "shell": "true"}), **arguments)
+    assert posture(home).posture == Posture(boundary=BoundaryState.ELEVATED)
