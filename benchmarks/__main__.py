@@ -7,7 +7,7 @@ import platform
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks import memory, recording, running, verifying
+from benchmarks import memory, recording, running, stopping, verifying
 from benchmarks._report import table
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _ALL: tuple[Callable[[], list[Line]], ...] = (
     running.stage4,
     running.help_start,
     running.sizes,
+    stopping.lockdown,
 )
 
 

@@ -76,6 +76,11 @@ class PostureKeeper:
         return kept
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether the store could not be read during the run that is under way."""
+        return bool(self._doubt)
+
+    @property
     def gate(self) -> LiveModeGate:
         """The gate, after a look at the posture; one that cannot be read lets nothing through."""
         if self._shared and self._gate.mode is not LiveMode.DRY_RUN:
@@ -107,9 +112,8 @@ class PostureKeeper:
         try:
             before, now = self._change(rule)
         except HearthError as error:
-            self._doubted(
-                f"the posture was to worsen to {'/'.join(states)} ({why}), and that could not be kept: {error}"
-            )
+            what = f"it was to worsen to {'/'.join(states)} ({why}), which could not be kept: {error}"
+            self._doubted(what, keep=False)
             raise
         with self._lock:
             if self._seen is None:
@@ -141,6 +145,13 @@ class PostureKeeper:
         """Count a run as under way and watch the posture meanwhile; call what is returned at its end."""
         end_count = None if self._runs is None else self._runs.begin()
         ended = threading.Event()
+        if self._shared:
+            try:
+                self.load()  # what worsens from here on is told
+            except BaseException:
+                if end_count is not None:
+                    end_count()
+                raise
         with self._lock:
             self._under_way += 1
             if self._shared and self._under_way == 1:

@@ -189,11 +189,11 @@ def restore_posture(
 ) -> PostureEntry:
     """Restore the posture by a signed act, wholly or only in the part that is named.
 
-    SigningError for a key that the policy does not trust as an operator's; GateRefusedError while a run is under way
-    on this ledger, without a reason, or for a worse posture.
+    GateRefusedError for a key that the policy does not trust as an operator's, while a run is under way on this
+    ledger, without a reason, or for a worse posture.
     """
     if signer.name is None or "operator" not in signer.roles:
-        raise SigningError(
+        raise GateRefusedError(
             f"{home.policy} does not trust {signer.path} as an operator's, so it restores nothing; its public key is "
             f"{signer.key.public}"
         )
