@@ -60,6 +60,7 @@ def exec_command(
     from pathlib import Path
 
     from hearth.cli._finish import finish_command, print_outcome_json
+    from hearth.cli._late_signals import LateSignals
     from hearth.cli._live import PassThrough, stopping_notice
     from hearth.operations import command_plan, run_plan
     from hearth.security import LiveMode
@@ -79,7 +80,7 @@ def exec_command(
         emergency=emergency,
     )
     screen = settings.screen(to_stderr=True)
-    with stopping_notice(screen):
+    with LateSignals(keeps=settings.ends_process) as late, stopping_notice(screen, late):
         outcome = run_plan(
             plan,
             home=home,
@@ -87,7 +88,8 @@ def exec_command(
             confirmation=approval.confirmation,
             request_id=approval.request_id,
             execution_id=execution_id,
-            listener=cast("RunListener", PassThrough(to_stderr=as_json)),  # its other methods are left out
+            # Its other methods are left out.
+            listener=late.told_by(cast("RunListener", PassThrough(to_stderr=as_json))),
         )
     code = _own_code(outcome.record)
     if as_json:

@@ -100,7 +100,12 @@ def end(command: Callable[[], object], settings: Settings, arguments: Sequence[s
         code = report(error, settings, arguments)
     finally:
         logger.removeHandler(handler)
-    sys.exit(_flushed(code if isinstance(code, int) else Exit.DONE))
+    code = _flushed(code if isinstance(code, int) else Exit.DONE)
+    if settings.ends_process:
+        from hearth.cli._late_signals import ignore_signals
+
+        ignore_signals()
+    sys.exit(code)
 
 
 def prepare_streams() -> None:

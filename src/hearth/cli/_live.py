@@ -10,6 +10,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from hearth.cli._late_signals import ENDING
 from hearth.cli._text import OutputLines, count, seconds_text
 from hearth.execution import RunListener
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from rich.status import Status
 
+    from hearth.cli._late_signals import LateSignals
     from hearth.cli._screen import Screen
     from hearth.execution import StepOutcome
     from hearth.record import ExecutionRecord
@@ -131,10 +133,11 @@ def _to_nowhere(descriptor: Callable[[], int]) -> None:
 
 
 @contextmanager
-def stopping_notice(screen: Screen) -> Iterator[None]:
+def stopping_notice(screen: Screen, late: LateSignals) -> Iterator[None]:
     """Say `stopping …` at once when a signal comes: until the record is sealed it may take a moment.
 
     The run itself handles the signal; this only listens to the wake-up descriptor that Python writes its number to.
+    A signal that comes when the run is over stops nothing, so nothing is said of it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -142,7 +145,7 @@ def stopping_notice(screen: Screen) -> Iterator[None]:
     reader, writer = socket.socketpair()
     writer.settimeout(0)
     previous = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    thread = threading.Thread(target=_announce, args=(reader, screen), name="hearth-signals", daemon=True)
+    thread = threading.Thread(target=_announce, args=(reader, screen, late), name="hearth-signals", daemon=True)
     thread.start()
     try:
         yield
@@ -153,14 +156,11 @@ def stopping_notice(screen: Screen) -> Iterator[None]:
         reader.close()
 
 
-def _announce(reader: socket.socket, screen: Screen) -> None:
+def _announce(reader: socket.socket, screen: Screen, late: LateSignals) -> None:
     told = 0
-    stopping = {
-        int(getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
-    }
     while numbers := reader.recv(64):
         for number in numbers:
-            if number not in stopping:
+            if number not in ENDING or late.over:
                 continue
             told += 1
             name = signal.Signals(number).name

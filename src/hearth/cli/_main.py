@@ -79,4 +79,4 @@ def cli(context: click.Context, home: str | None, *, no_color: bool) -> None:
 def main() -> None:
     """Run the command line; ends the process with an exit code."""
     prepare_streams()
-    cli.main(prog_name="hearth")
+    cli.main(prog_name="hearth", obj=Settings(ends_process=True))

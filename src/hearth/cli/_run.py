@@ -52,6 +52,7 @@ def run(
     require_reason(yes=yes, reason=reason)
     values = read_variables(variables)
     from hearth.cli._finish import finish, print_outcome_json
+    from hearth.cli._late_signals import LateSignals
     from hearth.cli._live import RunDisplay, stopping_notice
     from hearth.operations import run_plan
     from hearth.plan import load_plan
@@ -74,7 +75,7 @@ def run(
     screen = settings.screen(to_stderr=quiet)
     display = None if quiet else RunDisplay(screen, live_mode)
     try:
-        with stopping_notice(screen):
+        with LateSignals(keeps=settings.ends_process) as late, stopping_notice(screen, late):
             outcome = run_plan(
                 plan,
                 home=home,
@@ -82,7 +83,7 @@ def run(
                 confirmation=approval.confirmation,
                 request_id=approval.request_id,
                 execution_id=execution_id,
-                listener=display,
+                listener=late.told_by(display),
             )
     finally:
         if display is not None:

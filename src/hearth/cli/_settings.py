@@ -15,11 +15,15 @@ __all__ = ["Settings"]
 
 @dataclass(slots=True)
 class Settings:
-    """`home` is a folder or None (search for it); `json` is set by a command's --json."""
+    """`home` is a folder or None (search for it); `json` is set by a command's --json.
+
+    `ends_process` says that the process has nothing to do but this command, and nobody needs its signals afterwards.
+    """
 
     home: str | None = None
     no_color: bool = False
     json: bool = False
+    ends_process: bool = False
 
     def find_home(self) -> LedgerHome:
         """Return the ledger's folder; LedgerNotFoundError says how to make one."""

@@ -13,6 +13,7 @@ from hearth.cli._confirm import confirm, require_reason
 from hearth.cli._finish import finish, print_outcome_json
 from hearth.cli._group import end, prepare_streams
 from hearth.cli._json import json_option
+from hearth.cli._late_signals import LateSignals
 from hearth.cli._live import RunDisplay, stopping_notice
 from hearth.cli._options import confirmation_options, mode_option, read_variables, var_option
 from hearth.cli._settings import Settings
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from hearth.operations import StandaloneOutcome
     from hearth.plan import Plan
 
-__all__ = ["stage4"]
+__all__ = ["main"]
 
 _FOLDER = "executions"
 
@@ -94,14 +95,15 @@ def _run(settings: Settings, plan: Plan, *, mode: LiveMode, **options: Any) -> S
     screen = settings.screen()
     display = RunDisplay(screen, mode)
     try:
-        with stopping_notice(screen):
-            return run_standalone(plan, folder=_FOLDER, mode=mode, listener=display, **options)
+        with LateSignals(keeps=settings.ends_process) as late, stopping_notice(screen, late):
+            listener = late.told_by(display)
+            return run_standalone(plan, folder=_FOLDER, mode=mode, listener=listener, **options)
     finally:
         display.close()
 
 
-def stage4() -> None:
+def main() -> None:
     """Run the script's command line; ends the process with `hearth`'s exit codes."""
     prepare_streams()
-    settings, given = Settings(), sys.argv[1:]
+    settings, given = Settings(ends_process=True), sys.argv[1:]
     end(lambda: _stage4.main(given, prog_name="stage4_cli.py", standalone_mode=False, obj=settings), settings, given)
