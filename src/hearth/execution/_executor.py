@@ -49,7 +49,8 @@ class ApprovalExecutor:
 
     `kernel` says posture and live mode (any object with `get_security_state` and `get_boundary_state`; without a
     `live_mode`, or without a kernel, it is DRY_RUN). `execute_step(step)` does the steps of plans in the handoff's
-    style, any object with `id` and `steps`; without it a plan is a `hearth.plan.Plan`, whose tasks do them.
+    style, any object with `id` and `steps`; without it a plan is a `hearth.plan.Plan`, whose tasks do them. A `Plan` is
+    held to its digest and inputs in either case, so its tasks must be known: installed, or given as `tasks`.
     `journal` makes the journal of an execution id, `store` keeps outputs (else they last as long as this object),
     `runs_folder` takes the private copies of inputs while a run lasts, `locks_folder` counts runs against the plan's
     `concurrency`, `plan_copy` is the SHA-256 (hex) of the copy that is kept of the plan (entry 0 names it), `policy`
@@ -195,6 +196,7 @@ class ApprovalExecutor:
         guard = None
         if isinstance(plan, Plan):
             guard = PlanGuard(plan)
+            check_consistent(plan, self._known_tasks())
             plan.verify_inputs()
         watch.start_thread(polls=False)  # a function cannot be cancelled when the posture worsens, only interrupted
         redactor = _redactor_of(plan)
@@ -215,7 +217,7 @@ class ApprovalExecutor:
                 "or give execute_step= to do its steps"
             )
         redactor = _redactor_of(plan)
-        tasks: Any = load_tasks() if self._tasks is None else self._tasks
+        tasks = self._known_tasks()
         guard = PlanGuard(plan)
         summaries = check_plan(plan, mode, tasks=tasks, policy=self._policy, register=redactor.add_secret, guard=guard)
         check_consistent(plan, tasks)
@@ -239,6 +241,10 @@ class ApprovalExecutor:
             output=lambda step, stream, chunk: listener.tell("output", step, stream, chunk),
         )
         return _Prepared(plan.steps, acting, redactor, self._check(mode, guard))
+
+    def _known_tasks(self) -> Mapping[str, Any]:
+        """Return the tasks by name. A plan's digest covers their versions, also where a function does its steps."""
+        return load_tasks() if self._tasks is None else self._tasks
 
     def _check(self, mode: LiveMode, guard: PlanGuard | None) -> Callable[[Any], None]:
         """Return what is checked before every step, besides the posture and signals."""

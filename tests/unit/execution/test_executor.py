@@ -339,6 +339,24 @@ def test_a_plan_whose_parts_are_not_its_digests_is_refused(tmp_path: Path, what:
     assert not (tmp_path / "other" / "notes").exists()
 
 
+@pytest.mark.parametrize("what", ["steps", "digest", "document", "cwd", "env", "concurrency"])
+@pytest.mark.parametrize("mode", ["DRY_RUN", "STAGING"])
+def test_a_forged_plan_is_refused_too_where_a_function_does_its_steps(tmp_path: Path, what: str, mode: str) -> None:
+    task = Note()
+    plan = make_plan(tmp_path, [{"text": "approved"}], task=task)
+    other = make_plan(tmp_path, [{"text": "evil"}], task=task, cwd="other", env={"A": "b"}, concurrency=7)
+    done: list[Any] = []
+    executor = ApprovalExecutor(armed(mode), done.append, tasks={"note": task})
+    with pytest.raises(PlanChangedError, match="load it again"):
+        executor.execute(replace(plan, **{what: getattr(other, what)}))
+    with pytest.raises(PlanChangedError, match="a task has another version"):
+        ApprovalExecutor(armed(mode), done.append, tasks={"note": Note(version="2")}).execute(plan)
+    with pytest.raises(PlanError, match="there is no task note"):  # its version cannot be known
+        ApprovalExecutor(armed(mode), done.append).execute(plan)
+    assert done == []
+    assert executor.execute(plan).steps_completed == 1
+
+
 def test_parameters_changed_before_the_run_are_refused(tmp_path: Path) -> None:
     task = Note()
     plan = make_plan(tmp_path, [{"text": "approved"}], task=task)
@@ -434,7 +452,7 @@ def test_a_plan_whose_steps_a_function_does_is_looked_at_again_as_well(tmp_path:
         done.append(step.index)
         (tmp_path / "data").write_text("changed")
 
-    executor = ApprovalExecutor(None, change)
+    executor = ApprovalExecutor(None, change, tasks={"note": Note()})
     with pytest.raises(StepFailedError, match="the input data is not the approved one") as caught:
         executor.execute(plan)
     assert caught.value.execution_record is not None
