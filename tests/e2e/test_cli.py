@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,8 @@ from hearth.recorder import ExecutionObserver, Journal
 from hearth.security import SecurityState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from click.testing import Result
 
 LIVE = ("--mode", "live", "--yes", "--reason", "a test")
@@ -325,6 +330,63 @@ def test_exec_asks_too() -> None:
 def test_exec_can_be_a_dry_run(folder: Path) -> None:
     hearth("exec", "--mode", "dry-run", "--", "touch", "made.txt", code=0)
     assert not (folder / "made.txt").exists()
+
+
+def piped(words: Sequence[str], data: bytes | None) -> subprocess.CompletedProcess[bytes]:
+    """Run `hearth` in a process of its own, with data in a pipe that is closed; None: a pipe that stays open, idle."""
+    reader, writer = os.pipe()
+    if data is not None:
+        os.write(writer, data)
+        os.close(writer)
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "hearth", *words], stdin=reader, capture_output=True, check=False, timeout=60
+        )
+    finally:
+        os.close(reader)
+        if data is None:
+            os.close(writer)
+
+
+@posix
+def test_exec_gives_its_command_what_stdin_names(folder: Path) -> None:
+    done = piped([*EXEC, "--id", "one", "--stdin", "-", "--", "cat", "-"], b"a\0\xff{{ x }}\r\n")
+    assert (done.returncode, done.stdout) == (0, b"a\0\xff{{ x }}\r\n"), done.stderr
+    assert b"note:" not in done.stderr
+    told = document("show", "one")
+    (digest,) = told["plan"]["inputs"].values()
+    assert digest == hashlib.sha256(b"a\0\xff{{ x }}\r\n").hexdigest()
+    (folder / "lines.txt").write_text("b\na\n")
+    done = piped([*EXEC, "--id", "two", "--stdin", "lines.txt", "--", "sh", "-c", "sort; pwd; rm lines.txt"], None)
+    assert done.stdout == f"a\nb\n{folder}\n".encode(), done.stderr
+    assert not (folder / "lines.txt").exists()  # a word of the command means what it says
+
+
+@posix
+def test_execs_input_decides_on_the_plans_digest() -> None:
+    digests = []
+    for number, data in enumerate((b"x", b"x", b"y")):
+        words = ["exec", "--mode", "dry-run", "--id", str(number), "--json", "--stdin", "-", "--", "cat"]
+        digests.append(json.loads(piped(words, data).stdout)["plan_digest"])
+    assert digests[0] == digests[1] != digests[2]
+
+
+@posix
+def test_exec_without_stdin_gives_nothing_and_says_what_it_ignores() -> None:
+    done = piped([*EXEC, "--", "cat"], b"x")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"hearth: note: there is data on standard input" in done.stderr
+    for data in (b"", None):  # None: it must not wait for a pipe that nobody writes to
+        done = piped([*EXEC, "--", "cat"], data)
+        assert (done.returncode, done.stdout) == (0, b"")
+        assert b"note:" not in done.stderr
+
+
+@posix
+def test_execs_input_has_to_be_readable_and_its_command_too() -> None:
+    assert "missing.txt: cannot be read" in hearth(*EXEC, "--stdin", "missing.txt", "--", "cat", code=2).stderr
+    assert "exit code 127" in hearth(*EXEC, "--stdin", os.devnull, "--", "no-such-program", code=1).stderr
+    assert "--yes and --reason" in hearth("exec", "--stdin", "-", "--", "cat", code=3).stderr
 
 
 # --- records ----------------------------------------------------------------------------------------------------------

@@ -30,6 +30,9 @@ __all__ = ["exec_command"]
     "--env", "environment", multiple=True, metavar="NAME[=VALUE]",
     help="Give the command a variable: NAME from here, its value kept out of the record, or NAME=VALUE; repeatable.",
 )  # fmt: skip
+@click.option(
+    "--stdin", metavar="FILE|-", help="Give the command this input, a file or - for standard input; without it, none."
+)
 @id_option
 @json_option
 @click.pass_obj
@@ -46,14 +49,18 @@ def exec_command(
     name: str | None,
     timeout: str | None,
     environment: tuple[str, ...],
+    stdin: str | None,
     execution_id: str | None,
     as_json: bool,
 ) -> int:
     """Run one command and record it: a plan of one step, without writing a plan.
 
     It runs without a shell, here, LIVE, once you have approved it (or with --yes and --reason). Its output passes
-    through; its input is empty, and of the environment it sees PATH, HOME and the like, and what --env gives it. The
-    exit code is 0 when the command's was 0, else 1; the command's own is shown and recorded.
+    through; of the environment it sees PATH, HOME and the like, and what --env gives it. The exit code is 0 when the
+    command's was 0, else 1; the command's own is shown and recorded.
+
+    Its input is empty, also where this one's is a pipe, unless --stdin names one. That is read to its end, at most
+    64 MiB, before anything runs, and belongs to the plan as every input does.
     """
     require_reason(yes=yes, reason=reason)
     given = _environment(environment)
@@ -62,35 +69,39 @@ def exec_command(
     from hearth.cli._finish import finish_command, print_outcome_json
     from hearth.cli._late_signals import LateSignals
     from hearth.cli._live import PassThrough, stopping_notice
+    from hearth.cli._stdin import input_file, say_what_was_ignored
     from hearth.operations import command_plan, run_plan
     from hearth.security import LiveMode
 
     live_mode = LiveMode(mode.upper().replace("-", "_"))
     home = settings.find_home()
-    plan = command_plan(command, folder=Path.cwd(), name=name, timeout=timeout, env=given)
-    approval = choose_approval(
-        settings,
-        home,
-        plan,
-        live_mode,
-        yes=yes,
-        reason=reason,
-        request_id=request_id,
-        key=key,
-        emergency=emergency,
-    )
     screen = settings.screen(to_stderr=True)
-    with LateSignals(keeps=settings.ends_process) as late, stopping_notice(screen, late):
-        outcome = run_plan(
+    with input_file(stdin) as file:
+        plan = command_plan(command, folder=Path.cwd(), name=name, timeout=timeout, env=given, stdin=file)
+        approval = choose_approval(
+            settings,
+            home,
             plan,
-            home=home,
-            mode=live_mode,
-            confirmation=approval.confirmation,
-            request_id=approval.request_id,
-            execution_id=execution_id,
-            # Its other methods are left out.
-            listener=late.told_by(cast("RunListener", PassThrough(to_stderr=as_json))),
+            live_mode,
+            yes=yes,
+            reason=reason,
+            request_id=request_id,
+            key=key,
+            emergency=emergency,
         )
+        with LateSignals(keeps=settings.ends_process) as late, stopping_notice(screen, late):
+            outcome = run_plan(
+                plan,
+                home=home,
+                mode=live_mode,
+                confirmation=approval.confirmation,
+                request_id=approval.request_id,
+                execution_id=execution_id,
+                # Its other methods are left out.
+                listener=late.told_by(cast("RunListener", PassThrough(to_stderr=as_json))),
+            )
+    if stdin is None:
+        say_what_was_ignored()
     code = _own_code(outcome.record)
     if as_json:
         print_outcome_json(outcome, str(home.root), command_exit_code=code)

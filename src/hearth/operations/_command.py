@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import PlanError
+from hearth.execution import INPUTS_VARIABLE
 from hearth.plan import parse_plan
 
 if TYPE_CHECKING:
@@ -30,20 +31,33 @@ def command_plan(
     name: str | None = None,
     timeout: str | None = None,
     env: Mapping[str, Any] | None = None,
+    stdin: Path | None = None,
 ) -> Plan:
     """Return the plan `exec-<program>` (or `name`) that runs `command` as it is, without a shell, in `folder`.
 
     `timeout` is a duration such as `30s`; `env` maps variables to texts or `{"secret": "env:NAME"}`. Any number of
     runs may be under way at a time. Raises PlanError for a command, name or timeout that cannot be used.
+
+    `stdin` is a file that the command reads. It becomes the plan's one input, so the digest covers its content, and
+    its folder the plan's, while the command still runs in `folder`; a shell opens the private copy, and becomes the
+    command. It should have a name that no word of the command has, for such a word would mean the copy as well.
     """
     if not command or not command[0]:
         raise PlanError("no command: write it after `--`, as in `hearth exec -- cp a b`")
-    step: dict[str, Any] = {"name": _step_name(command), "shell": {"argv": [_literal(word) for word in command]}}
+    words = [_literal(word) for word in command]
+    step: dict[str, Any] = {"name": _step_name(command), "shell": {"argv": words}}
     if timeout is not None:
         step["timeout"] = timeout
     if env:
         step["env"] = {key: _literal(value) if isinstance(value, str) else value for key, value in env.items()}
     plan = {"plan": name or _plan_id(command[0]), "concurrency": _CONCURRENCY, "steps": [step]}
+    if stdin is not None:
+        step["shell"] = {
+            "script": f'exec "$@" <"${INPUTS_VARIABLE}"/{_literal(shlex.quote(stdin.name))}',
+            "args": words,
+        }
+        plan |= {"cwd": _literal(str(Path(folder).absolute())), "inputs": [_literal(stdin.name)]}
+        folder = stdin.parent
     return parse_plan(plan, folder=folder)
 
 

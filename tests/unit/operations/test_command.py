@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,3 +68,19 @@ def test_no_command(tmp_path: Path, command: list[str]) -> None:
 def test_a_bad_timeout_is_named(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="timeout"):
         command_plan(["true"], folder=tmp_path, timeout="soon")
+
+
+def test_an_input_belongs_to_the_plan_and_the_command_stays_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "work {{ x }}").mkdir()
+    plans = []
+    for place, content in (("one", b"same"), ("two", b"same"), ("three", b"other")):
+        file = tmp_path / place / "stdin-0a1b"
+        file.parent.mkdir()
+        file.write_bytes(content)
+        plans.append(command_plan(["cat", "-", "{{"], folder=tmp_path / "work {{ x }}", stdin=file))
+    same, again, other = plans
+    assert same.inputs == {"stdin-0a1b": hashlib.sha256(b"same").hexdigest()}
+    assert same.cwd == tmp_path / "work {{ x }}"
+    assert same.steps[0].params["args"] == ["cat", "-", "{{"]
+    assert same.steps[0].name == "cat - '{{'"
+    assert same.digest == again.digest != other.digest
