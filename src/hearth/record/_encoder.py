@@ -28,6 +28,8 @@ _CONTAINERS = frozenset((dict, list, tuple))
 _CACHED = 1024
 _PAIR = 2
 _LONGEST_CACHED = 200
+_DEEPEST = 16
+_MOST_VALUES = 10_000
 
 
 def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would be paid for with every event
@@ -53,7 +55,10 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
             plain_keys[keys] = plain
         return plain
 
-    def harmless(container: Any, depth: int) -> bool:  # noqa: ANN401 - a dict, list or tuple
+    def harmless(container: Any, depth: int, budget: list[int]) -> bool:  # noqa: ANN401 - a dict, list or tuple
+        budget[0] -= len(container)
+        if budget[0] < 0:
+            return False  # lists that hold one another are a tree of billions; the slow way cuts it
         if type(container) is dict:
             keys = tuple(container)
             plain = known(keys)
@@ -72,7 +77,7 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
                 # From 2^53 on, where every float is integral, it is recorded as an explicit object.
                 if not (common_float(item) and -MAX_INTEGER <= item <= MAX_INTEGER):
                     return False
-            elif kind not in _CONTAINERS or depth == 0 or not harmless(item, depth - 1):
+            elif kind not in _CONTAINERS or depth == 0 or not harmless(item, depth - 1, budget):
                 return False
         return True
 
@@ -86,7 +91,9 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
     def encode(details: Any) -> tuple[str, list[Disclosure] | None]:  # noqa: ANN401
         if type(details) is dict:
             try:
-                if (known(tuple(details)) and simple(map(type, details.values()))) or harmless(details, 16):
+                if (known(tuple(details)) and simple(map(type, details.values()))) or harmless(
+                    details, _DEEPEST, [_MOST_VALUES]
+                ):
                     raw = dumps(details, None, OPTIONS)
                     text = raw.decode()
                     shape = raw.translate(CLASSES).decode("latin-1")
@@ -101,8 +108,8 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
                         return text, None
                     if not harmful:
                         return text, None
-            except (TypeError, RuntimeError):
-                # An integer or text that orjson refuses, or a dict that another thread changes meanwhile.
+            except Exception:  # noqa: BLE001, S110 - the slow way says what it is
+                # An integer or text that orjson refuses, a dict that another thread changes, a key that raises.
                 pass
         elif details is None:
             return "{}", None

@@ -36,6 +36,9 @@ class Policy(Protocol):
     def text(self, text: str, pointer: str) -> str:
         """Return the text as it may be recorded at this JSON pointer (RFC 6901)."""
 
+    def number(self, value: int, pointer: str) -> Any:  # noqa: ANN401 - a JSON tree
+        """Return the number as it may be recorded at this JSON pointer."""
+
     def arguments(self, texts: list[str]) -> set[int]:
         """Return the positions of the texts that are secrets if the list is a command's arguments."""
 
@@ -56,6 +59,10 @@ class KeepAll:
     def text(self, text: str, pointer: str) -> str:  # noqa: ARG002 - fulfils Policy
         """Return the text unchanged."""
         return text
+
+    def number(self, value: int, pointer: str) -> Any:  # noqa: ANN401, ARG002 - fulfils Policy
+        """Return the number unchanged."""
+        return value
 
     def arguments(self, texts: list[str]) -> set[int]:  # noqa: ARG002 - fulfils Policy
         """Return no positions."""
@@ -119,7 +126,7 @@ class _Conversion:
         if kind is str:
             return self._string(value, pointer)
         if kind is int and -MAX_INTEGER <= value <= MAX_INTEGER:
-            return value
+            return self._policy.number(value, pointer)
         if depth > MAX_DEPTH:
             return typed(kind, f"nested deeper than {MAX_DEPTH} levels")
         # A few lists that hold one another twice are a tree of billions.
@@ -144,7 +151,7 @@ class _Conversion:
         if isinstance(value, str):
             return self._string(str.__str__(value), pointer)
         if isinstance(value, int):
-            return _integer(int(value))
+            return self._integer(int(value), pointer)
         if isinstance(value, float):
             return _float(float(value))
         if isinstance(value, Mapping):
@@ -165,6 +172,11 @@ class _Conversion:
             if dataclasses.is_dataclass(value):
                 return self._guarded(value, pointer, depth, self._fields)
         return self._unknown(value, pointer)
+
+    def _integer(self, number: int, pointer: str) -> Any:  # noqa: ANN401
+        if -MAX_INTEGER <= number <= MAX_INTEGER:
+            return self._policy.number(number, pointer)
+        return self._typed(int, _integer_text(number), pointer)
 
     def _typed(self, kind: type, text: str, pointer: str) -> dict[str, Any]:
         return typed(kind, self._policy.text(printable(text), pointer + "/$text"))
@@ -257,12 +269,9 @@ class _Reveal(KeepAll):
         return self._policy.reveal(value) if isinstance(value, Secret) else value
 
 
-def _integer(number: int) -> Any:  # noqa: ANN401
-    if -MAX_INTEGER <= number <= MAX_INTEGER:
-        return number
+def _integer_text(number: int) -> str:
     # Decimal conversion of huge integers is quadratic and limited (PEP 674's sibling, CVE-2020-10735): use hex there.
-    text = str(number) if number.bit_length() <= 10_000 else hex(number)  # noqa: PLR2004 - below the 4300 digits
-    return typed(int, text)
+    return str(number) if number.bit_length() <= 10_000 else hex(number)  # noqa: PLR2004 - below the 4300 digits
 
 
 def _float(number: float) -> Any:  # noqa: ANN401

@@ -111,6 +111,11 @@ class Redactor:
             self.needles[:] = {needle for piece in self._known for needle in as_bytes(piece)}
 
     @property
+    def known(self) -> tuple[str, ...]:
+        """The secrets that are known by value, in every form in which they are searched for."""
+        return self._known
+
+    @property
     def disclosable(self) -> frozenset[str]:
         """The names of keys whose values are kept beside the record."""
         return self._disclosable
@@ -183,6 +188,14 @@ class _Walk:
 
     def text(self, text: str, pointer: str) -> str:
         return self._redactor.text(text, pointer)
+
+    def number(self, value: int, pointer: str) -> Any:  # noqa: ANN401 - a JSON tree
+        known = self._redactor.known
+        if known:
+            text = str(value)
+            if any(secret in text for secret in known):  # a PIN that somebody has made a number
+                return self.commit(value, pointer, None)
+        return value
 
     def arguments(self, texts: list[str]) -> set[int]:
         return secret_arguments(texts)

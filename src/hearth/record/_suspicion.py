@@ -25,6 +25,8 @@ CLASSES = bytes(
 )  # fmt: skip
 LONG_RUN = "a" * 16
 _LONGEST_KEY = 260
+_KEY = re.compile(r"[\w.-]+", re.ASCII)
+_NO_BEGINNING = "0123456789.-"
 _TOLD = re.compile(r"(?<![\w.-])[\d.-]*+([A-Za-z_][\w.-]*+)\\*+[\"']?\s{0,4}+(?:=>|:=|[:=])", re.ASCII)
 # In encoded JSON an escape glues a letter to what follows: a line break before `--password` reads `n--password`.
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
@@ -50,14 +52,16 @@ def suspicious(raw: bytes, text: str | None = None, shape: str | None = None) ->
             return True
         if _DASH.search(shape) and _has_option(text):
             return True
-    return (" :" in shape and _looks_closer(text)) or ("a:" in shape and _tells_before_colon(raw, shape))
+    return (" :" in shape and _looks_closer(text)) or ("a:" in shape and _tells_before_colon(text, shape))
 
 
-def _tells_before_colon(raw: bytes, shape: str) -> bool:
+def _tells_before_colon(text: str, shape: str) -> bool:
+    """Whether a key that tells a secret stands right before a colon: the very run of characters that `_TOLD` takes."""
     position = shape.find("a:")
     while position >= 0:
-        before = raw[max(0, position + 1 - _LONGEST_KEY) : position + 1].decode("latin-1")
-        if is_telling(before.split()[-1]):
+        backwards = text[max(0, position + 1 - _LONGEST_KEY) : position + 1][::-1]
+        key = _KEY.match(backwards)
+        if key is not None and (len(key[0]) >= _LONGEST_KEY or is_telling(key[0][::-1].lstrip(_NO_BEGINNING))):
             return True
         position = shape.find("a:", position + 2)
     return False

@@ -147,3 +147,48 @@ def test_details_that_another_thread_changes_meanwhile_never_raise() -> None:
 def test_a_text(value: Any, text: str) -> None:
     say = make_text_encoder(Redactor(), "/step_name").encode
     assert say(value) == say(value) == text
+
+
+@pytest.mark.parametrize("word", ["max", "count", "usage", "rate", "limit", "input"])
+@pytest.mark.parametrize("secret", ["token:hunter2abc", "pwd:hunter2", "cookie:abcdef", "db_token:hunter2abc"])
+def test_a_counting_word_beside_a_telling_one_acquits_nobody(word: str, secret: str) -> None:
+    redactor = Redactor()
+    encoded, _ = make_details_encoder(redactor)({word: secret})
+    assert secret.partition(":")[2] not in encoded
+    for mark in "/,;| ":
+        text = redactor.text(f"{word}{mark}{secret}")
+        assert secret.partition(":")[2] not in text, text
+
+
+def test_lists_that_hold_one_another_are_cut_not_followed() -> None:
+    tree: list[object] = ["x"]
+    for _ in range(9):
+        tree = [tree] * 10
+    encoded, _ = make_details_encoder(Redactor())({"tree": tree})
+    assert "left out" in encoded
+
+
+class Unhashable:
+    """A key that lies about being hashable: it raises from the second time on."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __hash__(self) -> int:
+        self.asked += 1
+        if self.asked > 1:
+            raise ValueError("not again")
+        return 1
+
+
+def test_a_key_whose_hash_raises_is_recorded() -> None:
+    encoded, _ = make_details_encoder(Redactor())({Unhashable(): 1})
+    assert "Unhashable" in encoded
+
+
+def test_a_known_secret_that_became_a_number_is_taken_out() -> None:
+    redactor = Redactor()
+    redactor.add_secret("48151623")
+    encoded, _ = make_details_encoder(redactor)({"a": 48151623, "b": [481516230], "c": 10**20 * 48151623, "d": 7})
+    assert "48151623" not in encoded
+    assert '"d":7' in encoded
