@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import PlanChangedError
+from hearth.plan._clear import values_in_clear
 from hearth.plan._inputs import changed_inputs
 from hearth.plan._secrets import Secrets
+from hearth.record import thaw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,15 +79,15 @@ class Plan:
         return hash(self.digest)
 
     def secret_variables(self, telling: Callable[[str], bool]) -> tuple[str, ...]:
-        """Return the values of the variables whose name `telling` takes for a secret's, as they are rendered.
+        """Return the secrets that stand in the plan in clear: wherever `warnings` point, and in telling variables.
 
-        They stand in the plan in clear, wherever they were filled in; references are no secrets, and are left out.
+        `telling` says which names tell a secret. References are no secrets, and are left out.
         """
         return tuple(
             str(value)
             for name, value in self.variables.items()
             if telling(name) and not isinstance(value, bool) and not Secrets.references(value)
-        )
+        ) + tuple(values_in_clear(thaw(self.document)))
 
     def verify_inputs(self) -> None:
         """Read every input again; raises PlanChangedError naming the first that is not the approved one.

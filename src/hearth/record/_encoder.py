@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from hearth.record._canonical import OPTIONS, canonical_bytes, common_float
-from hearth.record._plain import MAX_INTEGER, printable, text_of
+from hearth.record._plain import MAX_INTEGER, NAMING, printable, text_of
 from hearth.record._secret import Secret
 from hearth.record._suspicion import CLASSES, LONG_RUN, suspicious
 
@@ -48,7 +48,7 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
     def learn(keys: tuple[Any, ...]) -> bool:
         plain = all(
             type(key) is str and key.isascii() and not key.startswith("$") and not redactor.telling(key) for key in keys
-        )
+        ) and not ("value" in keys and NAMING.intersection(keys))  # `{"name": "DB_PASSWORD", "value": …}`
         if all(type(key) is str and len(key) <= _LONGEST_CACHED for key in keys):
             if len(plain_keys) >= _CACHED:
                 plain_keys.clear()
