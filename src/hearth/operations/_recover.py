@@ -102,6 +102,8 @@ def _recover(records: Records, note: JournalNote) -> Recovered:
         if not note.path.exists():
             return _told(note, "known", "it was stored by another process meanwhile")
         return _told(note, "failed", str(error))
+    except HearthError as error:  # one that nobody can read must not keep the others waiting
+        return _told(note, "failed", f"{note.path}: {error}; keep the file and compare it with a copy")
     if recovery.record is None:
         kept = _put_away(records, note)
         _remove_run_folders(records, note.execution_id)

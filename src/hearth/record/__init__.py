@@ -11,6 +11,7 @@ from hearth.record._enums import ExecutionStatus, Origin, SealCause, SideEffectC
 from hearth.record._event import StepEvent
 from hearth.record._filename import percent_decode, percent_encode
 from hearth.record._freeze import FrozenDict, FrozenList, freeze, thaw
+from hearth.record._patterns import find_secrets, secret_arguments
 from hearth.record._plain import MAX_INTEGER, printable, text_of, to_plain
 from hearth.record._progress import Progress
 from hearth.record._record import ExecutionRecord
@@ -54,6 +55,7 @@ __all__ = [
     "check_entry",
     "commitment",
     "entry_hash",
+    "find_secrets",
     "format_time",
     "freeze",
     "hash_entry_bytes",
@@ -64,6 +66,7 @@ __all__ = [
     "percent_encode",
     "printable",
     "record_hash",
+    "secret_arguments",
     "strict_loads",
     "text_of",
     "thaw",

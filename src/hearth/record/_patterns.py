@@ -16,7 +16,7 @@ from hearth.record._telling import is_surely_telling, is_telling
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["KEY_SIGNS", "SQL_PASSWORD", "find_secrets", "secret_arguments"]
+__all__ = ["KEY_SIGNS", "SQL_PASSWORD", "TAG", "find_secrets", "secret_arguments"]
 
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
@@ -65,6 +65,7 @@ _HEADER = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _BEARER = re.compile(r"\b[Bb]earer\s{1,4}+(?P<secret>(?=[^\s\"']*[0-9._~+/=-])[^\s\"',;<>\\]{6,}+)", re.ASCII)
+TAG = re.compile(r"<(?P<key>[A-Za-z_][\w.:-]*+)(?:\s[^<>]{0,400}+)?>(?P<secret>[^<>]++)</", re.ASCII)
 _COMMANDS = (
     re.compile(r"(?<![\w-])(?:-u|--user|--proxy-user)[\s=]{1,4}+[\"']?[^\s:\"']++:(?P<secret>[^\s\"']++)", re.ASCII),
     re.compile(r"\b(?:mysql|mariadb)\w*\b(?:[^|;&\n]|\\\n){0,400}?\s-p(?P<secret>[^\s\"'-][^\s\"']*+)", re.ASCII),
@@ -98,6 +99,12 @@ def find_secrets(text: str) -> list[tuple[int, int]]:
             spans += _secrets(pattern, text)
     if "earer " in text or "earer\t" in text:
         spans += _secrets(_BEARER, text)
+    if "</" in text:
+        spans += (
+            match.span("secret")
+            for match in TAG.finditer(text)
+            if is_telling(match["key"]) and match["secret"].strip() and not _is_reference(match["secret"])
+        )
     return _merged(spans)
 
 

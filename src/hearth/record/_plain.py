@@ -24,6 +24,8 @@ MAX_DEPTH = 64
 MAX_INTEGER = 2**53 - 1
 _MAX_REPR = 1000
 _MAX_VALUES = 250_000
+NAMING = frozenset(("name", "key", "Name", "Key"))
+"""The keys under which the name of what stands under `value` is written."""
 _PAIR = 2
 
 
@@ -90,8 +92,11 @@ def pointer_to(base: str, part: str | int) -> str:
 def typed(kind: type, text: str) -> dict[str, Any]:
     """Return the explicit object for a value of a type that JSON lacks."""
     # Not `kind.__module__`: a hostile metaclass could raise there.
-    module = type.__getattribute__(kind, "__module__")
-    name = type.__getattribute__(kind, "__qualname__")
+    try:
+        module = type.__getattribute__(kind, "__module__")
+        name = type.__getattribute__(kind, "__qualname__")
+    except Exception:  # noqa: BLE001 - a property of the metaclass stands in the way
+        module, name = "builtins", "object"
     return {"$type": printable(str(name) if module == "builtins" else f"{module}.{name}"), "$text": text}
 
 
@@ -107,6 +112,14 @@ def printable(text: str) -> str:
 def convert(value: Any, pointer: str, policy: Policy) -> Any:  # noqa: ANN401 - anything to JSON
     """Return `value`, which stands at `pointer` within the entry, as plain JSON under a policy. Never raises."""
     return _Conversion(policy).convert(value, pointer, 0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Named:
+    """A value whose name stands beside it."""
+
+    name: str
+    value: Any
 
 
 class _Conversion:
@@ -233,6 +246,10 @@ class _Conversion:
 
     def _mapping(self, value: Any, pointer: str, depth: int) -> dict[str, Any]:  # noqa: ANN401
         members = list(value.items())
+        told = self._told_beside(members)
+        if told is not None:
+            # `{"name": "DB_PASSWORD", "value": …}`: as a member of that name.
+            members = [(key, _Named(told, item) if key == "value" else item) for key, item in members]
         if all(isinstance(key, str) and not isinstance(key, Enum) and printable(key) is key for key, _ in members):
             return {
                 (name := self._key(key, pointer)): self._member(key, item, pointer_to(pointer, name), depth)
@@ -241,16 +258,32 @@ class _Conversion:
         pairs = []
         for position, (key, item) in enumerate(members):
             at = f"{pointer}/$items/{position}"
-            plain_key = self.convert(key, f"{at}/0", depth + 1)
+            # An object, a list and a pair: three levels of JSON for one of the caller's.
+            plain_key = self.convert(key, f"{at}/0", depth + 3)
             name = plain_key.get("$text", "") if isinstance(plain_key, dict) else str(plain_key)
-            pairs.append([plain_key, self._member(str(name), item, f"{at}/1", depth)])
+            pairs.append([plain_key, self._member(str(name), item, f"{at}/1", depth + 2)])
         return {"$type": "dict", "$items": pairs}
 
     def _key(self, key: str, pointer: str) -> str:
         name = self._policy.text(str.__str__(key), pointer)
         return f"${name}" if name.startswith("$") else name
 
+    def _told_beside(self, members: list[tuple[Any, Any]]) -> str | None:
+        """Return the telling name that stands beside a value, as environments are written in many formats."""
+        if not any(type(key) is str and key == "value" for key, _ in members):
+            return None
+        return next(
+            (
+                item
+                for key, item in members
+                if type(key) is str and key in NAMING and type(item) is str and self._policy.telling(item)
+            ),
+            None,
+        )
+
     def _member(self, key: str, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
+        if type(value) is _Named:
+            return self._member(value.name, value.value, pointer, depth)
         if value is None or type(value) is bool or not self._policy.telling(key):
             return self.convert(value, pointer, depth + 1)
         if type(value) is Secret:

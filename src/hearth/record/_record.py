@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from hearth.errors import RecordError
 from hearth.record._effect import SideEffect, SideEffectReport
 from hearth.record._entry import SCHEMA, record_hash
 from hearth.record._enums import ExecutionStatus, SealCause, StepEventType
@@ -96,6 +97,14 @@ class ExecutionRecord:
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> ExecutionRecord:
         """Read the JSON form; RecordError when it is malformed. Whether it is true, `verify` says."""
+        try:
+            return cls._read(document)
+        except RecursionError:
+            message = "the record is nested more deeply than any that was recorded"
+            raise RecordError(message) from None
+
+    @classmethod
+    def _read(cls, document: Mapping[str, Any]) -> ExecutionRecord:
         check_structure(document)
         post = document["security_snapshot_post"]
         end = document["timestamp_end"]
@@ -129,9 +138,16 @@ class ExecutionRecord:
     ) -> ExecutionRecord:
         """Build the record that a chain of entries (JSON form, each with its `event_hash`) tells; at least entry 0.
 
-        `live_mode_state` stands in where entry 0 has none.
+        `live_mode_state` stands in where entry 0 has none. RecordError where they are nested too deeply to be read.
         """
-        chain = list(entries)
+        try:
+            return cls._told_by(list(entries), live_mode_state)
+        except RecursionError:
+            message = "the entries are nested more deeply than any that were recorded"
+            raise RecordError(message) from None
+
+    @classmethod
+    def _told_by(cls, chain: list[Mapping[str, Any]], live_mode_state: str | None) -> ExecutionRecord:
         start = chain[0]["details"]
         seal = chain[-1] if chain[-1]["event_type"] == StepEventType.EXECUTION_SEALED else None
         told: Mapping[str, Any] = seal["details"] if seal else {}

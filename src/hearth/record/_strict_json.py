@@ -27,8 +27,12 @@ def strict_loads(data: bytes | str) -> Any:  # noqa: ANN401 - a JSON tree
         message = f"not JSON: {error}"
         raise RecordError(message) from error
     compact = raw[:-1] if raw.endswith(b"\n") else raw
-    if orjson.dumps(tree) == compact or orjson.dumps(tree, option=orjson.OPT_INDENT_2) == compact:
-        return tree
+    try:
+        if orjson.dumps(tree) == compact or orjson.dumps(tree, option=orjson.OPT_INDENT_2) == compact:
+            return tree
+    except TypeError as error:  # its writer goes 254 levels deep, and no honest record so far
+        message = f"not JSON of ours: {_MAX_DEPTH_HINT}"
+        raise RecordError(message) from error
     try:
         return json.loads(raw, object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecordError:

@@ -1,16 +1,16 @@
 r"""Ruling a secret out: a look at the bytes that costs under a microsecond, because almost every event holds none.
 
-What `find_secrets` can find needs one of these signs: `=`, `@`, `\`, `'`, a tab or line break; sixteen letters, digits
-or underscores in a row; an option; a colon behind a word (a structural colon of JSON stands behind a quote); or one of
-a few short beginnings. Each byte is mapped to its class, so that one search finds any sign of a class. The encoder of
-details does the first searches itself: for the usual event, the call would cost more than they do.
+What `find_secrets` can find needs one of these signs: `=`, `@`, `\`, `'`, `<`, a tab or line break; sixteen letters,
+digits or underscores in a row; an option; a colon behind a word (a structural colon of JSON stands behind a quote); or
+one of a few short beginnings. Each byte is mapped to its class, so that one search finds any sign of a class. The
+encoder of details does the first searches itself: for the usual event, the call would cost more than they do.
 """
 
 from __future__ import annotations
 
 import re
 
-from hearth.record._patterns import KEY_SIGNS, SQL_PASSWORD
+from hearth.record._patterns import KEY_SIGNS, SQL_PASSWORD, TAG
 from hearth.record._telling import is_telling
 
 __all__ = ["CLASSES", "LONG_RUN", "suspicious"]
@@ -18,7 +18,7 @@ __all__ = ["CLASSES", "LONG_RUN", "suspicious"]
 _ASCII = 0x80
 CLASSES = bytes(
     ord("a") if byte < _ASCII and (chr(byte).isalnum() or chr(byte) == "_")
-    else ord("!") if chr(byte) in "=@\\'\t\n\r\f\v"
+    else ord("!") if chr(byte) in "=@<\\'\t\n\r\f\v"
     else byte if chr(byte) in '-: "'
     else ord(".")
     for byte in range(256)
@@ -88,5 +88,7 @@ def _shows_sign(text: str) -> bool:
     if "earer " in text or "earer\t" in text or ("-" in text and _has_option(text)):
         return True
     if "'" in text and SQL_PASSWORD.search(text):
+        return True
+    if "</" in text and any(is_telling(tag["key"]) for tag in TAG.finditer(text)):
         return True
     return any(is_telling(key) for key in _TOLD.findall(text))

@@ -12,7 +12,7 @@ _ANYWHERE = (
     "password", "passwd", "passphrase", "secret", "apikey", "privatekey", "accesskey", "authkey", "signingkey",
     "encryptionkey", "sshkey", "sharedkey", "accountkey", "masterkey", "credential", "authorization", "authtoken",
     "accesstoken", "refreshtoken", "idtoken", "sessiontoken", "csrftoken", "bearertoken", "connectionstring",
-    "jsessionid", "amzsignature", "amzcredential",
+    "jsessionid", "amzsignature", "amzcredential", "passcode", "hmackey",
 )  # fmt: skip
 _AS_A_WORD = frozenset(
     (

@@ -8,6 +8,7 @@ import pytest
 
 from hearth.plan import load_plan, parse_plan
 from hearth.plan._clear import secrets_in_clear
+from hearth.record import Redactor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,3 +68,36 @@ def test_a_plan_keeps_its_warnings_by_line(tmp_path: Path) -> None:
     parsed = parse_plan(step(shell="PGPASSWORD=hunter2abc true"), folder=tmp_path)
     assert parsed.warnings == (f"plan: steps[0].shell: {what}",)
     assert parse_plan(step(shell="true"), folder=tmp_path).warnings == ()
+
+
+def test_what_is_pointed_at_is_known_to_the_run(tmp_path: Path) -> None:
+    plan = parse_plan(
+        {
+            "plan": "leaky",
+            "env": {"PGPASSWORD": "hunter2-env"},
+            "steps": [
+                {"name": "a", "shell": "curl --password hunter2-option http://x; echo $TOKEN"},
+                {"name": "b", "shell": {"argv": ["tool", "--token", "hunter2-argument"]}},
+                {
+                    "name": "c",
+                    "sql": {
+                        "url": "sqlite:///x.db",
+                        "statement": "SELECT 1",
+                        "parameters": {"password": "hunter2-sql"},
+                    },
+                },
+                {
+                    "name": "d",
+                    "python": {"call": "m:f", "args": {"pin": "1234", "auth": "basic", "password": "{secret: env:P}"}},
+                },
+            ],
+        },
+        folder=_with_module(tmp_path),
+    )
+    known = plan.secret_variables(Redactor().telling)
+    assert set(known) == {"hunter2-env", "hunter2-option", "hunter2-argument", "hunter2-sql", "1234"}
+
+
+def _with_module(folder: Path) -> Path:
+    (folder / "m.py").write_text("def f(**_): pass\n")
+    return folder

@@ -51,8 +51,8 @@ def test_a_caller_may_change_the_schema_it_got() -> None:
 
 
 def test_the_public_names_are_sorted_and_load() -> None:
-    assert hearth.plan.__all__ == sorted(hearth.plan.__all__)
-    assert dir(hearth.plan) == hearth.plan.__all__
+    assert hearth.plan.__all__ == sorted(hearth.plan.__all__, key=lambda name: (not name.isupper(), name))
+    assert dir(hearth.plan) == sorted(hearth.plan.__all__)
     for name in hearth.plan.__all__:
         assert getattr(hearth.plan, name) is not None
     with pytest.raises(AttributeError):

@@ -192,3 +192,32 @@ def test_a_known_secret_that_became_a_number_is_taken_out() -> None:
     encoded, _ = make_details_encoder(redactor)({"a": 48151623, "b": [481516230], "c": 10**20 * 48151623, "d": 7})
     assert "48151623" not in encoded
     assert '"d":7' in encoded
+
+
+@pytest.mark.parametrize("naming", ["name", "key", "Name", "Key"])
+def test_a_name_beside_a_value_tells_of_it(naming: str) -> None:
+    details = {"env": [{naming: "DB_PASSWORD", "value": "hunter2x"}, {naming: "REGION", "value": "north"}]}
+    encoded, _ = make_details_encoder(Redactor())(details)
+    assert "hunter2x" not in encoded
+    assert "north" in encoded
+    assert "DB_PASSWORD" in encoded
+
+
+def test_an_element_of_markup_tells_of_its_text() -> None:
+    encoded, _ = make_details_encoder(Redactor())({"sent": "<user>ann</user><db:password x='1'>hunter2x</db:password>"})
+    assert "hunter2x" not in encoded
+    assert "ann" in encoded
+
+
+class Odd(type):
+    """A metaclass that lets nobody know where its classes come from."""
+
+    @property
+    def __module__(cls) -> str:
+        raise RuntimeError("not told")
+
+
+def test_a_class_that_raises_when_asked_for_its_module_is_recorded() -> None:
+    odd = Odd("Hidden", (), {})
+    encoded, _ = make_details_encoder(Redactor())({"x": odd()})
+    assert "$type" in encoded
