@@ -33,11 +33,11 @@ def restore(
     key: str | None,
     as_json: bool,
 ) -> int | None:
-    """Restore a backup (FILE), or, without FILE, return to a better posture by an operator's signed act.
+    """Return to a better posture, or restore a backup.
 
-    A backup goes into an empty or a new folder only, --into or else the ledger's usual place, and is checked while it
-    is read and by fsck. The posture is not restored while a run is under way; the key has to be one that the policy
-    trusts with the role operator.
+    Without FILE it is the posture, by an operator's signed act: not while a run is under way, and with a key that the
+    policy trusts with the role operator. A backup goes into an empty or a new folder only, --into or else the ledger's
+    usual place, and is checked while it is read and by fsck.
     """
     if file is not None:
         if boundary or any(value is not None for value in (reason, name, key)):
