@@ -144,6 +144,7 @@ def test_a_second_signal_ends_the_waiting(home: LedgerHome, tmp_path: Path) -> N
     deadline = time.monotonic() + 20
     while not there.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
+    time.sleep(0.5)  # until then the signal might still be the run's
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)

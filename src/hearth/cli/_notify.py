@@ -20,7 +20,7 @@ _EVENTS = ("request", "approval", "denial", "start", "finish", "failure", "escal
 
 @click.group()
 def notify() -> None:
-    """Try out the hooks that the policy names under `notify:`, the commands and webhooks that are told what happens."""
+    """Try out who is told of what happens: the commands and webhooks that the policy names under `notify:`."""
 
 
 @notify.command()

@@ -34,6 +34,7 @@ CASES: list[tuple[BaseException, int, str]] = [
     (room.JournalDamagedError("file", 3, "x"), 5, "not verified"),
     (room.StepFailedError("x"), 1, "failed"),
     (room.RecorderError("x"), 1, "failed"),
+    (room.RecorderUnfitError("x"), 1, "failed"),
     (room.ExecutionSealedError("x"), 1, "failed"),
     (room.LedgerError("x"), 1, "failed"),
     (room.RollbackHintError("x"), 1, "failed"),
