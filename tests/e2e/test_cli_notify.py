@@ -131,7 +131,8 @@ def test_a_signal_in_the_middle_of_hooks_that_hang(home: LedgerHome, tmp_path: P
         assert not os.path.exists(f"/proc/{pid}"), "no hook outlives the command"  # noqa: PTH110
 
 
-def test_a_second_signal_ends_the_waiting(home: LedgerHome, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_run_ends_the_waiting(home: LedgerHome, tmp_path: Path, number: int) -> None:
     there = tmp_path / "there"
     configure(home, {"on": ["finish"], "command": ["sh", "-c", f"touch '{there}'; exec sleep 600"], "timeout": "60s"})
     process = subprocess.Popen(
@@ -146,7 +147,7 @@ def test_a_second_signal_ends_the_waiting(home: LedgerHome, tmp_path: Path) -> N
         time.sleep(0.01)
     time.sleep(0.5)  # until then the signal might still be the run's
     began = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, _ = process.communicate(timeout=30)
     assert time.monotonic() - began < 4
     assert process.returncode == 0, output

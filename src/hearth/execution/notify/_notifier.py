@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import HearthError
+from hearth.execution._signals import SignalGuard
 from hearth.execution.notify._hook import ready_hooks
 from hearth.execution.notify._line import HookLine
 from hearth.execution.notify._notice import Notice
@@ -81,16 +82,20 @@ class Notifier:
     def settle(self, within: float = PATIENCE) -> tuple[str, ...]:
         """Wait at most `within` seconds for what is under way, give the rest up, and return what went wrong.
 
-        Ctrl-C ends the waiting, not the caller: what is reported has happened already.
+        A signal (Ctrl-C, SIGTERM) ends the waiting, not the caller: what is reported has happened already.
         """
         with self._lock:
             lines = [*self._earlier, *self._lines, *self._alerts]
             self._earlier.clear()
         until = time.monotonic() + within
-        try:
-            for line in lines:
-                line.settle(until)
-        except KeyboardInterrupt:
-            for line in lines:
-                line.abandon("interrupted")
+        with SignalGuard() as signals:
+            try:
+                signals.raising = True
+                for line in lines:
+                    line.settle(until)
+                signals.raising = False
+            except KeyboardInterrupt:
+                signals.raising = False
+                for line in lines:
+                    line.abandon("interrupted")
         return tuple(problem for line in lines for problem in line.problems())
