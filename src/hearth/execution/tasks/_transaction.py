@@ -9,6 +9,7 @@ from hearth.errors import TaskError
 from hearth.execution._task import TaskEffect
 from hearth.execution.tasks._clean import clean
 from hearth.execution.tasks._describe import one_line
+from hearth.execution.tasks._new_file import NewFile
 from hearth.execution.tasks._statements import is_empty, read_statement, split_sqlite
 from hearth.execution.tasks._urls import safe_url
 
@@ -42,7 +43,7 @@ class Transaction:
         self._params = params
         self._context = context
         self._done: list[tuple[Statement, int | None, dict[str, Any]]] = []
-        self._created = ""
+        self._new: NewFile | None = None
         self._unseen_rows = 0
         given = params.get("parameters", {})
         self._unused = set(given) if isinstance(given, dict) else set().union(*given)
@@ -50,6 +51,23 @@ class Transaction:
 
     def do(self) -> str:
         """Do everything; return why it failed, or ""."""
+        try:
+            error = self._connected()
+        finally:
+            stays = self._take_file_away()
+        if self.outcome == "rolled back":
+            return f"{error}; {stays or 'nothing was changed'} (rolled back)"
+        return f"{error}; {stays}" if stays else error
+
+    def _take_file_away(self) -> str:
+        """Remove a file that was made for nothing; return what is to be said where it stays."""
+        new = self._new
+        if new is None or self.outcome in ("done", "unknown"):
+            return ""
+        new.take_away()
+        return f"the database file {new.path} was made, and stays; nothing else was changed" if new.there else ""
+
+    def _connected(self) -> str:
         from sqlalchemy.engine import make_url
         from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -60,13 +78,18 @@ class Transaction:
             url = make_url(self._params["url"])
         except ArgumentError as error:
             raise TaskError("the database URL cannot be read; it is written dialect://user@host/database") from error
+        new: NewFile | None = None
         statements = self._statements(split=url.get_backend_name() == "sqlite")
         if is_sqlite(url):
             url, file = locate_sqlite(url, self._context.cwd, create=self._params.get("create", False))
             if file is not None and not file.exists():
-                self._created = str(file)
+                new = NewFile(file)
         engine = connect(url, limits)
         try:
+            if new is not None:
+                self._new = new
+                if url.database == str(new.path):  # not a `file:` name, which may say otherwise
+                    new.make()
             with engine.connect() as connection:
                 reads = all(not statement.kind for statement in statements)
                 connection = connection.execution_options(hearth_reads=reads)  # noqa: PLW2901 - the same one, told more
@@ -103,7 +126,7 @@ class Transaction:
                 connection.rollback()
             except SQLAlchemyError:
                 connection.invalidate()  # closes it; what was not committed is gone with it
-            return f"{error}; nothing was changed (rolled back)"
+            return error
         if changed_before is not None:
             known = sum(
                 rows or 0 for statement, rows, _ in self._done if statement.kind in ("insert", "update", "delete")
@@ -113,7 +136,7 @@ class Transaction:
         why = self._said(refusal) if refusal is not None else ""
         if self.outcome == "unknown":
             return f"{why}; whether the database has committed is unknown: look at it before anything else is done"
-        return f"{why}; nothing was changed (rolled back)" if why else ""
+        return why
 
     def _execute(self, connection: Connection, statement: Statement) -> None:
         from sqlalchemy import text
@@ -213,15 +236,23 @@ class Transaction:
     def details(self) -> dict[str, Any]:
         """Return the statements' part of the details."""
         told = [details for _, _, details in self._done]
+        file = {} if self._new is None else self._new.details()
         if len(told) > _MOST_STATEMENTS:
-            return {"statements": told[-_MOST_STATEMENTS:], "statements_before": len(told) - _MOST_STATEMENTS}
-        return {"statements": told}
+            return {
+                "statements": told[-_MOST_STATEMENTS:],
+                "statements_before": len(told) - _MOST_STATEMENTS,
+                **file,
+            }
+        return {"statements": told, **file}
 
     def effects(self) -> Iterator[TaskEffect]:
-        """Yield what the statements did; many of them are told by kind and table."""
+        """Yield a file that was made and, after the commit, what the statements did: many by kind and table."""
         url = safe_url(self._params["url"], self._context.redactor)
-        if self._created:
-            yield TaskEffect("FILE_SYSTEM", f"created the database {self._created}", details={"path": self._created})
+        if self._new is not None and self._new.there:
+            path = str(self._new.path)
+            yield TaskEffect("FILE_SYSTEM", f"created the database {path}", details={"path": path})
+        if self.outcome != "done":
+            return
         changes: list[tuple[Statement, int | None]] = []
         for statement, rows, _ in self._done:
             changes += [(inner, None) for inner in statement.inner]

@@ -27,7 +27,8 @@ _COUNT = {"type": "integer", "minimum": 0}
 class SqlTask:
     """Executes statements on one connection and commits once; a failure of any of them rolls all of them back.
 
-    Effects are told after the commit only. With SQLite a text may hold several statements; to every other
+    Their effects are told after the commit only. A SQLite file that was made for nothing is removed while it is empty,
+    and reported where it stays. With SQLite a text may hold several statements; to every other
     database each text goes as it is.
     """
 
@@ -106,7 +107,7 @@ class SqlTask:
         """Do it; failed when the database refuses a statement, or `expect_rows` is missed, or time is up.
 
         `details`: `url`, `commit` ("done", "rolled back", "unknown", "not begun"), `duration_us`, `statements`, each
-        with `sql`, `rows`, `table`, and for a query its `columns` and first `result` rows.
+        with `sql`, `rows`, `table`, for a query its `columns` and first `result` rows; `created_and_removed`, a file.
         """
         started = time.monotonic_ns()
         work = Transaction(params, context)
@@ -121,8 +122,7 @@ class SqlTask:
             "duration_us": (time.monotonic_ns() - started) // 1000,
             **work.details(),
         }
-        effects = tuple(work.effects()) if work.outcome == "done" else ()
-        return TaskResult(failed=bool(error), error=error, details=details, side_effects=effects)
+        return TaskResult(failed=bool(error), error=error, details=details, side_effects=tuple(work.effects()))
 
 
 SQL: Task = SqlTask()

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hearth.errors import PlanError
+from hearth.execution.tasks._new_file import NewFile
 from hearth.execution.tasks._statements import is_empty, read_statement, split_sqlite
 from hearth.execution.tasks.sql import SQL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.unit.execution.tasks.conftest import Bench
 
@@ -218,6 +220,51 @@ class TestEffects:
         result = bench.run("sql", {"url": "sqlite:///new.db", "statement": "CREATE TABLE a (x)", "create": True})
         assert effects(result) == [f"created the database {bench.folder / 'new.db'}", "created table a"]
         assert result.side_effects[0].category == "FILE_SYSTEM"
+
+    def test_a_new_database_that_comes_to_nothing_is_taken_away_again(self, bench: Bench) -> None:
+        for wrong in ({"statement": "CREATE TABLE a (x)", "expect_rows": 5}, {"statement": "CREATE nonsense"}):
+            result = bench.run("sql", {"url": "sqlite:///new.db", "create": True, **wrong})
+            assert result.error.endswith("; nothing was changed (rolled back)")
+            assert result.details["commit"] == "rolled back"
+            assert result.details["created_and_removed"] == str(bench.folder / "new.db")
+            assert effects(result) == []
+            assert not list(bench.folder.iterdir())
+
+    def test_a_new_database_that_is_not_surely_empty_and_ours_is_told(self, bench: Bench) -> None:
+        """A link to nowhere: the file is made at its end, by the driver, and could be somebody else's."""
+        (bench.folder / "link.db").symlink_to("real.db")
+        params = {"url": "sqlite:///link.db", "create": True, "statement": "CREATE TABLE a (x)", "expect_rows": 5}
+        result = bench.run("sql", params)
+        path = str(bench.folder / "link.db")
+        assert result.error.endswith(
+            f"; the database file {path} was made, and stays; nothing else was changed (rolled back)"
+        )
+        assert effects(result) == [f"created the database {path}"]
+        assert result.side_effects[0].category == "FILE_SYSTEM"
+        assert "created_and_removed" not in result.details
+        assert (bench.folder / "real.db").read_bytes() == b""
+
+    def test_what_somebody_else_wrote_meanwhile_is_not_taken_away(self, bench: Bench, tmp_path: Path) -> None:
+        path = tmp_path / "new.db"
+        new = NewFile(path)
+        new.make()
+        path.write_bytes(b"not empty any more")
+        new.take_away()
+        assert (path.read_bytes(), new.removed, new.there) == (b"not empty any more", False, True)
+        path.unlink()
+        other = NewFile(path)
+        other.make()
+        (tmp_path / "theirs").touch()
+        (tmp_path / "theirs").replace(path)
+        other.take_away()
+        assert (path.exists(), other.removed) == (True, False)
+
+    def test_a_new_database_that_cannot_be_opened_leaves_nothing(self, bench: Bench) -> None:
+        bench.cancellation.request("enough")
+        result = bench.run("sql", {"url": "sqlite:///new.db", "statement": "CREATE TABLE a (x)", "create": True})
+        assert result.failed
+        assert effects(result) == []
+        assert not list(bench.folder.iterdir())
 
     def test_setting_a_pragma_is_an_effect(self, bench: Bench, query: Query) -> None:
         assert effects(bench.run("sql", {"url": URL, "statement": "PRAGMA user_version = 7"})) == ["ran PRAGMA"]
