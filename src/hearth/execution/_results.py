@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from hearth.record import SideEffectCategory
 if TYPE_CHECKING:
     from hearth.record import ExecutionRecord, ExecutionStatus
 
-__all__ = ["ObservedEffect", "PlanResult", "StepOutcome", "read_outcome"]
+__all__ = ["ObservedEffect", "PlanResult", "StepOutcome", "read_effect", "read_outcome"]
 
 _MISSING = object()
 
@@ -38,12 +39,13 @@ class ObservedEffect:
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """How a step ended: `error` says why where it failed."""
+    """How a step ended: `error` says why where it failed, `unseen` what of its effects is known to be missing here."""
 
     failed: bool = False
     error: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
     side_effects: tuple[ObservedEffect, ...] = ()
+    unseen: str = ""
 
     @classmethod
     def failure(cls, error: str, details: Mapping[str, Any] | None = None) -> StepOutcome:
@@ -67,22 +69,62 @@ def read_outcome(result: object) -> StepOutcome:
         if inspect.iscoroutine(result):
             result.close()
         return StepOutcome.failure("the step returned an awaitable that nobody awaited; give a plain function")
-    effects: tuple[ObservedEffect, ...] = ()
+    effects, problems = _read_effects(result)
+    unseen = f"not all of the effects that the step reported could be read: {'; '.join(problems)}" if problems else ""
     details: Mapping[str, Any] = {}
+    error = ""
+    failed = False
     try:
-        effects = tuple(_read_effect(effect) for effect in _get(result, "side_effects") or ())
         given = _get(result, "details")
         details = given if isinstance(given, Mapping) else {} if given is None else {"details": given}
-        error = _get(result, "error")
+        said = _get(result, "error")
+        error = "" if said is None else str(said)
         failed = bool(_get(result, "failed"))
     except Exception as problem:  # noqa: BLE001 - a result that cannot be read is a failed step, whatever it raises
-        what = f"the step's result cannot be read: {type(problem).__name__}: {problem}"
-        return StepOutcome(failed=True, error=what, details=details, side_effects=effects)
-    return StepOutcome(failed, "" if error is None else str(error), details, effects)
+        problems.append(_named(problem))
+    if problems:
+        # Of a step that did not fail, an `error` says nothing.
+        what = f"the step's result cannot be read: {'; '.join(problems)}"
+        error = f"{error}; {what}" if failed and error else what
+        return StepOutcome(failed=True, error=error, details=details, side_effects=effects, unseen=unseen)
+    return StepOutcome(failed, error, details, effects)
 
 
-def _read_effect(effect: object) -> ObservedEffect:
-    """Read one effect; of what has no shape we know, the whole is kept as details."""
+def _read_effects(result: object) -> tuple[tuple[ObservedEffect, ...], list[str]]:
+    """Return the effects that can be read, and what is wrong with each of the others."""
+    effects: list[ObservedEffect] = []
+    problems: list[str] = []
+    try:
+        given = _get(result, "side_effects")
+        if not hasattr(given, "__iter__") and not given:
+            return (), []
+        rest = iter((given,) if isinstance(given, str | bytes | Mapping) and given else given)
+    except Exception as problem:  # noqa: BLE001 - as above
+        return (), [f"side_effects: {_named(problem)}"]
+    for number in itertools.count():
+        try:
+            effect = next(rest)
+        except StopIteration:
+            break
+        except Exception as problem:  # noqa: BLE001 - whatever it was about to give is lost, what it gave is not
+            problems.append(f"side_effects ended after {number}: {_named(problem)}")
+            break
+        try:
+            effects.append(read_effect(effect))
+        except Exception as problem:  # noqa: BLE001 - the others are evidence all the same
+            problems.append(f"side_effects[{number}]: {_named(problem)}")
+    return tuple(effects), problems
+
+
+def _named(problem: Exception) -> str:
+    try:
+        return f"{type(problem).__name__}: {problem}"
+    except Exception:  # noqa: BLE001 - an exception of somebody else's, whose text raises too
+        return type(problem).__name__
+
+
+def read_effect(effect: object) -> ObservedEffect:
+    """Read one effect; of what has no shape we know, the whole is kept as details. Only True is true. May raise."""
     details = _get(effect, "details")
     kept: dict[str, Any] = (
         dict(details) if isinstance(details, Mapping) else {} if details is None else {"details": details}
@@ -96,7 +138,7 @@ def _read_effect(effect: object) -> ObservedEffect:
     elif name not in SideEffectCategory.__members__:
         kept["given_category"] = given
     return ObservedEffect(
-        category, "" if description is None else str(description), bool(_get(effect, "reversible")), kept
+        category, "" if description is None else str(description), _get(effect, "reversible") is True, kept
     )
 
 

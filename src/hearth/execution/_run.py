@@ -90,7 +90,7 @@ class Run:
         outcome, error = self._perform(step)
         seconds = time.monotonic() - began
         outcome = self._record(index, name, outcome)
-        self._say_what_is_unknown(step)
+        self._say_what_is_unknown(step, outcome)
         self._listener.tell("step_finished", step, outcome, seconds)
         if isinstance(error, ArtemisEscalationError):
             # Others are told what is recorded: what a step says may hold one of the plan's secrets.
@@ -146,12 +146,13 @@ class Run:
         self._observer.record_step_failed(index, name, error, outcome.details)
         return replace(outcome, error=error)
 
-    def _say_what_is_unknown(self, step: Any) -> None:  # noqa: ANN401 - as above
+    def _say_what_is_unknown(self, step: Any, outcome: StepOutcome) -> None:  # noqa: ANN401 - as above
         why = self._runner.unseen(step)
         if why is None:
             return  # the observer says so itself, of all steps
-        if why:
-            self._unseen.setdefault(step.index, why)
+        reasons = [self._unseen.get(step.index) or why, outcome.unseen]
+        if any(reasons):
+            self._unseen[step.index] = "; ".join(filter(None, reasons))
         self._observer.set_unknown_effects(self._unseen.items())
 
     # --- reasons to stop

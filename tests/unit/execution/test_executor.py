@@ -27,7 +27,7 @@ from hearth.errors import (
     StepFailedError,
     TaskError,
 )
-from hearth.execution import ApprovalExecutor, StepOutcome, TaskContext, TaskResult, new_execution_id
+from hearth.execution import ApprovalExecutor, StepOutcome, TaskContext, TaskEffect, TaskResult, new_execution_id
 from hearth.execution._concurrency import plan_slot
 from hearth.kernel import HearthKernel
 from hearth.record import ExecutionRecord, ExecutionStatus, SealCause
@@ -156,6 +156,24 @@ def test_what_could_not_be_seen_is_said_of_each_step_that_was_begun(tmp_path: Pa
     assert caught.value.execution_record is not None
     raised = "the task raised ZeroDivisionError; what it did before is not known"
     assert unknown(caught.value.execution_record) == [(1, "triggers"), (2, raised)]
+
+
+def test_an_effect_that_cannot_be_read_is_said_to_be_unknown(tmp_path: Path) -> None:
+    class Evasive(TaskEffect):
+        def __getattribute__(self, name: str) -> object:
+            raise RuntimeError("not now")
+
+    good = TaskEffect("NETWORK", "asked", reversible=True)
+    result = TaskResult(side_effects=(good, Evasive("NETWORK", "sent"), good))
+    task = Note(hooks={"report": lambda _: result})
+    with pytest.raises(StepFailedError, match=r"side_effects\[1\]: RuntimeError: not now") as caught:
+        run(make_plan(tmp_path, [{"call": "report"}], task=task), task)
+    record = caught.value.execution_record
+    assert record is not None
+    assert [effect.description for effect in record.side_effects_report.side_effects_observed] == ["asked", "asked"]
+    ((index, why),) = unknown(record)
+    assert index == 0
+    assert "side_effects[1]" in why
 
 
 def test_a_task_that_does_not_say_what_it_cannot_see_may_have_done_anything(

@@ -109,9 +109,55 @@ def test_effects_that_end_in_an_exception_are_a_failure() -> None:
         yield {"category": "SYSTEM", "description": "first"}
         raise OSError("the list is torn")
 
-    outcome = read_outcome(SimpleNamespace(side_effects=effects()))
+    outcome = read_outcome(SimpleNamespace(side_effects=effects(), details={"a": 1}))
     assert outcome.failed
-    assert "the list is torn" in outcome.error
+    assert outcome.error == "the step's result cannot be read: side_effects ended after 1: OSError: the list is torn"
+    assert [effect.description for effect in outcome.side_effects] == ["first"]
+    assert outcome.details == {"a": 1}
+    assert "side_effects ended after 1" in outcome.unseen
+
+
+class Evasive:
+    description = "something"
+
+    @property
+    def category(self) -> str:
+        raise RuntimeError("not now")
+
+
+def test_one_effect_that_cannot_be_read_takes_no_other_with_it() -> None:
+    given = [{"category": "NETWORK", "description": "one"}, Evasive(), {"category": "NETWORK", "description": "three"}]
+    outcome = read_outcome(SimpleNamespace(side_effects=given, details={"a": 1}))
+    assert [effect.description for effect in outcome.side_effects] == ["one", "three"]
+    assert outcome.failed
+    assert outcome.error == "the step's result cannot be read: side_effects[1]: RuntimeError: not now"
+    assert outcome.details == {"a": 1}
+    assert "side_effects[1]" in outcome.unseen
+    both = read_outcome(SimpleNamespace(side_effects=given, failed=True, error="row 17"))
+    assert both.error.startswith("row 17; the step's result cannot be read: side_effects[1]")
+
+
+def test_effects_that_are_no_list_are_a_failure_that_says_so() -> None:
+    outcome = read_outcome(SimpleNamespace(side_effects=5, details={"a": 1}))
+    assert outcome.failed
+    assert outcome.error.startswith("the step's result cannot be read: side_effects: TypeError")
+    assert outcome.details == {"a": 1}
+
+
+@pytest.mark.parametrize("given", ["wrote a file", {"category": "OTHER", "description": "wrote a file"}])
+def test_one_effect_outside_of_a_list_is_one_effect(given: object) -> None:
+    assert len(read_outcome(SimpleNamespace(side_effects=given)).side_effects) == 1
+
+
+@pytest.mark.parametrize("given", [None, (), [], "", 0, False])
+def test_no_effects_are_none(given: object) -> None:
+    assert read_outcome(SimpleNamespace(side_effects=given)) == StepOutcome()
+
+
+@pytest.mark.parametrize("given", ["no", "false", 1, object(), None, False])
+def test_only_true_is_reversible(given: object) -> None:
+    effects = [{"category": "OTHER", "description": "d", "reversible": given} for given in (given, True)]
+    assert [effect.reversible for effect in read_outcome({"side_effects": effects}).side_effects] == [False, True]
 
 
 def test_no_value_is_ever_lost_to_a_missing_attribute() -> None:
