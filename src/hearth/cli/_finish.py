@@ -45,12 +45,15 @@ def finish(screen: Screen | None, outcome: RunOutcome | StandaloneOutcome, *, wh
     if record.completion_reason and not _told_at_its_step(record):
         screen.line((record.completion_reason, "" if done else "red"), indent=2)
     verdict = record.verify()
+    stored = getattr(outcome, "stored", True)
     facts: list[tuple[str, Part | list[Part]]] = [
         ("id", (record.execution_id, "bold")),
-        ("record", [where, (f", {verdict}", "green" if verdict else "red")]),
+        ("record", [where if stored else "its journal", (f", {verdict}", "green" if verdict else "red")]),
     ]
     facts += [("note", (note, "yellow")) for note in getattr(outcome, "notes", ())]
-    if not hasattr(outcome, "path"):
+    if not stored:
+        facts.append(("next", "hearth recover"))
+    elif not hasattr(outcome, "path"):
         facts.append(("next", f"hearth show {_word(record.execution_id)}"))
         if not done and record.step_events and record.live_mode_state != "DRY_RUN":
             facts.append(("", f"hearth rollback {_word(record.execution_id)}"))
@@ -115,6 +118,7 @@ def print_outcome_json(outcome: RunOutcome | StandaloneOutcome, where: str, **mo
             "verdict": record.verify().to_dict(),
             "where": where,
             "notes": list(getattr(outcome, "notes", ())),
+            "stored": getattr(outcome, "stored", True),
             "exit_code": int(outcome_code(outcome)),
             **more,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import (
@@ -48,12 +48,14 @@ class RunOutcome:
     """A run that came to an end, with its sealed record.
 
     `error` is what ended it before the plan's end (None otherwise), `notes` are what else went wrong, such as a
-    record that could not be stored, or somebody who could not be notified.
+    record that could not be stored, or somebody who could not be notified. `stored` is false where the record is in
+    its journal alone.
     """
 
     record: ExecutionRecord
     error: HearthError | None = None
     notes: tuple[str, ...] = ()
+    stored: bool = True
 
 
 def run_plan(
@@ -91,12 +93,19 @@ def run_plan(
             record_refusal(kernel, plan_digest=plan.digest, code=refusal.code, who=who)
             raise
         except (ExecutionError, ArtemisEscalationError) as error:
-            return ended(error, *kernel.settle_notices())
+            return replace(ended(error, *kernel.settle_notices()), stored=_is_stored(kernel, error.execution_record))
         except (RecorderError, LedgerError) as error:
             for problem in kernel.settle_notices():
                 error.add_note(problem)
             raise
         return RunOutcome(record=result.execution_record, notes=kernel.settle_notices())
+
+
+def _is_stored(kernel: HearthKernel, record: ExecutionRecord | None) -> bool:
+    try:
+        return record is not None and bool(kernel.ledger.get_bytes(record.execution_id))
+    except LedgerError:
+        return False
 
 
 def _find_approval(

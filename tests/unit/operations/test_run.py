@@ -125,4 +125,5 @@ def test_a_record_that_cannot_be_stored_is_a_note_of_a_failed_run(
     outcome = run(FAIL, execution_id="unkept")
     assert outcome.record.status is ExecutionStatus.FAILED
     assert any("the disk is full" in note and "hearth recover" in note for note in outcome.notes)
+    assert not outcome.stored
     assert home.journal_path("unkept").exists()
