@@ -11,7 +11,7 @@ from hearth.errors import ExecutionPurgedError, GateRefusedError, LedgerError, R
 from hearth.execution import load_policy
 from hearth.ledger import Ledger
 from hearth.operations._fsck._canonical import DIGEST
-from hearth.operations._fsck._kept import output_digests, plan_digests
+from hearth.operations._fsck._kept import content_digests, plan_digests
 from hearth.operations._people import person
 from hearth.operations._unreferenced import referenced, remove_unreferenced
 from hearth.operations._upkeep import upkeep
@@ -174,20 +174,38 @@ def _facts(record: ExecutionRecord, raw: bytes) -> dict[str, Any]:
 
 
 def _note_files(home: LedgerHome, facts: dict[str, dict[str, Any]]) -> None:
-    """Put into each tombstone which outputs and plans go with it: those that nothing else refers to."""
-    outputs, plans = output_digests(home.root), plan_digests(home.root)
-    found = {name: set(fact["files"]["digests"]) for name, fact in facts.items()}
-    candidates = set().union(*found.values()) & (outputs | plans)
-    shared = referenced(home.root, candidates, frozenset(facts))
+    """Put into each tombstone which files go with it: plans that nothing else refers to, then what is left alone."""
+    gone, found = frozenset(facts), {name: set(fact["files"]["digests"]) for name, fact in facts.items()}
+    plans = plan_digests(home.root) & set().union(*found.values())
+    plans -= referenced(home.root, plans, gone)
+    # What was kept of inputs, for approvers, only the plans name.
+    named = {copy: _named_by(home, copy) for copy in plans}
+    outputs, inputs = content_digests(home.root / "outputs"), content_digests(home.root / "inputs")
+    wanted = (outputs | inputs) & set().union(*found.values(), *named.values())
+    alone = wanted - referenced(home.root, wanted, gone, plans)
     for name, fact in facts.items():
-        alone = found[name] - shared
-        fact["files"] = {"outputs": sorted(alone & outputs), "plans": sorted(alone & plans)}
+        own = found[name] & plans
+        through = set().union(*(named[copy] for copy in own))
+        fact["files"] = {
+            "plans": sorted(own),
+            "outputs": sorted(alone & outputs & found[name]),
+            "inputs": sorted(alone & inputs & through),
+        }
+
+
+def _named_by(home: LedgerHome, copy: str) -> set[str]:
+    try:
+        data = (home.root / "plans" / f"{copy}.json").read_bytes()
+    except OSError:
+        return set()
+    return {match.decode() for match in DIGEST.findall(data)}
 
 
 def _remove_files(home: LedgerHome, facts: list[dict[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    outputs = {f"outputs/{digest[:2]}/{digest[2:]}" for fact in facts for digest in fact["files"]["outputs"]}
-    plans = {f"plans/{digest}.json" for fact in facts for digest in fact["files"]["plans"]}
-    removed, left = remove_unreferenced(home.root, sorted(outputs | plans))
+    names = {f"plans/{digest}.json" for fact in facts for digest in fact["files"]["plans"]}
+    for kind in ("outputs", "inputs"):
+        names |= {f"{kind}/{digest[:2]}/{digest[2:]}" for fact in facts for digest in fact["files"][kind]}
+    removed, left = remove_unreferenced(home.root, sorted(names))
     for fact in facts:
         for path in _of_run(home, fact["execution_id"]):
             if path.suffix == ".journal" and journal_is_live(path):

@@ -58,7 +58,8 @@ def restore_backup(
 
     def write(name: str, pieces: Iterator[bytes]) -> None:
         path = draft / name
-        path.parent.mkdir(mode=0o700, exist_ok=True, parents=True)
+        for parent in reversed(path.relative_to(draft).parents[:-1]):
+            (draft / parent).mkdir(mode=0o700, exist_ok=True)  # `parents=True` would give the umask's mode
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
             for piece in pieces:

@@ -27,28 +27,46 @@ __all__ = ["referenced", "remove_unreferenced"]
 
 _JUST_KEPT_SECONDS = 3600.0
 _LARGEST_LINE = 1 << 26
+# What a request needs goes with the record of the run that used it up.
+_REQUESTS = """
+    SELECT request.document, used.execution_id, tombstone.execution_id
+    FROM approval_requests AS request
+    LEFT JOIN approval_uses AS used ON used.request_id = request.request_id
+    LEFT JOIN tombstones AS tombstone ON tombstone.execution_id = used.execution_id
+"""
 
 
-def referenced(root: Path, digests: Iterable[str], without: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Return which of these SHA-256 (hex) stand anywhere in what is stored, but for the executions in `without`.
+def referenced(
+    root: Path,
+    digests: Iterable[str],
+    without: frozenset[str] = frozenset(),
+    without_plans: frozenset[str] = frozenset(),
+) -> frozenset[str]:
+    """Return which of these SHA-256 (hex) stand anywhere in what is kept, but for some executions and plans.
 
-    Read are all records, requests and decisions, and the journals; one pass over the whole ledger.
+    Read are all records, requests, journals and plans; one pass over the whole ledger.
     """
     wanted = frozenset(digests)
     found: set[str] = set()
     if not wanted:
         return frozenset()
-    for data in _everything(root, without):
+    for data in _everything(root, without, without_plans):
         found.update(wanted.intersection(match.decode() for match in DIGEST.findall(data)))
     return frozenset(found)
 
 
 def remove_unreferenced(root: Path, names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Remove those of the files (`outputs/ab/cd…`, `plans/….json`, or drafts there) to which nothing refers any more.
+    """Remove those of the files (`outputs/ab/cd…`, `inputs/…`, `plans/….json`, drafts) to which nothing refers now.
 
     Returns what was removed and what was left: all of it while anything runs.
     """
-    files = {name: root / name for name in dict.fromkeys(names) if (root / name).exists()}
+    wanted = sorted(set(names))
+    plans = [name for name in wanted if name.startswith("plans/")]
+    if plans and plans != wanted:  # plans first: they refer to others
+        removed, left = remove_unreferenced(root, plans)
+        more_removed, more_left = remove_unreferenced(root, [name for name in wanted if name not in plans])
+        return removed + more_removed, left + more_left
+    files = {name: root / name for name in wanted if (root / name).exists()}
     if not files:
         return [], []
     if _running(root):
@@ -59,7 +77,7 @@ def remove_unreferenced(root: Path, names: Iterable[str]) -> tuple[list[str], li
     for name, path in files.items():
         if digests[name] in kept or _just_kept(name, path):
             continue
-        aside[name] = _put_aside(root, name, path)
+        aside[name] = _put_aside(name, path)
     for folder in {path.parent for path in aside.values()}:
         _sync(folder)
     kept = referenced(root, filter(None, (digests[name] for name in aside)))
@@ -76,10 +94,13 @@ def remove_unreferenced(root: Path, names: Iterable[str]) -> tuple[list[str], li
     return removed, [name for name in files if name not in removed]
 
 
-def _everything(root: Path, without: frozenset[str]) -> Iterator[bytes]:
+def _everything(root: Path, without: frozenset[str], without_plans: frozenset[str]) -> Iterator[bytes]:
     # Journals first: a record that is stored meanwhile is then read twice, never not at all.
     for folder in (root / "journals", root / "quarantine"):
         for path in sorted(folder.glob("*.journal*")) if folder.is_dir() else ():
+            yield from _lines(path)
+    for path in sorted((root / "plans").glob("*.json")):
+        if path.stem not in without_plans:
             yield from _lines(path)
     try:
         connection = connect(root / "ledger.db")
@@ -87,9 +108,9 @@ def _everything(root: Path, without: frozenset[str]) -> Iterator[bytes]:
             for name, record in connection.execute("SELECT execution_id, record FROM executions"):
                 if name not in without:
                     yield record if isinstance(record, bytes) else str(record).encode("utf-8", "surrogateescape")
-            for table, column in (("approval_requests", "document"), ("approval_decisions", "envelope")):
-                for (envelope,) in connection.execute(f"SELECT {column} FROM {table}"):  # noqa: S608 - constants
-                    yield _payload(envelope)
+            for document, used_by, purged in connection.execute(_REQUESTS):
+                if purged is None and used_by not in without:
+                    yield _payload(document)
         finally:
             connection.close()
     except sqlite3.Error as error:
@@ -139,14 +160,14 @@ def _just_kept(name: str, path: Path) -> bool:
         return False
 
 
-def _put_aside(root: Path, name: str, path: Path) -> Path:
+def _put_aside(name: str, path: Path) -> Path:
     digest = _digest_of(name)
     if not digest:
         return path
     if name.startswith("plans/"):
         target = path.with_name(f"purged-{digest}.json")
     else:
-        target = root / "outputs" / "purged" / digest
+        target = path.parent.parent / "purged" / digest
         target.parent.mkdir(mode=0o700, exist_ok=True)
     path.replace(target)
     return target

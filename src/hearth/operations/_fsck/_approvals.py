@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hearth.operations._fsck._canonical import DIGEST, is_digest, is_time
+from hearth.operations._fsck._canonical import is_digest, is_time
 from hearth.operations._fsck._database import rows
-from hearth.operations._fsck._envelope import read_envelope
+from hearth.operations._fsck._envelope import key_id_of, read_envelope
 
 if TYPE_CHECKING:
     import sqlite3
@@ -73,6 +73,7 @@ def check_approvals(connection: sqlite3.Connection, findings: Findings, facts: F
 
 def _requests(connection: sqlite3.Connection, findings: Findings, facts: Facts, keys: Keys) -> dict[str, Signed | None]:
     found: dict[str, Signed | None] = {}
+    users = {str(row["request_id"]): row["execution_id"] for row in rows(connection, findings, "approval_uses")}
     for row in rows(connection, findings, "approval_requests"):
         name, where = str(row["request_id"]), f"approval_requests, row {row['id']}"
         names = ("request_id", "plan_id", "plan_digest", "created")
@@ -85,9 +86,9 @@ def _requests(connection: sqlite3.Connection, findings: Findings, facts: Facts, 
             findings.damage("envelope", f"the request does not say {', '.join(missing)}", where=where, records=[name])
         if signed.document.get("ledger_id") != facts.ledger_id:
             findings.damage("identity", "the request was made for another ledger", where=where, records=[name])
-        facts.named.update(facts.on_disk.intersection(match.decode() for match in DIGEST.findall(signed.payload)))
         copy = signed.document.get("plan_copy")
-        if is_digest(copy):
+        # What a request needs goes with the record of the run that used it up.
+        if is_digest(copy) and users.get(name) not in facts.tombstones:
             facts.plans.setdefault(str(copy), []).append(name)
     return found
 
@@ -101,7 +102,7 @@ def _decisions(
         signed = check_signed(findings, keys, row["envelope"], row, names, where=where, record=name)
         if signed is None:
             continue
-        if row["key"] not in [key_id for key_id, _ in signed.signatures]:
+        if key_id_of(row["key"]) not in [key_id for key_id, _ in signed.signatures]:
             what = f"key is {row['key']!r}, and another one signed"
             findings.damage("column", what, where=where, records=[name])
         asked = requests.get(name)

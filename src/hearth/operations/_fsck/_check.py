@@ -17,8 +17,9 @@ from hearth.operations._fsck._executions import check_executions
 from hearth.operations._fsck._facts import Facts
 from hearth.operations._fsck._files import check_files
 from hearth.operations._fsck._journals import check_journals, compare_journals
-from hearth.operations._fsck._kept import check_outputs, check_plans, output_digests, plan_digests
+from hearth.operations._fsck._kept import check_contents, check_plans, content_digests, plan_digests
 from hearth.operations._fsck._postures import check_postures
+from hearth.operations._fsck._repair import KEPT
 from hearth.operations._fsck._repair import repair as mend_all
 from hearth.operations._fsck._report import Findings
 from hearth.operations._fsck._retention import check_holds, check_tombstones
@@ -60,7 +61,7 @@ def fsck(
         wanted = [(finding, mend) for finding, mend in findings.found if mend is not None]
         failed = mend_all(root, wanted)
         unneeded = [mend.subject for _, mend in wanted if mend.action == "remove"]
-        remove_unreferenced(root, [name for name in unneeded if name.startswith(("outputs/", "plans/"))])
+        remove_unreferenced(root, [name for name in unneeded if name.startswith(KEPT)])
         again = _check(root, progress)
         still = {finding for finding, _ in again.found}
         again.notes += failed
@@ -72,7 +73,7 @@ def _check(root: Path, progress: Callable[[str, int], None] | None) -> Findings:
     # What is listed while nothing runs, and is not referred to by what is read afterwards, belongs to nobody.
     busy = _busy(root)
     plans = plan_digests(root)
-    facts = Facts(on_disk=output_digests(root))
+    facts = Facts(on_disk=content_digests(root / "outputs") | content_digests(root / "inputs"))
     facts.busy = busy or _busy(root)
     _check_log(root, findings)
     # Journals first: a record that is stored meanwhile is then seen twice, never not at all.
@@ -89,8 +90,11 @@ def _check(root: Path, progress: Callable[[str, int], None] | None) -> Findings:
         finally:
             connection.close()
     compare_journals(root, findings, facts)
-    check_outputs(root, findings, facts)
+    # Where evidence is damaged, what it referred to is not known.
+    facts.busy = facts.busy or findings.damaged
     check_plans(root, findings, facts, plans)
+    check_contents(root, findings, facts, "output")
+    check_contents(root, findings, facts, "input")
     check_files(root, findings, facts, journal_is_live)
     return findings
 

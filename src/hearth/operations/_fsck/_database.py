@@ -123,13 +123,25 @@ def check_schema(connection: sqlite3.Connection, findings: Findings, facts: Fact
             findings.damage("schema", f"its columns are {', '.join(names) or 'missing'}", where=table)
             whole = False
     for index, (table, listed, unique) in INDEXES.items():
-        if table in tables and ("index", index) not in found:
-            sql = f"CREATE {'UNIQUE ' if unique else ''}INDEX {index} ON {table} ({listed})"
-            findings.derived("index", "the index is missing", where=index, mend=Mend("execute", sql))
+        if table in tables:
+            _check_index(connection, findings, index, table, listed, unique=unique)
     for kind, name in sorted(found):
         if (kind, name) not in {*(("table", table) for table in TABLES), *(("index", index) for index in INDEXES)}:
             findings.damage("schema", f"the {kind} {name!r} is none of HEARTH's", where="ledger.db")
     return whole and not old
+
+
+def _check_index(
+    connection: sqlite3.Connection, findings: Findings, index: str, table: str, listed: str, *, unique: bool
+) -> None:
+    sql = f"CREATE {'UNIQUE ' if unique else ''}INDEX {index} ON {table} ({listed})"
+    kinds = {row[1]: (bool(row[2]), row[4]) for row in connection.execute(f"PRAGMA index_list({table})")}
+    names = ", ".join(str(row[2]) for row in connection.execute(f"PRAGMA index_info({index})"))
+    if index not in kinds:
+        findings.derived("index", "the index is missing", where=index, mend=Mend("index", sql))
+    elif (names, *kinds[index]) != (listed, unique, 0):
+        what = f"the index is over {names}, over other rows or unique where it must not be: it is not {sql}"
+        findings.derived("index", what, where=index, mend=Mend("index", sql))
 
 
 def check_identity(connection: sqlite3.Connection, findings: Findings, facts: Facts) -> None:

@@ -11,7 +11,7 @@ from hearth.operations._fsck._canonical import canonical, load
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Keys", "Signed", "read_envelope"]
+__all__ = ["Keys", "Signed", "key_id_of", "read_envelope"]
 
 
 class Signed:
@@ -54,6 +54,18 @@ def read_envelope(data: object) -> Signed:
     return Signed(kind, payload, document, signatures)
 
 
+def key_id_of(key: object) -> str:
+    """Return the key id (SHA-256 of the 32 bytes, hex) of a public key as text, "" for what is none."""
+    try:
+        return hashlib.sha256(_raw(key)).hexdigest()
+    except ValueError:
+        return ""
+
+
+def _raw(key: object) -> bytes:
+    return b64decode(str(key).removeprefix("ed25519:"), validate=True)
+
+
 class Keys:
     """The public keys that a policy names, by key id; empty where there is no policy, or none that can be read."""
 
@@ -65,7 +77,7 @@ class Keys:
             document = yaml.safe_load(policy.read_bytes())
             entries = document["approvals"]["keys"].values()
             for entry in entries:
-                raw = b64decode(str(entry["key"]).removeprefix("ed25519:"), validate=True)
+                raw = _raw(entry["key"])
                 self._keys[hashlib.sha256(raw).hexdigest()] = raw
         except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError):
             return

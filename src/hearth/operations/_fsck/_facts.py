@@ -38,7 +38,8 @@ class Facts:
     """Ids, digests and what refers to them.
 
     `kept`: outputs that must be there, with the executions that need them; `plans`: the same for copies of plans;
-    `named`: digests on the disk that anything refers to at all; `purged_files`: what tombstones say went.
+    `named`: digests on the disk that anything refers to at all; `purged_files`: what tombstones say went. `busy`:
+    something runs, or not all that may refer to a file could be read, so nothing is told to belong to nobody.
     """
 
     ledger_id: str = ""

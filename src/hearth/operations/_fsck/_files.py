@@ -21,16 +21,16 @@ __all__ = ["check_files"]
 
 _OTHERS = 0o077
 _OWN = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal", "policy.yaml", ".gitignore")
-_FOLDERS = ("journals", "outputs", "plans", "quarantine", "runs", "locks", "reports")
+_FOLDERS = ("journals", "outputs", "inputs", "plans", "quarantine", "runs", "locks", "reports")
 _DRAFTS = (
     re.compile(r"ledger\.db\.[0-9a-f]{16}\.new(-wal|-shm|-journal)?"),
-    re.compile(r"outputs/(tmp|purged)/[0-9a-f]+"),
+    re.compile(r"(outputs|inputs)/(tmp|purged)/[0-9a-f]+"),
     re.compile(r"plans/\.[0-9a-f]{64}\.json\.[0-9a-f]{8}"),
     re.compile(r"plans/purged-[0-9a-f]{64}\.json"),
     re.compile(r"journals/.*\.journal\.recovering"),
 )
 _ASIDE = re.compile(r"plans/[0-9a-f]{64}\.json\.changed-[0-9a-f]{8}")
-_ASIDE_BY_PURGE = re.compile(r"outputs/purged/([0-9a-f]{64})|plans/purged-([0-9a-f]{64})\.json")
+_ASIDE_BY_PURGE = re.compile(r"(?:outputs|inputs)/purged/([0-9a-f]{64})|plans/purged-([0-9a-f]{64})\.json")
 _FOLDER_OF_RUN = re.compile(r"runs/(.+)\.[^./]+")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from hearth.operations._fsck._canonical import DIGEST, is_digest, joined, load, members, sha256
 from hearth.operations._fsck._chain import Chain, Problem
@@ -41,7 +42,7 @@ def check_journals(root: Path, findings: Findings, facts: Facts, live: Callable[
     for path in _files(root / "quarantine"):
         if _REFUSED.fullmatch(path.name):
             what = "a damaged journal lies in quarantine"
-            findings.damage("quarantine", what, where=_name(root, path), records=[_first_id(path)])
+            findings.damage("quarantine", what, where=_name(root, path), records=[_id_of(path)])
 
 
 def compare_journals(root: Path, findings: Findings, facts: Facts) -> None:
@@ -77,7 +78,7 @@ def _check(path: Path, findings: Findings, facts: Facts, live: Callable[[Path], 
                 _refer(facts, entry, line, chain.start["execution_id"])
         chain.finish()
     except Problem as problem:
-        known = str(chain.start.get("execution_id") or _first_id(path))
+        known = str(chain.start.get("execution_id") or _id_of(path))
         findings.damage("journal", f"the journal is damaged: {problem}", where=where, records=[known])
         facts.broken.add(known)
         return
@@ -149,13 +150,10 @@ def _refer(facts: Facts, entry: dict[str, Any], line: bytes, name: str) -> None:
         facts.kept.setdefault(digest, []).append(name)
 
 
-def _first_id(path: Path) -> str:
-    """Return the execution id that a damaged journal's first line gives, else the file's name."""
-    try:
-        with path.open("rb") as file:
-            return str(load(file.readline(1 << 20)[_HASH + 1 :])["execution_id"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return path.name
+def _id_of(path: Path) -> str:
+    """Return the execution id that a journal's name gives; of a long one, whose name was shortened, the name."""
+    name = path.name.partition(".journal")[0]
+    return name if "~" in name else unquote(name)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from hearth.operations._fsck._canonical import load
+from hearth.operations._fsck._canonical import DIGEST, load
 from hearth.operations._fsck._report import Mend
 
 if TYPE_CHECKING:
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from hearth.operations._fsck._facts import Facts
     from hearth.operations._fsck._report import Findings
 
-__all__ = ["check_outputs", "check_plans", "output_digests", "plan_digests"]
+__all__ = ["check_contents", "check_plans", "content_digests", "plan_digests"]
 
 _CHUNK = 1 << 20
 
 
-def output_digests(root: Path) -> frozenset[str]:
-    """Return the digests by which outputs are kept, from their names."""
-    return frozenset(path.parent.name + path.name for path in _outputs(root))
+def content_digests(folder: Path) -> frozenset[str]:
+    """Return the digests by which contents are kept in `outputs` or `inputs`, from their names."""
+    return frozenset(path.parent.name + path.name for path in _contents(folder))
 
 
 def plan_digests(root: Path) -> frozenset[str]:
@@ -35,12 +35,14 @@ def plan_digests(root: Path) -> frozenset[str]:
     return frozenset(name[:64] for name in names if re.fullmatch(r"[0-9a-f]{64}\.json", name))
 
 
-def check_outputs(root: Path, findings: Findings, facts: Facts) -> None:
-    """Check the content of every output, and that none is missing that a record refers to."""
+def check_contents(root: Path, findings: Findings, facts: Facts, kind: str) -> None:
+    """Check the content of every output (or input), and that no output is missing that a record refers to."""
     present: set[str] = set()
-    for path in _outputs(root):
+    # Of inputs only some are kept, for approvers to read.
+    needed = facts.kept if kind == "output" else {}
+    for path in _contents(root / f"{kind}s"):
         digest = path.parent.name + path.name
-        findings.count("outputs")
+        findings.count(f"{kind}s")
         try:
             found = _digest(path)
         except FileNotFoundError:
@@ -48,17 +50,18 @@ def check_outputs(root: Path, findings: Findings, facts: Facts) -> None:
         except OSError as error:
             found = f"not to be read ({error.strerror})"
         present.add(digest)
-        where = f"outputs/{path.parent.name}/{path.name}"
+        where = f"{kind}s/{path.parent.name}/{path.name}"
         if found != digest:
             what = f"its content has the SHA-256 {found}, not that of its name: it was changed, or the disk is bad"
-            findings.damage("output", what, where=where, records=facts.kept.get(digest, ()))
+            findings.damage(kind, what, where=where, records=needed.get(digest, ()))
         elif digest not in facts.named and not facts.busy and digest in facts.on_disk:
-            findings.leftover("orphan", "no record refers to this output", where=where, mend=Mend("remove", where))
+            what = f"nothing refers to this {kind}"
+            findings.leftover("orphan", what, where=where, mend=Mend("remove", where))
     # A purge that died gave it that name; `_files` has it put back.
-    aside = {path.name for path in _sorted(root / "outputs" / "purged")}
-    for digest in sorted(facts.kept.keys() - present - aside - facts.purged_files):
+    aside = {path.name for path in _sorted(root / f"{kind}s" / "purged")}
+    for digest in sorted(needed.keys() - present - aside - facts.purged_files):
         where = f"outputs/{digest[:2]}/{digest[2:]}"
-        findings.damage("output", "the output is missing", where=where, records=facts.kept[digest])
+        findings.damage("output", "the output is missing", where=where, records=needed[digest])
 
 
 def check_plans(root: Path, findings: Findings, facts: Facts, known: frozenset[str]) -> None:
@@ -76,13 +79,14 @@ def check_plans(root: Path, findings: Findings, facts: Facts, known: frozenset[s
                 "plan", f"it cannot be read: {error.strerror}", where=where, records=facts.plans.get(copy, ())
             )
             continue
+        facts.named.update(facts.on_disk.intersection(match.decode() for match in DIGEST.findall(data)))
         if hashlib.sha256(data).hexdigest() != copy:
             what = "its content does not have the SHA-256 of its name: it was changed, or the disk is bad"
             findings.damage("plan", what, where=where, records=facts.plans.get(copy, ()))
         elif copy in facts.plans:
             _digest_of_plan(findings, facts, copy, data, where)
         elif not facts.busy and copy in known:
-            findings.leftover("orphan", "no record refers to this plan", where=where, mend=Mend("remove", where))
+            findings.leftover("orphan", "nothing refers to this plan", where=where, mend=Mend("remove", where))
     for copy in sorted(facts.plans.keys() - present - facts.purged_files):
         findings.damage("plan", "the kept plan is missing", where=f"plans/{copy}.json", records=facts.plans[copy])
 
@@ -98,8 +102,8 @@ def _digest_of_plan(findings: Findings, facts: Facts, copy: str, data: bytes, wh
         findings.damage("plan", what, where=where, records=others)
 
 
-def _outputs(root: Path) -> Iterator[Path]:
-    for folder in _sorted(root / "outputs"):
+def _contents(place: Path) -> Iterator[Path]:
+    for folder in _sorted(place):
         if re.fullmatch("[0-9a-f]{2}", folder.name) and folder.is_dir() and not folder.is_symlink():
             for path in _sorted(folder):
                 if re.fullmatch("[0-9a-f]{62}", path.name):

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
     from hearth.operations._fsck._report import Finding, Mend
 
-__all__ = ["repair"]
+__all__ = ["KEPT", "repair"]
 
-_IN_DATABASE = frozenset({"update", "texts", "delete-text", "execute", "sequence", "reindex"})
+KEPT = ("outputs/", "inputs/", "plans/")
+"""What others may begin to need at any moment; `_unreferenced` removes it."""
+
+_IN_DATABASE = frozenset({"update", "texts", "delete-text", "index", "sequence", "reindex"})
 
 
 def repair(root: Path, wanted: Sequence[tuple[Finding, Mend]]) -> list[str]:
@@ -36,7 +39,7 @@ def repair(root: Path, wanted: Sequence[tuple[Finding, Mend]]) -> list[str]:
                 path.chmod(0o700 if path.is_dir() else path.stat().st_mode & 0o700)
             elif mend.action == "put-back":
                 _put_back(root, mend.subject)
-            elif mend.action == "remove" and not mend.subject.startswith(("outputs/", "plans/")):
+            elif mend.action == "remove" and not mend.subject.startswith(KEPT):
                 _remove(root / mend.subject)
         except OSError as error:
             failed.append(f"{mend.subject}: {error.strerror}")
@@ -71,7 +74,8 @@ def _mend(connection: sqlite3.Connection, mend: Mend) -> None:
         changed = connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (mend.row, mend.subject))
         if not changed.rowcount:
             connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (mend.subject, mend.row))
-    elif mend.action == "execute":
+    elif mend.action == "index":
+        connection.execute(f"DROP INDEX IF EXISTS {mend.subject.partition('INDEX ')[2].split()[0]}")
         connection.execute(mend.subject)
     elif mend.action == "reindex":
         connection.execute("REINDEX")
@@ -81,7 +85,7 @@ def _put_back(root: Path, name: str) -> None:
     """Give what a purge had put aside its name again; what stands there already is the same content."""
     aside = root / name
     digest = aside.name.removeprefix("purged-")
-    target = root / "plans" / digest if name.startswith("plans/") else root / "outputs" / digest[:2] / digest[2:]
+    target = root / "plans" / digest if name.startswith("plans/") else aside.parent.parent / digest[:2] / digest[2:]
     if target.exists():
         aside.unlink()
     else:

@@ -116,6 +116,11 @@ class Findings:
         """Add something that nobody needs."""
         self._add(Finding(kind=kind, what=what, where=where, records=tuple(records), severity="leftover"), mend)
 
+    @property
+    def damaged(self) -> bool:
+        """Whether any finding so far is damage of evidence."""
+        return any(not finding.repairable for finding, _ in self.found)
+
     def note(self, text: str) -> None:
         """Add what is worth knowing."""
         self.notes.append(text)
