@@ -12,6 +12,8 @@ from hearth.errors import RecordError
 __all__ = ["strict_loads"]
 
 _MAX_DEPTH_HINT = "nested too deeply"
+# A single text of that length would be held five times over before it is refused for something else.
+_LONGEST = 32 << 20
 
 
 def strict_loads(data: bytes | str) -> Any:  # noqa: ANN401 - a JSON tree
@@ -21,6 +23,9 @@ def strict_loads(data: bytes | str) -> Any:  # noqa: ANN401 - a JSON tree
     slow, watchful parser is needed only for the others (indented ones, mostly).
     """
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else bytes(data)
+    if any(raw.find(b'"', start, start + _LONGEST) < 0 for start in range(0, len(raw) - _LONGEST + 1, _LONGEST)):
+        message = f"not JSON of ours: {_LONGEST:,} bytes without a quote"
+        raise RecordError(message)
     try:
         tree = orjson.loads(raw)
     except ValueError as error:
