@@ -357,25 +357,16 @@ def after_all(descriptor: int, data: bytes) -> int:
     raise KeyboardInterrupt
 
 
-def in_the_main_thread(write: Callable[[int, bytes], int]) -> Callable[[int, bytes], int]:
-    """Ctrl-C interrupts no other thread."""
-
-    def other(descriptor: int, data: bytes) -> int:
-        main = threading.current_thread() is threading.main_thread()
-        return write(descriptor, data) if main else os.write(descriptor, data)
-
-    return other
-
-
 @pytest.mark.parametrize("write", [before_writing, after_half, after_all])
 def test_the_next_commit_carries_on_where_an_interrupt_broke_one_off(
     path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, write: Callable[[int, bytes], int]
 ) -> None:
     observer = begun(journal)
-    monkeypatch.setattr(WRITE, Faulty(in_the_main_thread(write)))
-    with pytest.raises(KeyboardInterrupt):
-        observer.record_step_started(1, "second")
-    monkeypatch.undo()
+    with journal._io:  # Ctrl-C strikes no thread but the main one
+        monkeypatch.setattr(WRITE, Faulty(write))
+        with pytest.raises(KeyboardInterrupt):
+            observer.record_step_started(1, "second")
+        monkeypatch.undo()
     observer.mark_incomplete(SealCause.INTERRUPTED, "Ctrl-C")
     journal.close()
     record = read_journal(path)
@@ -387,15 +378,16 @@ def test_an_interrupted_commit_is_not_carried_on_over_other_bytes(
     path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     observer = begun(journal)
-    monkeypatch.setattr(WRITE, Faulty(after_half))
-    with pytest.raises(KeyboardInterrupt):
-        observer.record_step_started(1, "second")
-    monkeypatch.undo()
-    with path.open("r+b") as file:
-        file.seek(-1, os.SEEK_END)
-        file.write(b"?")
-    with pytest.raises(RecorderError, match="somebody else"):
-        journal.sync()
+    with journal._io:  # as above; nor does the thread carry it on before the bytes are others
+        monkeypatch.setattr(WRITE, Faulty(after_half))
+        with pytest.raises(KeyboardInterrupt):
+            observer.record_step_started(1, "second")
+        monkeypatch.undo()
+        with path.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"?")
+        with pytest.raises(RecorderError, match="somebody else"):
+            journal.sync()
     assert_dead(observer, journal, path)
 
 
