@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hearth.execution._task import TaskResult
 from hearth.record import SideEffectCategory
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def read_outcome(result: object) -> StepOutcome:
         said = _get(result, "error")
         error = "" if said is None else str(said)
         failed = bool(_get(result, "failed"))
+        if isinstance(result, TaskResult):
+            unseen = "; ".join(filter(None, (unseen, result.unseen)))
     except Exception as problem:  # noqa: BLE001 - a result that cannot be read is a failed step, whatever it raises
         problems.append(_named(problem))
     if problems:
@@ -87,7 +90,7 @@ def read_outcome(result: object) -> StepOutcome:
         what = f"the step's result cannot be read: {'; '.join(problems)}"
         error = f"{error}; {what}" if failed and error else what
         return StepOutcome(failed=True, error=error, details=details, side_effects=effects, unseen=unseen)
-    return StepOutcome(failed, error, details, effects)
+    return StepOutcome(failed, error, details, effects, unseen)
 
 
 def _read_effects(result: object) -> tuple[tuple[ObservedEffect, ...], list[str]]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hearth.execution._listener import SafeListener
+    from hearth.execution._results import ObservedEffect
     from hearth.execution._steps import StepRunner
     from hearth.execution._watch import RunWatch
     from hearth.record import ExecutionRecord
@@ -36,7 +37,8 @@ _CUT_SHORT = "the step was cut short; what it did before is not known"
 class Run:
     """The steps of one execution, from the first check to the last mark.
 
-    States: before a step → its start recorded → done → its effects and its end recorded → before the next one.
+    States: before a step → its start recorded → under way, each effect that it reports recorded → done → its other
+    effects and its end recorded → before the next one.
     Forbidden: acting before the start is recorded; a second start of a step; going on after a step that failed, an
     escalation, an interruption, a check that refused, or any error of the recorder. Of several reasons to stop, an
     escalation counts before an interruption, and that before a failure; each counts until the seal, so that a run
@@ -87,9 +89,13 @@ class Run:
         self._observer.record_step_started(index, name, self._runner.describe(step))
         self._listener.tell("step_started", step)
         began = time.monotonic()
-        outcome, error = self._perform(step)
+        reported = _Reported(self._observer, index)
+        outcome, error = self._perform(step, reported)
         seconds = time.monotonic() - began
+        if reported.broken is not None:
+            raise reported.broken
         outcome = self._record(index, name, outcome)
+        outcome = replace(outcome, side_effects=(*reported.effects, *outcome.side_effects))
         self._say_what_is_unknown(step, outcome)
         self._listener.tell("step_finished", step, outcome, seconds)
         if isinstance(error, ArtemisEscalationError):
@@ -111,14 +117,14 @@ class Run:
             record.step_events[-1].error_message or outcome.error, record, step_index=step.index, step_name=_name(step)
         )
 
-    def _perform(self, step: Any) -> tuple[StepOutcome, BaseException | None]:  # noqa: ANN401 - as above
+    def _perform(self, step: Any, report: _Reported) -> tuple[StepOutcome, BaseException | None]:  # noqa: ANN401 - as above
         """Do the step; return also what it raised, where that ends more than the step."""
         signals = self._watch.signals
         why = self._why_to_stop()
         if why:  # since the checks: nothing was done yet, and nothing will be
             return StepOutcome.failure("not begun"), None
         try:
-            return self._runner.perform(step), None
+            return self._runner.perform(step, report), None
         except ArtemisEscalationError as error:
             return StepOutcome.failure(str(error)), error
         except KeyboardInterrupt:
@@ -133,9 +139,7 @@ class Run:
 
     def _record(self, index: int, name: str, outcome: StepOutcome) -> StepOutcome:
         for effect in outcome.side_effects:
-            self._observer.record_side_effect(
-                effect.category, effect.description, effect.reversible, index, effect.details
-            )
+            _record_effect(self._observer, index, effect)
         if not outcome.failed:
             self._observer.record_step_completed(index, name, outcome.details)
             return outcome
@@ -211,6 +215,31 @@ class Run:
             return error
 
         return ending
+
+
+class _Reported:
+    """The effects that a step reports while it is under way: each is recorded when it comes.
+
+    What the recorder raises reaches the task, which stops, and is kept: it ends the run, whatever the task makes of it.
+    """
+
+    def __init__(self, observer: ExecutionObserver, index: int) -> None:
+        self.effects: list[ObservedEffect] = []
+        self.broken: BaseException | None = None
+        self._observer = observer
+        self._index = index
+
+    def __call__(self, effect: ObservedEffect) -> None:
+        try:
+            _record_effect(self._observer, self._index, effect)
+        except BaseException as error:
+            self.broken = self.broken or error
+            raise
+        self.effects.append(effect)
+
+
+def _record_effect(observer: ExecutionObserver, index: int, effect: ObservedEffect) -> None:
+    observer.record_side_effect(effect.category, effect.description, effect.reversible, index, effect.details)
 
 
 def _name(step: Any) -> str:  # noqa: ANN401 - as above

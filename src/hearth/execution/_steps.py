@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hearth.errors import ArtemisEscalationError, TaskError
 from hearth.execution._environment import scrubbed_environment
-from hearth.execution._results import StepOutcome, read_outcome
+from hearth.execution._results import StepOutcome, read_effect, read_outcome
 from hearth.execution._task import TaskContext
 from hearth.plan import Secrets
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hearth.execution._cancellation import Cancellation
+    from hearth.execution._results import ObservedEffect
     from hearth.execution._signals import SignalGuard
     from hearth.execution._store import ContentStore
     from hearth.execution._task import Task
@@ -32,8 +33,11 @@ class StepRunner(Protocol):
     def describe(self, step: Any) -> dict[str, Any]:  # noqa: ANN401 - any object with index and name
         """Return the details of the step's start; acts on nothing."""
 
-    def perform(self, step: Any) -> StepOutcome:  # noqa: ANN401 - as above
-        """Do it, once. Raises ArtemisEscalationError, and what is no Exception; all else is a failed outcome."""
+    def perform(self, step: Any, report: Callable[[ObservedEffect], None]) -> StepOutcome:  # noqa: ANN401 - as above
+        """Do it, once. Raises ArtemisEscalationError, and what is no Exception; all else is a failed outcome.
+
+        `report` records an effect at once; the outcome has those only that were not reported there.
+        """
 
     def unseen(self, step: Any) -> str | None:  # noqa: ANN401 - as above
         """Return why a step that was begun may have had effects nobody saw; "": it had none, None: nothing is known."""
@@ -51,8 +55,8 @@ class CalledSteps:
         kind = getattr(step, "task_type", None)
         return {} if kind is None else {"task_type": kind}
 
-    def perform(self, step: Any) -> StepOutcome:  # noqa: ANN401 - any object
-        """Call the function; what it raises is the step's error."""
+    def perform(self, step: Any, report: Callable[[ObservedEffect], None]) -> StepOutcome:  # noqa: ANN401, ARG002
+        """Call the function; what it raises is the step's error. Its effects come with its result."""
         self._signals.raising = True
         try:
             return read_outcome(self._execute_step(step))
@@ -79,7 +83,7 @@ class DrySteps:
         """Return the task and what it would do."""
         return {"task_type": step.task_type, "summary": self._summaries[step.index]}
 
-    def perform(self, step: Step) -> StepOutcome:
+    def perform(self, step: Step, report: Callable[[ObservedEffect], None]) -> StepOutcome:  # noqa: ARG002 - it has none
         """Check that every secret can be had; act on nothing."""
         try:
             reveal(self._plan, step, self._redactor.add_secret)
@@ -121,7 +125,7 @@ class TaskSteps:
         """Return the task and what it will do."""
         return {"task_type": step.task_type, "summary": self._summaries[step.index]}
 
-    def perform(self, step: Step) -> StepOutcome:
+    def perform(self, step: Step, report: Callable[[ObservedEffect], None]) -> StepOutcome:
         """Run the task; one that raises, against its contract, has failed."""
         try:
             params, plan_env, step_env = reveal(self._plan, step, self._redactor.add_secret)
@@ -133,6 +137,7 @@ class TaskSteps:
                 timeout=step.timeout,
                 cancellation=self._cancellation,
                 output=lambda stream, chunk: self._output(step, stream, chunk),
+                report=lambda effect: report(read_effect(effect)),
                 store=self._store,
                 redactor=self._redactor,
                 folder=self._plan.folder,

@@ -36,13 +36,16 @@ class TaskEffect:
 class TaskResult:
     """The outcome of one step: whether it failed and why, what is to be recorded, what it did.
 
-    A failed step may have effects too: they are those that happened before the failure.
+    A failed step may have effects too: they are those that happened before the failure. Effects that were handed to the
+    context's `report` are not repeated here. `unseen` says what this run could not see of its effects, besides what the
+    task says of itself.
     """
 
     failed: bool = False
     error: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
     side_effects: tuple[TaskEffect, ...] = ()
+    unseen: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,9 @@ class TaskContext:
 
     `cwd` is absolute, `env` the child's whole environment, `inputs` the private copies of the plan's inputs (None:
     none), `folder` the plan file's folder, `timeout` in seconds (None: unlimited). `output` receives a stream's name
-    and bytes that hold no secret; it is called from the thread that runs the task, and should return soon.
+    and bytes that hold no secret; it is called from the thread that runs the task, and should return soon. `report`
+    records an effect while the step is under way, at once, so that it outlives HEARTH (the disk is at most 5 ms behind).
+    Where it raises, nothing may act any more.
     """
 
     step: Step
@@ -61,6 +66,7 @@ class TaskContext:
     timeout: float | None
     cancellation: Cancellation
     output: Callable[[str, bytes], None]
+    report: Callable[[TaskEffect], None]
     store: ContentStore
     redactor: Redactor
     folder: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import socket
@@ -156,6 +157,67 @@ def test_what_could_not_be_seen_is_said_of_each_step_that_was_begun(tmp_path: Pa
     assert caught.value.execution_record is not None
     raised = "the task raised ZeroDivisionError; what it did before is not known"
     assert unknown(caught.value.execution_record) == [(1, "triggers"), (2, raised)]
+
+
+def test_an_effect_is_recorded_when_it_is_reported_and_stays_in_order(tmp_path: Path) -> None:
+    sink = MemorySink()
+    heard: list[StepOutcome] = []
+    at: list[int] = []
+
+    def work(context: TaskContext) -> TaskResult:
+        for name in ("first", "second"):
+            context.report(TaskEffect("NETWORK", name, reversible=True, details={"n": 1}))
+            at.append(len(sink.accepted))
+        return TaskResult(side_effects=(TaskEffect("OTHER", "third"),))
+
+    class Listener:
+        def step_finished(self, step: object, result: StepOutcome, seconds: float) -> None:
+            heard.append(result)
+
+    task = Note(hooks={"work": work})
+    plan = make_plan(tmp_path, [{"call": "work"}], task=task)
+    record = run(plan, task, journal=lambda _: sink, listener=Listener()).execution_record
+    assert at == [3, 4], "entry 0, the start, then each effect at once"
+    told = record.side_effects_report.side_effects_observed
+    assert [(effect.description, effect.step_index, effect.sequence) for effect in told] == [
+        ("first", 0, 2), ("second", 0, 3), ("third", 0, 4),
+    ]  # fmt: skip
+    assert (told[0].category.name, told[0].reversible, told[0].details) == ("NETWORK", True, {"n": 1})
+    assert [effect.description for effect in heard[0].side_effects] == ["first", "second", "third"]
+
+
+def test_effects_reported_before_a_task_raises_are_kept(tmp_path: Path) -> None:
+    def work(context: TaskContext) -> None:
+        context.report(TaskEffect("NETWORK", "sent"))
+        raise ZeroDivisionError
+
+    task = Note(hooks={"work": work})
+    with pytest.raises(StepFailedError) as caught:
+        run(make_plan(tmp_path, [{"call": "work"}], task=task), task)
+    record = caught.value.execution_record
+    assert record is not None
+    assert [effect.description for effect in record.side_effects_report.side_effects_observed] == ["sent"]
+
+
+def test_a_recorder_that_fails_at_a_report_ends_the_run_whatever_the_task_makes_of_it(tmp_path: Path) -> None:
+    sink = MemorySink(("append", 3))
+
+    def work(context: TaskContext) -> TaskResult:
+        with contextlib.suppress(Exception):
+            context.report(TaskEffect("NETWORK", "sent"))
+        return TaskResult()
+
+    task = Note(hooks={"work": work})
+    with pytest.raises(RecorderError, match="the disk refused the append"):
+        run(make_plan(tmp_path, [{"call": "work"}, {}], task=task), task, journal=lambda _: sink)
+    assert len(task.params) == 1
+    assert len(sink.accepted) == 2
+
+
+def test_a_result_says_what_of_its_effects_was_not_seen(tmp_path: Path) -> None:
+    task = Note(hooks={"work": lambda _: TaskResult(unseen="one was lost")})
+    plan = make_plan(tmp_path, [{"call": "work", "unseen": "triggers"}, {"call": "work"}, {}], task=task)
+    assert unknown(run(plan, task).execution_record) == [(0, "triggers; one was lost"), (1, "one was lost")]
 
 
 def test_an_effect_that_cannot_be_read_is_said_to_be_unknown(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ __all__ = ["PYTHON", "PythonTask", "report_effect"]
 
 _CHILD = str(Path(__file__).with_name("_python_child.py"))
 _FLAGS = ("-P", "-s", "-B", "-u")  # no unsafe path, no user's packages, no .pyc, no buffering
-_LARGEST_RESULT = 16 << 20
+_LARGEST_MESSAGE = 16 << 20
 _LARGEST_INLINE = 64 << 10
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
@@ -90,7 +90,7 @@ class PythonTask:
         """
         if not sys.executable:
             return TaskResult(failed=True, error="the path of the Python interpreter is not known here")
-        messages = _Messages()
+        messages = _Messages(context)
         try:
             ends = os.pipe()
         except OSError as error:
@@ -103,7 +103,7 @@ class PythonTask:
             result_pipe=ends,
         )
         done = run_command(command, context, result=messages)
-        return messages.result(done, context, returns="call" in params)
+        return messages.result(done, returns="call" in params)
 
 
 def report_effect(
@@ -128,44 +128,83 @@ def report_effect(
 
 
 class _Messages:
-    """What the child says through its pipe: a sink, and then the result of the task."""
+    """What the child says through its pipe: a sink that hands each effect on as it comes, and at last the result."""
 
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._size = 0
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
+        self._line = bytearray()
+        self._end: dict[str, Any] = {}
+        self._dropping = False
+        self._dropped = self._unreadable = 0
 
     def feed(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size <= _LARGEST_RESULT:
-            self._pieces.append(chunk)
+        """Take the next bytes; what the context's `report` raises is passed on, and kills the child."""
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            self._add(line)
+            self._take()
+        self._add(rest)
 
-    def result(self, done: CommandRun, context: TaskContext, *, returns: bool) -> TaskResult:
+    def _add(self, piece: bytes) -> None:
+        if len(self._line) + len(piece) > _LARGEST_MESSAGE and not self._dropping:
+            self._dropping = True
+            self._dropped += 1
+        if self._dropping:
+            self._line.clear()
+        else:
+            self._line += piece
+
+    def _take(self) -> None:
+        """Read the line that is whole now."""
+        line = bytes(self._line)
+        self._line.clear()
+        dropped, self._dropping = self._dropping, False
+        if dropped or not line:
+            return
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):  # cut off when the child was stopped, or somebody else wrote there
+            message = None
+        if not isinstance(message, dict):
+            self._unreadable += 1
+        elif "effect" in message:
+            for effect in _effects([message["effect"]], self._context):
+                self._context.report(effect)
+        else:
+            self._end = message
+
+    def result(self, done: CommandRun, *, returns: bool) -> TaskResult:
+        context = self._context
+        self._take()
         details = dict(done.details)
-        effects: list[TaskEffect] = []
-        end: dict[str, Any] = {}
-        for line in b"".join(self._pieces).splitlines():
-            try:
-                message = json.loads(line)
-            except ValueError:  # cut off when the child was stopped, or another process of the group wrote there
-                continue
-            if isinstance(message, dict) and "effect" in message:
-                effects += _effects([message["effect"]], context)
-            elif isinstance(message, dict):
-                end = message
-        effects += _effects(end.get("effects", []), context)
-        error = done.error or self._why_failed(end, done)
+        effects = _effects(self._end.get("effects", []), context)
+        error = done.error or self._why_failed(self._end, done)
         if not error and returns:
             try:
-                details |= _kept(end["result"], context)
+                details |= _kept(self._end["result"], context)
             except OSError as problem:
                 error = f"the result cannot be kept: {problem.strerror or problem}"
         return TaskResult(
-            failed=bool(error), error=clean(error, context.redactor), details=details, side_effects=tuple(effects)
+            failed=bool(error),
+            error=clean(error, context.redactor),
+            details=details,
+            side_effects=tuple(effects),
+            unseen=self._unseen(),
         )
 
+    def _unseen(self) -> str:
+        reasons = []
+        if self._dropped:
+            reasons.append(f"{_counted(self._dropped)} dropped, being larger than {_LARGEST_MESSAGE} bytes")
+        if self._unreadable:
+            reasons.append(f"{_counted(self._unreadable)} not readable")
+        return f"effects may be missing: {'; '.join(reasons)}" if reasons else ""
+
     def _why_failed(self, end: dict[str, Any], done: CommandRun) -> str:
-        if self._size > _LARGEST_RESULT:
-            return f"its result and effects are larger than {_LARGEST_RESULT} bytes; write such a result to a file"
+        if self._dropped:
+            return (
+                f"its result, or an effect, is larger than {_LARGEST_MESSAGE} bytes; write what is so large to a file"
+            )
         if "error" in end:
             return str(end["error"])
         code = done.outcome.exit_code if done.outcome is not None else None
@@ -227,6 +266,10 @@ def _kept(result: Any, context: TaskContext) -> dict[str, Any]:  # noqa: ANN401 
     plain, _ = context.redactor.details(result)
     content = json.dumps(plain, ensure_ascii=False, indent=1).encode("utf-8", "replace")
     return {"result": None, "result_kept": {"sha256": context.store.put(content), "bytes": len(content)}}
+
+
+def _counted(messages: int) -> str:
+    return "a message of the process was" if messages == 1 else f"{messages} messages of the process were"
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - a JSON tree

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,9 +18,10 @@ from hearth.plan import InputCopies, Secrets, parse_plan
 from hearth.record import Redactor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from hearth.execution import Task, TaskResult
+    from hearth.execution import Task, TaskEffect, TaskResult
     from hearth.plan import Plan
 
 TASKS: dict[str, Task] = {task.name: task for task in (FILE, HTTP, PYTHON, SHELL, SQL)}
@@ -37,6 +38,7 @@ class Bench:
     output: dict[str, bytes] = field(default_factory=dict)
     results: list[TaskResult] = field(default_factory=list)
     listening: bool = True
+    on_report: Callable[[TaskEffect], object] = lambda _: None
     _runs: int = 0
 
     def __post_init__(self) -> None:
@@ -56,6 +58,12 @@ class Bench:
             Secrets.resolve(value, folder=self.folder, register=self.redactor.add_secret)
             for value in (step.params, step.env)
         )
+        reported: list[TaskEffect] = []
+
+        def report(effect: TaskEffect) -> None:
+            reported.append(effect)
+            self.on_report(effect)
+
         context = TaskContext(
             step=step,
             cwd=plan.cwd,
@@ -64,11 +72,13 @@ class Bench:
             timeout=step.timeout,
             cancellation=self.cancellation,
             output=self._show,
+            report=report,
             store=self.store,
             redactor=self.redactor,
             folder=plan.folder,
         )
         result = TASKS[task].run(revealed, context)
+        result = replace(result, side_effects=(*reported, *result.side_effects))
         self.results.append(result)
         return result
 

@@ -164,9 +164,64 @@ class TestResults:
         module(bench, "def run(): return 'x' * (20 << 20)")
         result = bench.run("python", {"call": "job:run"})
         assert "larger than 16777216 bytes" in result.error
+        assert result.unseen == (
+            "effects may be missing: a message of the process was dropped, being larger than 16777216 bytes"
+        )
 
 
 class TestEffects:
+    def test_an_effect_out_of_all_bounds_is_said_to_be_missing_and_the_others_are_there(self, bench: Bench) -> None:
+        module(
+            bench,
+            """
+            from hearth.execution.tasks.python import report_effect
+            def run():
+                report_effect("OTHER", "before")
+                report_effect("OTHER", "x" * (17 << 20))
+                report_effect("OTHER", "after", details={"rows": "y" * (9 << 20)})
+                report_effect("OTHER", "last", details={"rows": "y" * (9 << 20)})
+            """,
+        )
+        result = bench.run("python", {"call": "job:run"})
+        assert [effect.description for effect in result.side_effects] == ["before", "after", "last"]
+        assert "larger than 16777216 bytes" in result.error
+        assert result.unseen.startswith("effects may be missing: a message of the process was dropped")
+
+    def test_what_cannot_be_read_is_said(self, bench: Bench) -> None:
+        module(
+            bench,
+            """
+            import os, sys
+            from hearth.execution.tasks.python import report_effect
+            def run():
+                pipe = sys.modules["_hearth_python_child"]._result
+                os.write(pipe, b"garbage\\n" + b"[" * 100_000 + b"\\n")
+                report_effect("OTHER", "seen")
+            """,
+        )
+        result = bench.run("python", {"call": "job:run"})
+        assert not result.failed, result.error
+        assert [effect.description for effect in result.side_effects] == ["seen"]
+        assert result.unseen == "effects may be missing: 2 messages of the process were not readable"
+
+    def test_an_effect_is_handed_on_while_the_code_still_runs(self, bench: Bench) -> None:
+        module(
+            bench,
+            """
+            import pathlib, time
+            from hearth.execution.tasks.python import report_effect
+            def run():
+                report_effect("OTHER", "half")
+                while not pathlib.Path("heard").exists():
+                    time.sleep(0.005)
+                return "went on"
+            """,
+        )
+        bench.on_report = lambda _: (bench.folder / "heard").touch()
+        result = bench.run("python", {"call": "job:run"}, timeout="20s")
+        assert result.details["result"] == "went on"
+        assert [effect.description for effect in result.side_effects] == ["half"]
+
     def test_effects_in_the_result(self, bench: Bench) -> None:
         module(
             bench,
