@@ -282,9 +282,10 @@ def test_a_volume_that_is_read_only_from_the_start(bench: Bench, namespace: list
     ],
 )
 def test_an_error_of_the_disk(bench: Bench, call: str, code: str, word: str) -> None:
-    """From the second call of a thread on: in the middle of the first step's record, or at the second one's start."""
+    """From the second call of a thread on: mostly at the end of the first step, or at the second one's start."""
     ended = bench.run("true", around=bench.traced(call, f"{call}:error={code}:when=2+"))
-    assert_stopped(ended, bench, word, "hearth recover")
+    assert ended.acted in ([], [0])
+    assert_stopped(ended, bench, word, "hearth recover", acted=ended.acted)
     assert_recovered(ended)
 
 
@@ -294,7 +295,8 @@ def test_a_disk_that_hangs_past_the_deadline(bench: Bench) -> None:
     hang = 6.0
     traced = bench.traced("fdatasync", f"fdatasync:delay_enter={int(hang * 1e6)}:when=2")
     ended = bench.run("true", around=traced)
-    assert_stopped(ended, bench, f"did not answer within {DEADLINE:g} s", "hearth recover")
+    assert ended.acted in ([], [0]), "in busy times the journal's thread syncs the first start, as its second commit"
+    assert_stopped(ended, bench, f"did not answer within {DEADLINE:g} s", "hearth recover", acted=ended.acted)
     told = (bench.folder / "alert").stat().st_mtime
     assert time.time() - told > (hang - DEADLINE) / 2, "long before the disk answered"
     assert_recovered(ended)
