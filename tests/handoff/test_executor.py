@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import enum
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from core.kernel import HearthKernel
-from hearth.errors import GateRefusedError, RunInterruptedError, StepFailedError
+from hearth.errors import GateRefusedError, PlanError, RunInterruptedError, StepFailedError
 from hearth.record import ExecutionRecord, ExecutionStatus, SideEffectCategory
+from hearth.recorder import Journal
 from stage4.approval_executor import ApprovalExecutor, ArtemisEscalationError, PlanResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 class Plan:
@@ -197,3 +203,75 @@ def test_a_posture_of_unknown_severity_lets_nothing_act(states: tuple[str, str])
 def test_a_plan_without_steps_is_completed() -> None:
     result = ApprovalExecutor(None, lambda _: None).execute(SimpleNamespace(id="p", steps=[]))
     assert (result.status, result.steps_completed) == (ExecutionStatus.COMPLETED, 0)
+
+
+class Mute:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Restless:
+    index = 0
+
+    @property
+    def name(self) -> str:
+        raise RuntimeError("not now")
+
+
+class One(enum.IntEnum):
+    INDEX = 0
+
+
+def step(**attributes: Any) -> SimpleNamespace:
+    return SimpleNamespace(**{"index": 0, "name": "only", "task_type": "custom", **attributes})
+
+
+@pytest.mark.parametrize(
+    "plan, why",
+    [
+        (SimpleNamespace(steps=[]), "no id"),
+        (SimpleNamespace(id=Mute(), steps=[]), "id has no text"),
+        (SimpleNamespace(id="p"), "no steps"),
+        (SimpleNamespace(id="p", steps=4), "steps cannot be read"),
+        (SimpleNamespace(id="p", steps=[step(index=One.INDEX)]), r"steps\[0\].index is <One"),
+        (SimpleNamespace(id="p", steps=[step(index=2**60)]), r"steps\[0\].index is 1152921504606846976"),
+        (SimpleNamespace(id="p", steps=[step(name=Mute())]), r"steps\[0\]: name has no text"),
+        (SimpleNamespace(id="p", steps=[step(task_type=Mute())]), r"steps\[0\]: task_type has no text"),
+        (SimpleNamespace(id="p", steps=[Restless()]), r"steps\[0\]: name cannot be read: RuntimeError: not now"),
+    ],
+)
+def test_a_plan_that_cannot_be_recorded_is_refused_before_anything_is(tmp_path: Path, plan: Any, why: str) -> None:
+    def journal(execution_id: str) -> Journal:
+        return Journal.create(tmp_path / f"{execution_id}.journal")
+
+    called: list[object] = []
+    with pytest.raises(PlanError, match=why):
+        ApprovalExecutor(HearthKernel(), called.append, journal=journal).execute(plan)
+    assert called == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("digest", [lambda: "abc", b"\0" * 32, 7, None, "abc"])
+def test_a_digest_that_is_no_text_is_none(digest: object) -> None:
+    plan = SimpleNamespace(id="p", steps=[step()], digest=digest)
+    record = ApprovalExecutor(None, lambda _: None).execute(plan).execution_record
+    assert record.started["plan_digest"] == (digest if digest == "abc" else None)
+    assert record.verify()
+
+
+@pytest.mark.parametrize("effects", [5, list, None, "writes a file", ["writes a file"], [object()]])
+def test_effects_that_mean_something_else_declare_nothing(effects: object) -> None:
+    plan = SimpleNamespace(id="p", steps=[step(effects=effects)])
+    record = ApprovalExecutor(None, lambda _: None).execute(plan).execution_record
+    assert record.side_effects_report.side_effects_declared == []
+    assert record.verify()
+
+
+def test_steps_that_can_be_read_once_only_are_all_run_and_counted() -> None:
+    def steps() -> Iterator[SimpleNamespace]:
+        yield step()
+        yield step(index=1)
+
+    result = ApprovalExecutor(None, lambda _: None).execute(SimpleNamespace(id="p", steps=steps()))
+    assert (result.status, result.steps_completed) == (ExecutionStatus.COMPLETED, 2)
+    assert result.execution_record.started["number_of_steps"] == 2

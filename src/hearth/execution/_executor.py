@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hearth.errors import ApprovalRefusedError, LedgerError, PlanError, RecorderError, TaskError
 from hearth.execution._approval import ApprovalGuard
+from hearth.execution._called_plan import CalledPlan
 from hearth.execution._concurrency import plan_slot
 from hearth.execution._health import RecorderHealth
 from hearth.execution._inputs import PlanGuard
@@ -121,9 +122,8 @@ class ApprovalExecutor:
         end a failed store is a note of the error raised. SIGINT, SIGTERM and SIGHUP, in the main thread, stop the run;
         the second one without grace.
         """
-        execution_id = new_execution_id(str(plan.id)) if execution_id is None else execution_id
-        if isinstance(execution_id, str):  # as the record has it, from here on: of the journal's name too
-            execution_id = execution_id.encode("utf-8", "backslashreplace").decode()
+        plan = plan if self._execute_step is None or isinstance(plan, Plan) else CalledPlan.of(plan)
+        execution_id = _recorded(new_execution_id(str(plan.id)) if execution_id is None else execution_id)
         listener = SafeListener(self._listener)
         with ExitStack() as stack:
             stack.enter_context(endings_reported(self._kernel))  # entered first: what it tells comes after the run
@@ -309,6 +309,13 @@ class _Prepared:
 def new_execution_id(plan_id: str) -> str:
     """Return a fresh id, `<plan>-YYYYMMDDTHHMMSSZ-<8 hex digits>` (UTC)."""
     return f"{plan_id}-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def _recorded(execution_id: str) -> str:
+    """Return an id as the record has it; from here on it is that of the journal's name too."""
+    if not isinstance(execution_id, str):
+        return execution_id  # which the observer refuses
+    return execution_id.encode("utf-8", "backslashreplace").decode()
 
 
 def _armed(gate: LiveModeGate) -> dict[str, str] | None:

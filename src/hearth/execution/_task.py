@@ -55,8 +55,8 @@ class TaskContext:
     `cwd` is absolute, `env` the child's whole environment, `inputs` the private copies of the plan's inputs (None:
     none), `folder` the plan file's folder, `timeout` in seconds (None: unlimited). `output` receives a stream's name
     and bytes that hold no secret; it is called from the thread that runs the task, and should return soon. `report`
-    records an effect while the step is under way, at once, so that it outlives HEARTH (the disk is at most 5 ms behind).
-    Where it raises, nothing may act any more.
+    records an effect at once, while the step is under way, so that it outlives HEARTH (at most 5 ms of it are lost);
+    where it raises, nothing may act any more.
     """
 
     step: Step

@@ -6,7 +6,7 @@ from typing import Any
 
 from hearth.record import MAX_INTEGER, printable, text_of
 
-__all__ = ["check_index", "index_of", "mode_name"]
+__all__ = ["check_index", "digest_of", "index_of", "mode_name"]
 
 _LIVE_MODES = frozenset(("DRY_RUN", "STAGING", "LIVE"))
 
@@ -14,7 +14,13 @@ _LIVE_MODES = frozenset(("DRY_RUN", "STAGING", "LIVE"))
 def index_of(step: object, position: int) -> int | str:
     """Return the index of a plan's step; its position where it has none."""
     index = getattr(step, "index", position)
-    return index if type(index) is int else text_of(index)
+    return index if type(index) is int and abs(index) <= MAX_INTEGER else text_of(index)
+
+
+def digest_of(plan: object) -> str | None:
+    """Return a plan's digest; None where it has none, or one that is no text."""
+    digest = getattr(plan, "digest", None)
+    return printable(digest) if isinstance(digest, str) else None
 
 
 def check_index(index: Any) -> None:  # noqa: ANN401

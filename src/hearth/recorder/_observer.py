@@ -30,7 +30,7 @@ from hearth.record import (
     text_of,
 )
 from hearth.recorder._appender import Appender
-from hearth.recorder._arguments import check_index, index_of, mode_name
+from hearth.recorder._arguments import check_index, digest_of, index_of, mode_name
 from hearth.recorder._declared import declared_effects
 from hearth.recorder._memory import EntryMemory
 from hearth.recorder._read_back import read_back
@@ -113,7 +113,7 @@ class ExecutionObserver:
         self._fresh_lock()
         start = {
             "plan_id": self._text(plan_id, "plan_id"),
-            "plan_digest": getattr(plan, "digest", None),
+            "plan_digest": digest_of(plan),
             "number_of_steps": None if steps is None else len(steps),
             "step_indices": None if indices is None or indices == list(range(len(indices))) else indices,
             "plan_copy": plan_copy,

@@ -85,8 +85,8 @@ def test_entry_0_commits_plan_mode_initiator_approval_and_ledger(tmp_path: Path)
     task = Note()
     plan = make_plan(tmp_path, [{"text": "one"}], task=task)
     keywords = {"initiator": "ada@example.org", "ledger_id": "ledger-1", "approval": {"nonce": "n"}}
-    start = run(plan, task, **keywords).execution_record.started
-    assert (start["plan_digest"], start["number_of_steps"], start["live_mode"]) == (plan.digest, 1, "LIVE")
+    start = run(plan, task, HearthKernel(), **keywords).execution_record.started
+    assert (start["plan_digest"], start["number_of_steps"], start["live_mode"]) == (plan.digest, 1, "DRY_RUN")
     assert (start["initiator"], start["ledger_id"], start["approval"]) == (
         "ada@example.org",
         "ledger-1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,6 +77,22 @@ def test_declared_effects_are_canonical_whatever_they_hold() -> None:
     record = observer.get_execution_record()
     assert record.verify(), record.verify()
     assert record.side_effects_report.side_effects_declared[0]["category"] == "file_system"
+    assert ExecutionRecord.from_dict(document_of(record)).verify()
+
+
+def test_of_a_plan_in_another_style_what_can_be_recorded_is() -> None:
+    class Other:
+        steps: tuple[Any, ...] = (SimpleNamespace(index=2**60, effects=5), SimpleNamespace(index=0, effects=["text"]))
+
+        def digest(self) -> str:
+            return "abc"
+
+    observer = observed(plan=Other())
+    observer.mark_failed()
+    record = observer.get_execution_record()
+    assert record.started["plan_digest"] is None
+    assert record.started["number_of_steps"] == 2
+    assert record.verify(), record.verify()
     assert ExecutionRecord.from_dict(document_of(record)).verify()
 
 
