@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hearth.errors import RecordError
-from hearth.record import ExecutionStatus, SealCause
+from hearth.record import ExecutionStatus, SealCause, StepEventType
 from hearth.rollback._hints import read_hints
 from hearth.rollback._scaffold import RollbackScaffold
 from hearth.rollback._steps import StepOutcome, executed_steps, named_effect
@@ -25,6 +25,10 @@ _OPERATIONAL = "OPERATIONAL"
 _NOMINAL = "NOMINAL"
 _NO_KERNEL = "no security kernel"  # in the context of a snapshot for which there was none to ask
 _NAMED_EFFECTS = 5
+_DRY = "The run was a DRY_RUN, which acts on nothing: make sure that there is anything to take back."
+_DRY_BUT_CALLED = (
+    "The run's live mode was DRY_RUN, in which code of a caller's own (`execute_step=`) acts all the same."
+)
 
 
 class RollbackPlanner:
@@ -89,6 +93,16 @@ def _cause(record: ExecutionRecord) -> SealCause | None:
     except (KeyError, ValueError):
         # A seal that was tampered with; `verify` says so, and the warnings with it.
         return None
+
+
+def _acted_on_nothing(record: ExecutionRecord) -> bool:
+    """Whether every step says that it was only checked, which Stage 4 records of tasks, and nothing tells otherwise."""
+    ended = [event for event in record.step_events if event.event_type is not StepEventType.STEP_STARTED]
+    return (
+        bool(ended)
+        and all(event.details.get("dry_run") is True for event in ended)
+        and not record.side_effects_report.side_effects_observed
+    )
 
 
 def _finding(record: ExecutionRecord) -> str:
@@ -186,8 +200,8 @@ def _warnings(record: ExecutionRecord, steps: tuple[ExecutedStep, ...], unused: 
     warnings += _posture_warnings(record)
     if _cause(record) in (SealCause.RECOVERED, SealCause.RECORDER_FAILURE):
         warnings.append(f"The record may lack its last entries (cause: {_cause(record)}): compare it with the system.")
-    if record.live_mode_state == "DRY_RUN":
-        warnings.append("The run was a DRY_RUN, which acts on nothing: make sure that there is anything to take back.")
+    if record.live_mode_state == "DRY_RUN" and steps:
+        warnings.append(_DRY if _acted_on_nothing(record) else _DRY_BUT_CALLED)
     for step in steps:
         warnings += _step_warnings(step)
     loose = [effect for effect in record.side_effects_report.side_effects_observed if effect.step_index is None]

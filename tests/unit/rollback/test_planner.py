@@ -245,13 +245,30 @@ def test_unknown_effects_are_a_warning_with_their_reason() -> None:
     )
 
 
-def test_a_dry_run_is_a_warning() -> None:
+@pytest.mark.parametrize(
+    "details, effect, acts",
+    [
+        ({"dry_run": True}, False, False),
+        ({"dry_run": True}, True, True),
+        ({}, True, True),
+        ({}, False, True),
+        ({"dry_run": "so it says"}, False, True),
+    ],
+)
+def test_a_dry_run_is_a_warning_which_says_that_nothing_was_acted_on_only_of_tasks(
+    details: dict[str, object], effect: bool, acts: bool
+) -> None:
     observer = ExecutionObserver("run-1", "plan", live_mode="DRY_RUN")
-    observer.record_step_failed(0, "x", "")
+    observer.record_step_started(0, "x")
+    if effect:
+        observer.record_side_effect("DATA_MUTATION", "3 tables altered", step_index=0)
+    observer.record_step_failed(0, "x", "", details)
     observer.mark_failed()
     scaffold = plan_rollback(observer.get_execution_record(), [hint(0)])
     assert scaffold.is_rollback_possible
-    assert any("DRY_RUN" in warning for warning in scaffold.warnings)
+    (warning,) = [warning for warning in scaffold.warnings if "DRY_RUN" in warning]
+    assert ("acts on nothing" in warning) is not acts
+    assert ("`execute_step=`" in warning) is acts
 
 
 @pytest.mark.parametrize("mark", ["failed", "completed", "interrupted"])
