@@ -204,8 +204,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> LedgerHome:
 
 @pytest.fixture
 def kernel(home: LedgerHome) -> Iterator[HearthKernel]:
+    # STAGING on whatever a test acts on: approvals have tests of their own.
+    home.policy.write_text('staging: {targets: ["*"]}\n')
     with HearthKernel.open(home) as kernel:
-        kernel.arm("LIVE", who="Ada", why="a test")
+        kernel.arm("STAGING", who="Ada", why="a test")
         yield kernel
     with pytest.raises(LedgerNotFoundError):
         assert kernel.ledger
@@ -320,7 +322,7 @@ def test_runs_of_a_plan_are_counted_over_all_kernels_of_a_ledger(kernel: HearthK
 
     def run_again(_: object) -> None:
         with HearthKernel.open(kernel.home or "") as other:
-            other.arm("LIVE", who="Bob", why="at the same time")
+            other.arm("STAGING", who="Bob", why="at the same time")
             try:
                 other.executor(tasks={"note": task}).execute(plan)
             except ConcurrencyRefusedError as refusal:
@@ -339,7 +341,7 @@ def test_staging_follows_the_policy_file_and_an_unreadable_one_stops_everything(
     assert kernel.home is not None
     task = Note()
     plan = make_plan(tmp_path, [{"text": "one"}], task=task)
-    kernel.arm("STAGING", who="Ada", why="try")
+    kernel.home.policy.unlink()
     with pytest.raises(GateRefusedError, match=r"policy\.yaml does not list for STAGING; .* add `- ") as caught:
         kernel.executor(tasks={"note": task}).execute(plan)
     (line,) = re.findall(r"add `(- .*)` under", str(caught.value))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hearth.ledger import ExecutionSummary
     from hearth.operations import JournalNote, Records
 
-__all__ = ["list_executions"]
+__all__ = ["list_executions", "print_unreviewed"]
 
 _AGO = re.compile(r"(\d{1,6})(s|m|h|d|w)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -84,10 +84,13 @@ def list_executions(
         waiting = records.journals()
         quarantined = records.quarantined()
         purged = _purged(records, chosen)[:limit]
+        emergencies = records.ledger.approvals.emergencies()
     if as_json:
         print_json(
             {
-                "executions": [summary.to_dict() for summary in found],
+                "executions": [
+                    {**summary.to_dict(), "emergency": summary.execution_id in emergencies} for summary in found
+                ],
                 "total": total,
                 "not_sealed": [
                     {
@@ -108,7 +111,7 @@ def list_executions(
         return
     screen = settings.screen()
     if found:
-        _print_table(screen, found)
+        _print_table(screen, found, emergencies)
         if total > len(found):
             screen.line((f"{total - len(found)} more; --limit {total} lists all", "dim"))
     elif any(value is not None for value in chosen.values()):
@@ -120,6 +123,13 @@ def list_executions(
         screen.line(("damaged  ", "bold red"), note.execution_id or note.path.name, (f"  {note.path}", "dim"))
     for tombstone in purged:
         print_purged(screen, tombstone)
+    print_unreviewed(screen, [name for name, reviewed in emergencies.items() if not reviewed])
+
+
+def print_unreviewed(screen: Screen, executions: Sequence[str]) -> None:
+    """Print the emergency runs that nobody has reviewed, wherever somebody looks."""
+    for name in executions:
+        screen.line(("EMERGENCY RUN WITHOUT A REVIEW  ", "bold red"), f"hearth review {name} --reason TEXT")
 
 
 def _purged(records: Records, chosen: dict[str, Any]) -> list[dict[str, Any]]:
@@ -143,7 +153,14 @@ def _purged(records: Records, chosen: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _print_table(screen: Screen, found: Sequence[ExecutionSummary]) -> None:
+def _mode(summary: ExecutionSummary, emergencies: dict[str, bool]) -> Part:
+    reviewed = emergencies.get(summary.execution_id)
+    if reviewed is None:
+        return summary.live_mode
+    return (f"{summary.live_mode} EMERGENCY{'' if reviewed else ', not reviewed'}", "bold red")
+
+
+def _print_table(screen: Screen, found: Sequence[ExecutionSummary], emergencies: dict[str, bool]) -> None:
     from hearth.cli._text import seconds_text
 
     # An id that HEARTH made begins with the plan's; others need it beside them.
@@ -159,7 +176,7 @@ def _print_table(screen: Screen, found: Sequence[ExecutionSummary]) -> None:
                     status if status != "incomplete" else f"incomplete ({summary.cause.value})",
                     STATUS_STYLES.get(status, ""),
                 ),
-                summary.live_mode,
+                _mode(summary, emergencies),
                 steps,
                 str(summary.effects),
                 seconds_text(max((summary.ended - summary.started).total_seconds(), 0.0)),

@@ -44,10 +44,15 @@ COMMANDS = (
     CommandName("rollback", "hearth.cli._rollback:rollback", "Show how an execution can be taken back.", "Records"),
     CommandName("export", "hearth.cli._export:export", "Write a record as JSON, for others to check.", "Records"),
     CommandName("recover", "hearth.cli._recover:recover", "Seal what a killed process left behind.", "Upkeep"),
-    CommandName("fsck", "hearth.cli._fsck:fsck", "Check the whole ledger from its bytes, and repair it.", "Upkeep"),
-    CommandName("purge", "hearth.cli._purge:purge", "Remove old records; a tombstone of each stays.", "Upkeep"),
+    CommandName(
+        "fsck",
+        "hearth.cli._fsck:fsck",
+        "Check the whole ledger from its bytes: every hash, count, link and file.",
+        "Upkeep",
+    ),
+    CommandName("purge", "hearth.cli._purge:purge", "Remove records; a tombstone of each stays.", "Upkeep"),
     CommandName("hold", "hearth.cli._hold:hold", "Keep records from being purged: add, release, list.", "Upkeep"),
-    CommandName("backup", "hearth.cli._backup:backup", "Copy a ledger in use into one checked file.", "Upkeep"),
+    CommandName("backup", "hearth.cli._backup:backup", "Copy a ledger, in use or not, into one new file.", "Upkeep"),
     CommandName("notify", "hearth.cli._notify:notify", "Try out who is told of what happens.", "Upkeep"),
     CommandName("completion", "hearth.cli._completion:completion", "Print a shell's completion script.", "Upkeep"),
 )

@@ -95,6 +95,7 @@ def approvals(
     settings: Settings, request_id: str | None, *, plan: str | None, only_open: bool, limit: int, as_json: bool
 ) -> None:
     """List approval requests and how they stand, the latest first; or show one."""
+    from hearth.cli._list import print_unreviewed
     from hearth.ledger import Ledger
     from hearth.operations import Approvals
 
@@ -120,11 +121,7 @@ def approvals(
         screen.line("no approval was asked for; `hearth request PLAN` does")
     else:
         screen.table(("REQUEST", "PLAN", "MODE", "STATE", "REQUESTER", "EXPIRES"), [_row(view) for view in found])
-    for use in waiting:
-        screen.line(
-            ("EMERGENCY RUN WITHOUT A REVIEW ", "bold red"),
-            f"{use.execution_id}: `hearth review {use.execution_id} --reason TEXT`",
-        )
+    print_unreviewed(screen, [use.execution_id for use in waiting])
 
 
 def _row(view: ApprovalView) -> list[Part]:

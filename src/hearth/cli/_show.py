@@ -29,7 +29,8 @@ __all__ = ["show"]
 @click.pass_obj
 def show(settings: Settings, execution: str, *, output: bool, as_json: bool) -> int:
     """Show what an execution did, step by step: when, how long, with which effects and output, and whether it holds."""
-    from hearth.operations import UNSEALED, read_output, verify_found
+    from hearth.cli._list import print_unreviewed
+    from hearth.operations import UNSEALED, read_output, review_of, verify_found
 
     with settings.records() as records:
         try:
@@ -40,6 +41,7 @@ def show(settings: Settings, execution: str, *, output: bool, as_json: bool) -> 
         verdict = verify_found(records, found).verdict
         plan, problem = _kept_plan(records, record)
         home = records.home
+        reviewed = review_of(records.ledger, record.execution_id)
     true = True
     if as_json:
         print_json(
@@ -48,6 +50,7 @@ def show(settings: Settings, execution: str, *, output: bool, as_json: bool) -> 
                 "plan": None if plan is None else plan.to_dict(),
                 "plan_problem": problem or None,
                 "record": record.to_dict(),
+                "review": reviewed,
             }
         )
     else:
@@ -55,6 +58,10 @@ def show(settings: Settings, execution: str, *, output: bool, as_json: bool) -> 
 
         screen = settings.screen()
         _print_head(screen, record, verdict, found)
+        if reviewed is not None:
+            screen.line(f"  reviewed by {reviewed['reviewer']} at {reviewed['created']}: {reviewed['reason']}")
+        elif "kind" in (told := record.started.get("approval") or {}) and told["kind"] == "emergency":
+            print_unreviewed(screen, [record.execution_id])
         if problem:
             screen.line((problem, "bold red"), indent=2)
         true = print_timeline(screen, record, whole=partial(read_output, home) if output else None)

@@ -29,8 +29,11 @@ _STYLES = ("green", "yellow", "red", "bold red")
 def state(settings: Settings, *, history: bool, as_json: bool) -> int:
     """Show the security posture, and what it permits.
 
-    It says since when, who changed it and why, and which runs are under way. With --history, the signature of every restoration is checked; the exit code is 5 where one does not hold.
+    It says since when, who changed it and why, and which runs are under way. With --history, the signature of every
+    restoration is checked; the exit code is 5 where one does not hold.
     """
+    from hearth.cli._list import print_unreviewed
+    from hearth.ledger import Ledger
     from hearth.operations import posture_history, read_posture
 
     home = settings.find_home()
@@ -42,10 +45,14 @@ def state(settings: Settings, *, history: bool, as_json: bool) -> int:
             _print_history(settings.screen(), entries)
         return Exit.DONE if all(entry.ok for entry in entries) else Exit.NOT_VERIFIED
     view = read_posture(home)
+    with Ledger.open(home) as ledger:
+        unreviewed = [use.execution_id for use in ledger.approvals.emergencies_without_review()]
     if as_json:
-        print_json(view.to_dict())
+        print_json({**view.to_dict(), "emergencies_without_review": unreviewed})
     else:
-        _print_state(settings.screen(), view)
+        screen = settings.screen()
+        _print_state(screen, view)
+        print_unreviewed(screen, unreviewed)
     return Exit.DONE if view.entry.ok else Exit.NOT_VERIFIED
 
 

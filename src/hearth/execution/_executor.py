@@ -142,6 +142,9 @@ class ApprovalExecutor:
             else:
                 prepared = self._prepare_calls(plan, mode, self._execute_step, watch)
             if approval is not None:
+                if self._runs_folder is not None:
+                    # On the ledger's volume, as the journal: an approval is not used up for a run that has no room.
+                    RecorderHealth(None, self._policy, folder=self._runs_folder.parent).check()
                 approval.consume(execution_id)
             journal = None
             if self._journal is not None:

@@ -29,10 +29,11 @@ class RecorderHealth:
     is sealed while that is possible. A sink without `check` has none, one without `path` takes no room.
     """
 
-    def __init__(self, journal: JournalSink | None, policy: Policy) -> None:
+    def __init__(self, journal: JournalSink | None, policy: Policy, *, folder: Path | None = None) -> None:
+        """`folder`: where the journal will lie, as long as there is none."""
         self._check: Callable[[], object] = getattr(journal, "check", _nothing)
         path: Path | None = getattr(journal, "path", None)
-        self._folder = None if path is None else path.parent
+        self._folder = folder if path is None else path.parent
         self._policy = policy
 
     def check(self) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "ExecutionSummary",
     "Hold",
     "Ledger",
+    "LedgerApprovals",
     "LedgerHome",
     "LedgerPostures",
 ]

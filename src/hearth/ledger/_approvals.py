@@ -158,6 +158,15 @@ class LedgerApprovals:
         )
         return self._database.read(lambda connection: tuple(map(_as_use, connection.execute(query).all())))
 
+    def emergencies(self) -> dict[str, bool]:
+        """Return every emergency run, by its id, and whether it was reviewed."""
+        table = approval_uses
+        reviewed = select(reviews.c.id).where(reviews.c.execution_id == table.c.execution_id).exists()
+        query = select(table.c.execution_id, reviewed).where(table.c.emergency == 1)
+        return self._database.read(
+            lambda connection: {name: bool(done) for name, done in connection.execute(query).all()}
+        )
+
     def use_by(self, execution_id: str) -> ApprovalUse | None:
         """Return what a run used, if anything."""
         query = select(approval_uses).where(approval_uses.c.execution_id == execution_id)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from hearth.operations._purge import Purged, PurgeReport, purge
     from hearth.operations._recover import Recovered, recover
     from hearth.operations._restore import Restored, restore_backup
-    from hearth.operations._review import review_emergency
+    from hearth.operations._review import review_emergency, review_of
     from hearth.operations._rollback import RollbackReport, plan_rollback
     from hearth.operations._run import Confirmation, RunOutcome, run_plan
     from hearth.operations._sensors import record_refusal
@@ -118,6 +118,7 @@ __all__ = [
     "restore_backup",
     "restore_posture",
     "review_emergency",
+    "review_of",
     "run_plan",
     "run_standalone",
     "trust_key",
@@ -142,6 +143,7 @@ __getattr__, __dir__ = lazy_names(
         "Lockdown": "_posture",
         "PASSPHRASE_VARIABLE": "_keys",
         "review_emergency": "_review",
+        "review_of": "_review",
         "ApprovalView": "_approvals",
         "Approvals": "_approvals",
         "InputText": "_material",

@@ -8,14 +8,14 @@ from hearth.errors import ApprovalRefusedError, LedgerError
 from hearth.ledger import Ledger
 from hearth.operations._find import Records
 from hearth.plan import ApprovalDecision
-from hearth.record import canonical_bytes, format_time, utc_now
+from hearth.record import canonical_bytes, format_time, strict_loads, utc_now
 from hearth.signing import Envelope
 
 if TYPE_CHECKING:
     from hearth.ledger import LedgerHome
     from hearth.operations._keys import TrustedAs
 
-__all__ = ["REVIEW_TYPE", "review_emergency"]
+__all__ = ["REVIEW_TYPE", "review_emergency", "review_of"]
 
 REVIEW_TYPE = "application/vnd.hearth.emergency-review.v1+json"
 
@@ -57,3 +57,13 @@ def review_emergency(home: LedgerHome, execution: str, signer: TrustedAs, *, rea
         ):
             raise LedgerError(f"{execution_id} was reviewed before; `hearth show {execution_id}` says by whom")
     return document
+
+
+def review_of(ledger: Ledger, execution_id: str) -> dict[str, Any] | None:
+    """Return what the review of an emergency run says; None where there is none. Its signature `fsck` looks at."""
+    envelope = ledger.approvals.review(execution_id)
+    if envelope is None or envelope.payload_type != REVIEW_TYPE:
+        return None
+    document = strict_loads(envelope.payload)
+    names = {"reviewer", "reason", "created"}
+    return document if isinstance(document, dict) and names <= document.keys() else None

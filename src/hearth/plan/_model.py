@@ -83,11 +83,12 @@ class Plan:
 
         `telling` says which names tell a secret. References are no secrets, and are left out.
         """
-        return tuple(
+        told = [
             str(value)
             for name, value in self.variables.items()
             if telling(name) and not isinstance(value, bool) and not Secrets.references(value)
-        ) + tuple(values_in_clear(thaw(self.document)))
+        ]
+        return tuple(dict.fromkeys([*told, *values_in_clear(thaw(self.document))]))
 
     def verify_inputs(self) -> None:
         """Read every input again; raises PlanChangedError naming the first that is not the approved one.

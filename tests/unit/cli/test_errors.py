@@ -15,10 +15,12 @@ from hearth.cli._group import HearthGroup
 from hearth.cli._json import json_option
 from hearth.errors import HearthError
 
+TOMBSTONE = {"execution_id": "x", "purged": "then", "by": "ann", "reason": "old", "execution_hash": "0"}
 CASES: list[tuple[BaseException, int, str]] = [
     (room.PlanError(["a:1: x", "a:2: y"]), 2, "error"),
     (room.LedgerNotFoundError("x"), 2, "error"),
     (room.RequestNotFoundError("x"), 2, "error"),
+    (room.ExecutionPurgedError(TOMBSTONE), 3, "refused"),
     (room.SigningError("x"), 2, "error"),
     (room.ExecutionNotFoundError("x"), 2, "error"),
     (room.GateRefusedError("x"), 3, "refused"),

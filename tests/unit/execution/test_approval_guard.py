@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hearth.errors import ApprovalRefusedError, StepFailedError
+from hearth.errors import ApprovalRefusedError, RecorderError, StepFailedError
 from hearth.kernel import HearthKernel
 from hearth.ledger import Ledger
 from hearth.operations import Approvals, initialise, load_key, run_plan
@@ -148,5 +148,16 @@ def test_a_refusal_is_counted(home: LedgerHome, plan: Plan) -> None:
 def test_a_dry_run_needs_none_and_uses_none(home: LedgerHome, key: Path, plan: Plan) -> None:
     request = approving.approve(home, plan, key)
     assert run_plan(plan, home=home, request_id=request).record.status is ExecutionStatus.COMPLETED
+    with Ledger.open(home) as ledger:
+        assert Approvals(home, ledger).view(request).state == "approved"
+
+
+def test_a_volume_without_room_uses_no_approval_up(home: LedgerHome, key: Path, plan: Plan) -> None:
+    request = approving.approve(home, plan, key)
+    before = home.policy.read_text()
+    home.policy.write_text(before + "journal: {free_space_mb: 1000000}\n")
+    with pytest.raises(RecorderError, match="make room"):
+        run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request)
+    home.policy.write_text(before)
     with Ledger.open(home) as ledger:
         assert Approvals(home, ledger).view(request).state == "approved"
