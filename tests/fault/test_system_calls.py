@@ -1,0 +1,290 @@
+"""Each failure at each system call that a live run makes on its ledger, in the kinds: it happened, it did not.
+
+strace injects them where it is installed; a port in Python does in any case, and can also report a failure of what
+happened. Each case ends with `hearth recover`, `fsck`, and a second run that wants the same approval.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+import shutil
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hearth.errors import ExecutionNotFoundError
+from hearth.ledger import Ledger, LedgerHome
+from hearth.operations import fsck, initialise
+from hearth.plan import load_plan
+from hearth.record import StepEventType
+from tests import approving
+from tests.fault._nursery import Nursery, strace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+PLAN = """\
+plan: faulty
+inputs: [data.txt]
+steps:
+  - name: Append
+    file: {append: log.txt, content: "0\\n"}
+    effects: [{file_system: log.txt, reversible: true}]
+  - name: Shell
+    shell: "echo 1 >> log.txt; cat data.txt"
+    effects: [{file_system: log.txt}]
+  - name: Write
+    file: {append: log.txt, content: "2\\n"}
+  - name: Last
+    shell: "echo 3 >> log.txt; seq 1 20"
+"""
+STEPS = 4
+# What a call that goes wrong can say; else EIO.
+ERRORS = {
+    "write": ("ENOSPC", "EDQUOT", "EIO"),
+    "pwrite64": ("ENOSPC", "EDQUOT", "EIO"),
+    "fdatasync": ("EIO", "ENOSPC", "EDQUOT"),
+    "fsync": ("EIO", "ENOSPC", "EDQUOT"),
+    "ftruncate": ("EIO", "ENOSPC"),
+    "open": ("EIO", "ENOSPC", "EMFILE", "EROFS"),
+    "openat": ("EIO", "ENOSPC", "EMFILE", "EROFS"),
+    "mkdir": ("ENOSPC", "EROFS", "EIO"),
+    "rename": ("ENOSPC", "EROFS", "EIO"),
+    "unlink": ("EROFS", "EIO"),
+    "fcntl": ("EIO", "ENOLCK"),
+    "flock": ("EIO", "ENOLCK"),
+    "mmap": ("ENOMEM",),
+}
+SAMPLE = 40
+SEED = 4711
+
+needs_strace = pytest.mark.skipif(strace() is None, reason="needs strace, which may trace a process of the same user")
+
+
+@dataclass(frozen=True)
+class Template:
+    """A ledger with an approval for the plan beside it, of which each case has a copy."""
+
+    folder: Path
+    request: str
+
+    def copy(self, to: Path) -> LedgerHome:
+        shutil.copytree(self.folder, to)
+        return LedgerHome(to / ".hearth")
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    folder = tmp_path_factory.mktemp("template")
+    (folder / "plan.yaml").write_text(PLAN)
+    (folder / "data.txt").write_text("data\n")
+    home = initialise(folder / ".hearth").home
+    request = approving.approve(home, load_plan(folder / "plan.yaml"), approving.trust(home))
+    return Template(folder, request)
+
+
+def run(nursery: Nursery, home: LedgerHome, request: str, name: str, fault: dict[str, Any] | None) -> dict[str, Any]:
+    words = ("run", "plan.yaml", "--mode", "live", "--approval", request, "--id", name)
+    return nursery.hearth(home.root, *words, fault=fault)
+
+
+def started(home: LedgerHome, name: str) -> set[int | None] | None:
+    with Ledger.open(home) as ledger:
+        try:
+            record = ledger.get(name)
+        except ExecutionNotFoundError:
+            return None
+    assert record.verify(), record.verify()
+    return {event.step_index for event in record.step_events if event.event_type is StepEventType.STEP_STARTED}
+
+
+def told(output: str) -> set[int]:
+    """The steps of which the command said that they are under way; that is an acknowledgement."""
+    return {int(number) for number in re.findall(r"^▸ (\d+) ", output, re.MULTILINE)}
+
+
+def said_well(answer: dict[str, Any], what: str) -> None:
+    assert not answer["hung"], f"{what}: it hung\n{answer['out']}{answer['err']}"
+    assert "Traceback" not in answer["err"], f"{what}: {answer['err']}"
+    assert "database is locked" not in answer["err"], f"{what}: {answer['err']}"
+
+
+def acted(home: LedgerHome) -> list[int]:
+    path = home.root.parent / "log.txt"
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def check(nursery: Nursery, home: LedgerHome, request: str, answer: dict[str, Any], what: str) -> None:
+    """Hold what a run that met a fault has left against what it said and did."""
+    said_well(answer, what)
+    log = acted(home)
+    assert log == sorted(set(log)), f"{what}: a step ran twice, or out of order: {log}"
+
+    recovered = nursery.hearth(home.root, "recover")
+    said_well(recovered, what)
+    assert recovered["code"] == 0, f"{what}: {recovered['out']}{recovered['err']}"
+    assert not [path for path in home.journals.iterdir() if path.suffix == ".journal"], what
+    steps = started(home, "run")
+    acknowledged = told(answer["out"])
+    assert set(log) <= (steps or set()), f"{what}: a step acted without evidence: {log}, {steps}"
+    assert acknowledged <= (steps or set()), f"{what}: an acknowledged start is lost: {acknowledged}, {steps}"
+    if answer["code"] == 0:
+        assert log == list(range(STEPS)), what
+        assert steps == set(range(STEPS)), what
+    sound(home, what)
+
+    nursery.hearth(home.root, "restore", "--reason", "the fault is over", "--key", "ann.pem")
+    again = run(nursery, home, request, "again", None)
+    said_well(again, what)
+    if steps:
+        assert again["code"] == 3, f"{what}: one approval was two runs\n{again['out']}{again['err']}"
+        assert acted(home) == log, what
+    else:
+        assert acted(home) in ([], list(range(STEPS))), what
+        assert again["code"] in {0, 3}, f"{what}: {again['out']}{again['err']}"
+    sound(home, what)
+
+
+def sound(home: LedgerHome, what: str) -> None:
+    report = fsck(home)
+    assert report.ok, f"{what}: {report.findings}"
+    if report.findings:
+        assert fsck(home, repair=True).ok, what
+        assert fsck(home).findings == (), what
+
+
+# --- strace's
+
+
+@dataclass(frozen=True)
+class Call:
+    """The n-th system call of this name that a thread makes, and where it concerns the ledger."""
+
+    name: str
+    number: int
+
+
+def calls(nursery: Nursery, template: Template, folder: Path) -> list[Call]:
+    """Return the calls on the ledger's files that a run without a fault makes."""
+    home = template.copy(folder)
+    answer = run(nursery, home, template.request, "run", {"strace": ["-e", "trace=all"]})
+    assert answer["code"] == 0, answer["err"]
+    counts: dict[tuple[str, str], int] = {}
+    found = set()
+    for line in answer["trace"]:
+        match = re.match(r"(?:\[pid +(\d+)\] )?(\w+)\(", line)
+        if match:
+            key = (match[1] or str(answer["pid"]), match[2])
+            counts[key] = counts.get(key, 0) + 1
+            if str(home.root) in line and match[2] not in {"execve", "munmap"}:
+                found.add(Call(match[2], counts[key]))
+    shutil.rmtree(folder)
+    return sorted(found, key=lambda call: (call.name, call.number))
+
+
+def injections(call: Call, chance: random.Random) -> Iterator[tuple[str, list[str], bool]]:
+    """Yield the kinds: it failed, it never came to it, it happened and then the process was no more."""
+    trace = ["-e", f"trace={call.name}", "-e"]
+    code = chance.choice(ERRORS.get(call.name, ("EIO",)))
+    yield code, [*trace, f"inject={call.name}:error={code}:when={call.number}"], False
+    if call.name != "fcntl":  # from then on all of the kind; without locks the database is busy, for a minute each time
+        yield f"{code}+", [*trace, f"inject={call.name}:error={code}:when={call.number}+"], False
+    yield "killed before", [*trace, f"inject={call.name}:signal=KILL:when={call.number}"], True
+    yield "killed after", [*trace, f"inject={call.name}:delay_exit=30000000:when={call.number}"], True
+
+
+def inject(
+    nursery: Nursery, template: Template, folder: Path, cases: Sequence[tuple[Call, str, list[str], bool]]
+) -> int:
+    """Try the cases; return how many of them met their call."""
+    met = 0
+    for number, (call, kind, options, kills) in enumerate(cases):
+        what = f"{call.name} {call.number} {kind}"
+        home = template.copy(folder / str(number))
+        answer = run(nursery, home, template.request, "run", {"strace": options})
+        struck = any("(INJECTED)" in line or "(DELAYED)" in line for line in answer["trace"])
+        met += answer["code"] == -signal.SIGKILL if kills else struck
+        check(nursery, home, template.request, answer, what)
+        shutil.rmtree(home.root.parent)
+    return met
+
+
+def all_cases(nursery: Nursery, template: Template, folder: Path) -> list[tuple[Call, str, list[str], bool]]:
+    chance = random.Random(SEED)  # noqa: S311 - the same each time
+    return [(call, *one) for call in calls(nursery, template, folder) for one in injections(call, chance)]
+
+
+@needs_strace
+def test_a_sample_of_failing_system_calls(nursery: Nursery, template: Template, tmp_path: Path) -> None:
+    """Of every name and kind one call, and some more; which ones, the seed says."""
+    cases = all_cases(nursery, template, tmp_path / "clean")
+    names = {call.name for call, *_ in cases}
+    assert {"openat", "pwrite64", "write", "fdatasync", "fsync", "ftruncate", "rename", "unlink", "mkdir"} <= names
+    assert {"fcntl", "flock", "newfstatat", "pread64"} <= names
+    chance = random.Random(SEED)  # noqa: S311 - as above
+    chance.shuffle(cases)
+    weighty = {"write", "pwrite64", "fdatasync", "fsync", "rename", "unlink", "ftruncate", "openat", "flock", "fcntl"}
+    chosen = []
+    for name in sorted(names):
+        mine = [case for case in cases if case[0].name == name]
+        chosen += mine[: 3 if name in weighty else 1]
+    met = inject(nursery, template, tmp_path, chosen[:SAMPLE])
+    assert met >= len(chosen[:SAMPLE]) * 0.6, f"only {met} met their call"
+
+
+@pytest.mark.soak
+@needs_strace
+@pytest.mark.parametrize("part", range(8))
+def test_every_failing_system_call(part: int, nursery: Nursery, template: Template, tmp_path: Path) -> None:
+    cases = all_cases(nursery, template, tmp_path / "clean")[part::8]
+    met = inject(nursery, template, tmp_path, cases)
+    assert met >= len(cases) * 0.6, f"only {met} of {len(cases)} met their call"
+
+
+# --- the port's
+
+KINDS = tuple(itertools.product(("error", "kill"), (False, True)))
+
+
+def ported(
+    nursery: Nursery, template: Template, folder: Path, *, sample: bool = False, part: slice = slice(None)
+) -> int:
+    """Count the port's calls in a clean run, then fail them; return how many cases there were."""
+    home = template.copy(folder / "clean")
+    answer = run(nursery, home, template.request, "run", {"port": {"at": 0, "kind": "", "after": False, "code": "EIO"}})
+    assert answer["code"] == 0, answer["err"]
+    names = (home.root.parent / ".calls").read_text().splitlines()
+    cases = [(at, name, *kind) for at, name in enumerate(names, 1) for kind in KINDS][part]
+    chance = random.Random(SEED)  # noqa: S311 - as above
+    if sample:
+        cases = chance.sample(cases, SAMPLE)
+    for at, name, kind, after in cases:
+        home = template.copy(folder / f"{at}-{kind}-{after}")
+        code = chance.choice(ERRORS.get(name, ("EIO",)))
+        fault = {"port": {"at": at, "kind": kind, "after": after, "code": code}}
+        answer = run(nursery, home, template.request, "run", fault)
+        what = f"call {at}, {name}: {kind} {code}, {'it happened' if after else 'it did not'}"
+        check(nursery, home, template.request, answer, what)
+        shutil.rmtree(home.root.parent)
+    return len(cases)
+
+
+def test_a_sample_of_failing_calls_through_a_port(nursery: Nursery, template: Template, tmp_path: Path) -> None:
+    assert ported(nursery, template, tmp_path, sample=True) == SAMPLE
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("part", range(8))
+def test_every_failing_call_through_a_port(part: int, nursery: Nursery, template: Template, tmp_path: Path) -> None:
+    assert ported(nursery, template, tmp_path, part=slice(part, None, 8)) > SAMPLE
