@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import rfc8785
@@ -44,7 +45,12 @@ def joined(parts: Mapping[str, bytes], without: Iterable[str] = ()) -> bytes:
     """Return the canonical object of these members (their names are ASCII), some left out."""
     left_out = frozenset(without)
     kept = sorted(name for name in parts if name not in left_out)
-    return b"{" + b",".join(canonical(name) + b":" + parts[name] for name in kept) + b"}"
+    return b"{" + b",".join(_name(name) + parts[name] for name in kept) + b"}"
+
+
+@lru_cache(maxsize=4096)
+def _name(name: str) -> bytes:
+    return canonical(name) + b":"
 
 
 def listed(items: Iterable[bytes]) -> bytes:
