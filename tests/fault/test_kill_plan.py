@@ -1,7 +1,11 @@
-"""kill -9 of running plans: no step acts without its intent on disk, every synced entry is there, recovery seals."""
+"""kill -9 of running plans: no step acts without its intent on disk, every synced entry is there, recovery seals.
+
+Each kill ends with fsck, and one approval is one run at most.
+"""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -10,6 +14,7 @@ import pytest
 
 from hearth.kernel import HearthKernel
 from hearth.ledger import LedgerHome
+from hearth.operations import fsck
 from hearth.record import ExecutionStatus, SealCause, StepEventType
 from hearth.recorder._reading import scan_journal
 
@@ -21,21 +26,22 @@ if TYPE_CHECKING:
 STEPS = 6
 # One process loads everything once and forks a victim for each moment: as good as a new process, and cheap.
 DRIVER = """
-import os, random, signal, sys, time
+import json, os, random, signal, sys, time
 from pathlib import Path
 import sqlalchemy.dialects.sqlite, sqlalchemy.connectors.asyncio
-from hearth.execution import ApprovalExecutor, ContentStore, load_policy
 from hearth.execution.tasks import file, shell
-from hearth.kernel import HearthKernel
-from hearth.ledger import Ledger, LedgerHome
-from hearth.plan import InputCopies, load_tasks, parse_plan
+from hearth.ledger import LedgerHome
+from hearth.operations import fsck, initialise, load_key, run_plan
+from hearth.plan import load_tasks, parse_plan
+from hearth.security import LiveMode
+from tests import approving
 
 folder, seeds, steps = Path(sys.argv[1]), range(int(sys.argv[2])), int(sys.argv[3])
 load_tasks()
 
-def victim(seed, ready):
+def plan_of(seed):
     acted = f"acted-{seed}"
-    plan = parse_plan(
+    return parse_plan(
         {"plan": f"victim-{seed}", "steps": [
             {"name": f"step {number}", "shell": f"echo {number} >> {acted}"} if number % 2 else
             {"name": f"step {number}", "file": {"append": acted, "content": f"{number}\\n"}}
@@ -43,26 +49,39 @@ def victim(seed, ready):
         ]},
         folder=folder,
     )
-    (folder / acted).touch()
-    with HearthKernel.open(folder / ".hearth") as kernel:
-        kernel.arm("LIVE", who="test", why="kill -9")
-        os.write(ready, b"!")
-        kernel.executor().execute(plan, execution_id=f"run-{seed}")
 
+home = initialise(folder / ".hearth").home
+key = load_key(home, approving.trust(home))
+
+def victim(name, plan, request):
+    run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request, execution_id=f"run-{name}")
+
+whole = plan_of("whole")
+victim("whole", whole, approving.approve(home, whole, key))  # everything is loaded then
 for seed in seeds:
+    plan = plan_of(seed)
+    request = approving.approve(home, plan, key)
+    (folder / f"acted-{seed}").touch()
     begun, ready = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            victim(seed, ready)
+            os.write(ready, b"!")
+            victim(seed, plan, request)
         finally:
             os._exit(0)
     os.close(ready)
     os.read(begun, 1)
     os.close(begun)
-    time.sleep(random.Random(seed).uniform(0.0, 0.25))
+    give_up = time.monotonic() + 30
+    while seed % 4 and not (folder / f"acted-{seed}").stat().st_size and time.monotonic() < give_up:
+        time.sleep(0.0005)  # how long it takes to begin is the machine's business
+    time.sleep(random.Random(seed).uniform(0.0, 0.1))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    report = fsck(home)
+    found = [str(finding) for finding in report.findings]
+    print(json.dumps({"request": request, "ok": report.ok, "found": found}), flush=True)
 """
 
 
@@ -75,13 +94,17 @@ def intents(record: ExecutionRecord) -> set[int | None]:
     return {event.step_index for event in record.step_events if event.event_type is StepEventType.STEP_STARTED}
 
 
-def die_at(folder: Path, moments: int) -> None:
+def die_at(folder: Path, repository: Path, moments: int) -> None:
     """Kill as many runs, then hold what acted against what is on record, before and after recovery."""
-    assert hearth(folder, "init").returncode == 0
     home = LedgerHome(folder / ".hearth")
     driver = [sys.executable, "-W", "ignore", "-c", DRIVER, str(folder), str(moments), str(STEPS)]
-    done = subprocess.run(driver, capture_output=True, text=True, check=False, timeout=60 + moments * 2)
+    done = subprocess.run(
+        driver, cwd=repository, capture_output=True, text=True, check=False, timeout=120 + moments * 6
+    )
     assert done.returncode == 0, done.stderr
+    kills = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(kills) == moments
+    assert [kill["found"] for kill in kills if not kill["ok"]] == [], "fsck after a kill"
     acted = {
         seed: [int(line) for line in (folder / f"acted-{seed}").read_text().split()]
         for seed in range(moments)
@@ -112,15 +135,23 @@ def die_at(folder: Path, moments: int) -> None:
             assert record.verify()
             assert set(steps) <= intents(record)
             assert len(record.entries) >= before.get(f"run-{seed}", 0)
+            use = kernel.ledger.approvals.use_by(f"run-{seed}")
+            assert use is not None, f"run {seed}: it began without an approval that it used up"
+            assert use.request_id == record.started["approval"]["request_id"] == kills[seed]["request"]
             if record.cause is not SealCause.COMPLETED:
                 assert (record.status, record.cause) == (ExecutionStatus.INCOMPLETE, SealCause.RECOVERED)
-    assert any(before.values()), "no run was killed in its middle: choose other moments"
+    report = fsck(home)
+    assert report.ok, report.findings
+    fsck(home, repair=True)
+    assert fsck(home).findings == ()
+    in_the_middle = sum(count > 0 for count in before.values())
+    assert in_the_middle > moments / 4, "too few runs were killed in their middle: choose other moments"
 
 
-def test_fifty_moments_of_running_plans(tmp_path: Path) -> None:
-    die_at(tmp_path, 50)
+def test_sixty_moments_of_running_plans(tmp_path: Path, repository: Path) -> None:
+    die_at(tmp_path, repository, 60)
 
 
 @pytest.mark.soak
-def test_five_hundred_moments_of_running_plans(tmp_path: Path) -> None:
-    die_at(tmp_path, 500)
+def test_five_hundred_moments_of_running_plans(tmp_path: Path, repository: Path) -> None:
+    die_at(tmp_path, repository, 500)
