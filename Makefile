@@ -41,8 +41,8 @@ bench: $(VENV)/.dev ## measure HEARTH beside its peers
 	@$(PY) -m benchmarks
 
 soak: $(VENV)/.dev ## run the long suites
-	@$(PYTEST) -m soak
-	@$(PYTEST) tests/property --hypothesis-profile=soak
+	@$(PYTEST) -o faulthandler_timeout=3600 -m soak
+	@$(PYTEST) -o faulthandler_timeout=3600 tests/property --hypothesis-profile=soak
 
 format: $(VENV)/.dev ## format the code, mend what the linter can
 	@$(PY) -m ruff check --fix --quiet . ; $(PY) -m ruff format --quiet .

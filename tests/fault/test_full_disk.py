@@ -25,13 +25,18 @@ STEPS = 6
 MOMENTS = (0, 4, 20, 48, 96, 600)
 # In a mount namespace of its own: for each moment a fresh volume of a megabyte, a run, and what one would do then.
 DRIVER = '''
-import json, os, shutil, subprocess, sys
+import contextlib, gc, importlib, json, os, pkgutil, shutil, subprocess, sys
 from pathlib import Path
-import sqlalchemy.dialects.sqlite
-import hearth.cli._recover, hearth.cli._run, hearth.cli._show, hearth.cli._verify
+import alembic.command, alembic.runtime.migration, jsonschema, rich.console, rich.table, sqlalchemy.dialects.sqlite
+import hearth
 from hearth.cli import main
-from hearth.execution.tasks import shell
 from hearth.recorder._reading import scan_journal
+
+for module in pkgutil.walk_packages(hearth.__path__, "hearth."):
+    if "migrations" not in module.name and not module.name.endswith(("__main__", "_child")):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module.name)
+gc.freeze()
 
 folder, steps, moments = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 volume = folder / "volume"
@@ -155,5 +160,5 @@ def test_a_ledger_on_a_volume_that_fills_up(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_a_ledger_on_a_volume_that_fills_up_page_by_page(tmp_path: Path) -> None:
-    for moment in fill_up(tmp_path, range(0, 200, 4)):
+    for moment in fill_up(tmp_path, [*range(0, 200, 4)]):
         check(moment)

@@ -115,11 +115,14 @@ def numbers(path: Path) -> list[int]:
 
 
 def die(nursery: Nursery, folder: Path, seed: int) -> Death:
-    """One life of up to 60 ms, at a moment that the seed chooses, some before anything was recorded."""
+    """One life of some milliseconds, to a moment that the seed chooses: one in four perhaps before anything was told."""
     chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
     folder.mkdir()
     child = int(nursery.say(f"{folder} {chance.choice((0, 1, 5, 40))} {chance.choice((1, 1, 3))}"))
-    time.sleep(chance.choice((0, 0.002, 0.01, 0.03)) + chance.random() * 0.03)
+    give_up = time.monotonic() + 30
+    while seed % 4 and not numbers(folder / "acted") and time.monotonic() < give_up:
+        time.sleep(0.0005)  # how long it takes to be born is the machine's business
+    time.sleep(chance.choice((0, 0.002, 0.01)) + chance.random() * 0.03)
     os.kill(child, signal.SIGKILL)
     assert nursery.say("reap") == "reaped"
     return Death(seed, folder / "run.journal", numbers(folder / "told"), numbers(folder / "acted"))
@@ -170,23 +173,19 @@ def kill_many(nursery: Nursery, folder: Path, seeds: range) -> list[int]:
 def test_fifty_deaths(nursery: Nursery, tmp_path: Path) -> None:
     acted = kill_many(nursery, tmp_path, range(50))
     assert sum(acted) > 50, "the victims lived long enough to act"
-    assert sum(count > 0 for count in acted) > 25
+    assert sum(count > 0 for count in acted) > 35
 
 
 @pytest.mark.soak
 def test_five_hundred_deaths(nursery: Nursery, tmp_path: Path) -> None:
     acted = kill_many(nursery, tmp_path, range(1000, 1500))
-    assert sum(count > 0 for count in acted) > 250
+    assert sum(count > 0 for count in acted) > 370
 
 
 def test_the_check_would_see_a_start_that_is_missing(nursery: Nursery, tmp_path: Path) -> None:
     """The whole test is worth nothing if a lost start went unnoticed."""
-    for seed in range(2000, 2020):
-        death = die(nursery, tmp_path / str(seed), seed)
-        if death.told and death.journal.exists() and read_journal(death.journal).step_events:
-            break
-    else:
-        pytest.fail("no victim lived long enough")
+    death = die(nursery, tmp_path / "2001", 2001)
+    assert read_journal(death.journal).step_events
     death.told.append(max(death.told) + 10_000)
     with pytest.raises(AssertionError, match="acknowledged"):
         check(death)
