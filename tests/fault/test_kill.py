@@ -115,7 +115,7 @@ def numbers(path: Path) -> list[int]:
 
 
 def die(nursery: Nursery, folder: Path, seed: int) -> Death:
-    """One life of some milliseconds, to a moment that the seed chooses: one in four perhaps before anything was told."""
+    """One life of some milliseconds, to a moment that the seed chooses: some before anything was told."""
     chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
     folder.mkdir()
     child = int(nursery.say(f"{folder} {chance.choice((0, 1, 5, 40))} {chance.choice((1, 1, 3))}"))
