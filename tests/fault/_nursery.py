@@ -87,7 +87,7 @@ def _learn(modules: Path) -> None:
 def _child(request: dict[str, Any], said: list[Path], go: int) -> None:
     from hearth.cli import main
 
-    home, fault = Path(request["home"]), request["fault"] or {}
+    home, fault = Path(request["home"]), request.get("fault") or {}
     os.chdir(home.parent)
     for stream, path in enumerate(said, 1):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -104,7 +104,7 @@ def _child(request: dict[str, Any], said: list[Path], go: int) -> None:
         main()
     finally:
         if not fault:
-            (home.parent / ".modules").write_text("\n".join(sys.modules))
+            said[0].with_name(".modules").write_text("\n".join(sys.modules))
 
 
 def _traced(child: int, options: list[str]) -> subprocess.Popen[str]:
@@ -123,7 +123,7 @@ def _traced(child: int, options: list[str]) -> subprocess.Popen[str]:
     return tracer
 
 
-def _adopt_orphans() -> None:
+def adopt_orphans() -> None:
     """Become the parent of what a killed command leaves behind, such as a shell in the middle of its step."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -136,9 +136,11 @@ def _outlive() -> None:
             os.wait()
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    home, fault = Path(request["home"]), request["fault"] or {}
-    said = [home.parent / ".out", home.parent / ".err"]
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Run one command, in the folder of its ledger; what it says is caught in files of the folder `here`."""
+    home, fault = Path(request["home"]), request.get("fault") or {}
+    here = Path(request.get("here") or home.parent)
+    said = [here / ".out", here / ".err"]
     gate, go = os.pipe()
     child = os.fork()
     if child == 0:
@@ -179,7 +181,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         signal.setitimer(signal.ITIMER_REAL, 0)
     out, err = (path.read_text(errors="replace") if path.exists() else "" for path in said)
     code = os.waitstatus_to_exitcode(status)
-    _learn(home.parent / ".modules")
+    _learn(here / ".modules")
     return {"code": code, "out": out, "err": err, "trace": lines, "hung": hung, "pid": child}
 
 
@@ -188,9 +190,9 @@ def main() -> None:
     from hearth.plan import load_tasks
 
     load_tasks()
-    _adopt_orphans()
+    adopt_orphans()
     for line in sys.stdin:
-        print(json.dumps(_answer(json.loads(line))), flush=True)  # noqa: T201 - the protocol
+        print(json.dumps(answer(json.loads(line))), flush=True)  # noqa: T201 - the protocol
 
 
 if __name__ == "__main__":
