@@ -1,4 +1,4 @@
-"""The question before a live run: only the beginning of the digest, typed by one who gives a reason, lets it through."""
+"""The question before a live run: only how the digest begins, typed by one who gives a reason, lets it through."""
 
 from __future__ import annotations
 
