@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -26,6 +28,22 @@ _FOREIGN = (
     "TTY_COMPATIBLE",
     "TTY_INTERACTIVE",
 )
+
+
+def _signals_as_usual() -> None:
+    """Have signals that whoever started the tests ignores (`nohup`, `&`) arrive in what the tests start.
+
+    Ignoring is inherited, a handler is not: a program that a test starts has the default again. A hang-up still
+    does nothing to the tests themselves.
+    """
+    usual: dict[str, Any] = {"SIGINT": signal.default_int_handler, "SIGHUP": lambda *_: None, "SIGQUIT": signal.SIG_DFL}
+    for name, handler in usual.items():
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+_signals_as_usual()
 
 
 @pytest.fixture(autouse=True)
