@@ -22,6 +22,7 @@ from hearth.execution._results import read_outcome
 from hearth.operations import verify_file
 from hearth.record import (
     ExecutionRecord,
+    ExecutionStatus,
     FrozenDict,
     FrozenList,
     SecuritySnapshot,
@@ -97,7 +98,9 @@ def record_after_the_seal(patch: pytest.MonkeyPatch) -> None:
 
     def create(self: Appender, *arguments: Any, **options: Any) -> None:
         original(self, *arguments, **options)
-        self.close = lambda _: None
+        append = self.append
+        self.append = lambda *entry, **more: append(*entry, **{**more, "shuts": None})
+        self.status = lambda: ExecutionStatus.STARTED
 
     patch.setattr(Appender, "__init__", create)
 

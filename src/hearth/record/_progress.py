@@ -8,58 +8,60 @@ known (by their indices), each of them completed. Otherwise it is COMPLETED_PART
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hearth.record._enums import ExecutionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "Start"]
+
+Start: TypeAlias = tuple[int, str, Any]
+"""Moment, name, and the earlier start that this one hides (or None)."""
 
 
 class Progress:
-    """Counts starts and ends; memory grows only with the number of open steps (and of the plan's steps)."""
+    """Follows starts and ends; memory grows only with the number of open steps (and of the plan's steps).
 
-    __slots__ = ("_outer", "_wanted", "completed", "failed", "open")
+    `open` maps an index to its latest start: (moment, name, the start of the same index that it hides, or None). The
+    recorder's appender makes the moves of `started` and `ended` itself, in one breath with the entry: whatever changes
+    here changes there.
+    """
+
+    __slots__ = ("any", "failed", "open", "wanted")
 
     def __init__(self, indices: Iterable[object] | None = None) -> None:
-        self.open: dict[int, tuple[int, str]] = {}
-        self._outer: dict[int, list[tuple[int, str]]] = {}  # earlier starts of an index that is open again
-        self.completed = 0
-        self.failed = 0
-        self._wanted: Counter[object] = Counter(() if indices is None else indices)
+        self.open: dict[int, Start] = {}
+        # How often each is still to complete.
+        self.wanted: dict[object, int] = dict(Counter(() if indices is None else indices))
+        self.failed = False
+        self.any = False  # whether any step was recorded
 
     def started(self, index: int, moment: int = 0, name: str = "") -> None:
         """Open a step; `moment` (nanoseconds, monotonic clock) and `name` come back at its end."""
-        if index in self.open:
-            self._outer.setdefault(index, []).append(self.open[index])
-        self.open[index] = (moment, name)
+        self.open[index] = (moment, name, self.open.get(index))
+        self.any = True
 
-    def ended(self, index: int, ok: bool) -> tuple[int, str] | None:
-        """Close the latest start of a step and return its moment and name; None without a start."""
-        start = self.open.pop(index, None)
-        if self._outer and index in self._outer:
-            self.open[index] = self._outer[index].pop()
-            if not self._outer[index]:
-                del self._outer[index]
-        if ok:
-            self.completed += 1
-            if self._wanted:
-                if self._wanted[index] > 1:
-                    self._wanted[index] -= 1
-                else:
-                    self._wanted.pop(index, None)
-        else:
-            self.failed += 1
+    def ended(self, index: int, ok: bool) -> Start | None:
+        """Close the latest start of a step and return it; None without a start."""
+        start = self.open.get(index)
+        if start is not None:
+            if start[2] is None:
+                del self.open[index]
+            else:
+                self.open[index] = start[2]
+        if not ok:
+            self.failed = True
+        elif index in self.wanted:
+            if self.wanted[index] > 1:
+                self.wanted[index] -= 1
+            else:
+                del self.wanted[index]
+        self.any = True
         return start
-
-    @property
-    def any(self) -> bool:
-        """Whether any step was recorded."""
-        return bool(self.open or self.completed or self.failed)
 
     def status_when_completed(self) -> ExecutionStatus:
         """Return COMPLETED or COMPLETED_PARTIAL, by the rules above."""
-        whole = not self.open and not self.failed and not self._wanted
+        whole = not self.open and not self.failed and not self.wanted
         return ExecutionStatus.COMPLETED if whole else ExecutionStatus.COMPLETED_PARTIAL

@@ -4,26 +4,26 @@ A line is `event_hash SP JCS(entry) LF`. Lines are handed over in memory; a thre
 together, at most 5 ms behind. `sync` does so at once, in the caller's thread, for two changes of thread would cost a
 third of what the disk takes; meanwhile the journal's thread watches the deadline. Lines leave memory only when they are
 durable, and the file's size says how far a commit came, so one that Ctrl-C broke off is carried on by the next.
+A signal handler can come behind every call, and use the journal: what belongs together therefore stands in statements
+without one (the appender's "one breath").
 """
 
 from __future__ import annotations
 
-import atexit
 import errno
 import logging
 import os
 import signal
 import threading
 import time
-import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from hearth.errors import JournalLockedError, RecorderError
-from hearth.recorder._directory import sync_directory
+from hearth.errors import RecorderError
 from hearth.recorder._lines import CHUNK, chunks, whole_lines
-from hearth.recorder._lock import lock_soon
+from hearth.recorder._new_file import new_locked_file
+from hearth.recorder._writers import writers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,6 @@ _DEADLINE_SECONDS = 30.0
 # How often, in one deadline, the thread looks whether a caller's sync has passed it.
 _LOOKS = 8
 _LATE = "the disk did not answer within {:g} s"
-_BINARY = getattr(os, "O_BINARY", 0)
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 _log = logging.getLogger("hearth.recorder")
 
@@ -49,6 +48,8 @@ class Journal:
     After a failed write or sync, a missed deadline, or when the file was removed or replaced, what is on disk is
     unknown, so the journal is dead: every later call raises RecorderError, also in a process forked from the writer.
     """
+
+    prompt = True  # `sync` finds lines that no `nudge` announced
 
     def __init__(
         self, path: Path, descriptor: int, deadline: float, on_failure: Callable[[str], object] | None = None
@@ -61,16 +62,23 @@ class Journal:
         self._identity = (status.st_dev, status.st_ino)
         self._deadline = deadline
         self._pending: list[bytes] = []  # accepted, and not yet durable
+        self._durable = 0  # how many lines were before them
         self._size = 0  # where the first of them belongs
         self._begun = False  # a commit is under way, or was broken off
         self._turn = 0  # the number of commits
         self._since: float | None = None  # when the commit under way began, on the monotonic clock
         self._claimed = False
         self._failure: str | None = None
+        self._refuse: Callable[[str], object] = lambda _: None
         self._alarms = [] if on_failure is None else [on_failure]
-        self._closed = False
         self._fresh_threading()
-        _writers.add(self)
+        self._thread = threading.Thread(target=self._commit_in_groups, name="hearth-journal", daemon=True)
+        try:
+            self._thread.start()  # now: later, a signal handler that uses the journal might find it half started
+        except BaseException:
+            self._failure = "the journal's thread did not start"
+            raise
+        writers.add(self)
 
     @classmethod
     def create(
@@ -87,31 +95,25 @@ class Journal:
         cannot be made, JournalLockedError when another writer has it.
         """
         path = Path(path).absolute()  # a later change of the working directory changes nothing
+        descriptor = new_locked_file(path)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | _BINARY, 0o600)
-        except FileExistsError:
-            message = f"{path} exists: this execution was recorded before. Use another execution id"
-            raise RecorderError(message) from None
-        except OSError as error:
-            message = f"{path}: the journal cannot be created: {error.strerror}. Nothing was started"
-            raise RecorderError(message) from error
-        try:
-            locked = lock_soon(descriptor)
-            sync_directory(path.parent)
-        except OSError as error:
+            return cls(path, descriptor, deadline, on_failure)
+        except BaseException as error:
             os.close(descriptor)
-            message = f"{path}: the journal cannot be made durable: {error.strerror}. Nothing was started"
-            raise RecorderError(message) from error
-        if not locked:
-            os.close(descriptor)
-            message = f"{path} is being written by another process"
-            raise JournalLockedError(message)
-        return cls(path, descriptor, deadline, on_failure)
+            if isinstance(error, RuntimeError):
+                message = f"{path}: the journal's thread cannot be started: {error}. Nothing was started"
+                raise RecorderError(message) from error
+            raise
 
     @property
     def path(self) -> Path:
         """Where the file lies."""
         return self._path
+
+    @property
+    def accepted(self) -> list[bytes]:
+        """Where an observer puts its lines, by a statement that nothing can interrupt; then it calls `nudge`."""
+        return self._pending
 
     def claim(self) -> None:
         """Belong to one observer; a second claim raises RecorderError, for two chains in one file are none."""
@@ -120,41 +122,36 @@ class Journal:
             raise RecorderError(message)
         self._claimed = True
 
+    def stop_at_death(self, refuse: Callable[[str], object]) -> None:
+        """Call `refuse(why)` when the journal dies or is closed."""
+        self._refuse = refuse
+
     def append(self, line: bytes) -> None:
         """Accept one whole line; it is on disk within 5 ms, or the journal is dead and the next call says so."""
         if self._failure is not None:
             raise RecorderError(self._failure)
-        pending = self._pending
-        pending.append(line)
+        self._pending.append(line)
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Let the thread know of new lines; RecorderError when the journal is dead, so that they go nowhere."""
+        if self._failure is not None:
+            raise RecorderError(self._failure)
         if not self._rung:
             # After the append: the thread clears the flag before it looks, so it cannot miss this line.
             self._ring()
-        if len(pending) >= _MOST_PENDING:
+        if len(self._pending) >= _MOST_PENDING:
             self.sync()
-
-    def hold(self, line: bytes) -> None:
-        """Accept one line that `sync` will follow at once, so that the thread need not be woken twice."""
-        if self._failure is not None:
-            raise RecorderError(self._failure)
-        self._pending.append(line)
 
     def sync(self) -> None:
         """Return when every accepted line is durable; RecorderError when that cannot be said within the deadline.
 
         A disk that never answers holds the caller, who therefore does not act; the journal is dead from then on.
         """
-        if self._failure is None:
-            if self._thread is None:
-                self._start()
-            if self._io.acquire(blocking=False):
-                nested = self._since is not None  # a signal handler syncs in the middle of a sync
-                try:
-                    self._commit_or_die()
-                finally:
-                    self._io.release()
-                    if not nested:
-                        self._alarm()
-            else:
+        wanted = self._durable + len(self._pending)
+        # A signal handler may take the commit over, and may be broken off itself: only what is durable counts.
+        while self._failure is None and self._durable < wanted:
+            if not self._committed_here():
                 self._ask_thread()
         if self._failure is not None:
             raise RecorderError(self._failure)
@@ -175,29 +172,31 @@ class Journal:
             raise RecorderError(self._failure)
 
     def close(self) -> None:
-        """Sync, stop the thread and unlock; a second call does nothing."""
-        if self._closed:
+        """Sync, stop the thread and unlock; a second call does nothing.
+
+        An interrupt may leave it open, so that nothing accepted is lost: then it can be closed again.
+        """
+        if self._descriptor < 0:
             return
-        self._closed = True
         try:
             if self._failure is None:
                 self.sync()
         finally:
-            self._alarms.clear()
-            self._failure = self._failure or f"{self._path}: the journal is closed"
-            self._ring()
-            if self._thread is not None:
+            if self._failure is not None or not self._pending:
+                self._alarms.clear()
+                self._fail(f"{self._path}: the journal is closed")
+                self._ring()
                 self._thread.join(self._deadline)
-            _writers.discard(self)
-            if self._thread is None or not self._thread.is_alive():
-                os.close(self._descriptor)
+                writers.discard(self)
+                if not self._thread.is_alive():
+                    self._close_file()
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines on disk, without LF, in bounded memory; where the journal lives, all accepted ones."""
         if self._failure is None:
             self.sync()
         try:
-            if self._closed:
+            if self._descriptor < 0:
                 with self._path.open("rb") as file:
                     yield from whole_lines(iter(lambda: file.read(CHUNK), b""))
             else:
@@ -211,6 +210,24 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _committed_here(self) -> bool:
+        """Commit in the caller's thread, unless another one has the file; return whether it was free."""
+        nested = self._since is not None  # a signal handler syncs in the middle of a sync
+        try:
+            free = self._io.acquire(blocking=False)
+            if free:
+                self._commit_or_die()
+            return free
+        finally:
+            # Within `try`, and without a call in between, `acquire` is surely balanced; where it failed, the lock is
+            # another thread's, and this does nothing.
+            try:  # noqa: SIM105 - `suppress` is a call
+                self._io.release()
+            except RuntimeError:
+                pass
+            if not nested:
+                self._alarm()
 
     def _ask_thread(self) -> None:
         """Wait for another commit by the thread, which is in the middle of one."""
@@ -235,36 +252,21 @@ class Journal:
         self._urgent.acquire()
         self._rung = False
         self._waiting: list[threading.Lock] = []
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
 
     def _ring(self) -> None:
-        if self._thread is None:
-            self._start()
         self._rung = True
-        with suppress(RuntimeError):  # rung already
+        try:  # noqa: SIM105 - `suppress` is a call: an exception between the two would silence the bell for good
             self._bell.release()
-
-    def _start(self) -> None:
-        with self._starting:
-            if self._thread is None:
-                thread = threading.Thread(target=self._commit_in_groups, name="hearth-journal", daemon=True)
-                try:
-                    thread.start()
-                    self._thread = thread
-                except RuntimeError as error:
-                    self._die(str(error))
-        if self._thread is None:
-            self._alarm()
-            raise RecorderError(self._failure)
+        except RuntimeError:  # rung already
+            pass
 
     def _commit_in_groups(self) -> None:
         if hasattr(signal, "pthread_sigmask"):
             # A signal that this thread took would not wake the main thread, which is to act on it.
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while self._failure is None:
-            if not self._bell.acquire(timeout=self._deadline / _LOOKS):
-                self._watch()
+            if not self._bell.acquire(timeout=self._deadline / _LOOKS) and not self._pending:
+                self._watch()  # lines without a bell: an interrupt came in between
                 continue
             if not self._waiting:
                 self._urgent.acquire(timeout=_WINDOW_SECONDS)
@@ -280,6 +282,9 @@ class Journal:
                         return
                 try:
                     self._commit_or_die()
+                except BaseException as error:
+                    self._die(f"{type(error).__name__}: {error}")
+                    raise
                 finally:
                     self._io.release()
                     self._alarm()
@@ -303,14 +308,14 @@ class Journal:
             self._commit()
         except OSError as error:
             self._die(error.strerror or str(error))
-        except Exception as error:
-            self._die(f"{type(error).__name__}: {error}")
+        except MemoryError:
+            self._die("no memory is left")
             raise
-        finally:
+        finally:  # and anything else is a signal handler's: the next commit carries on
             self._since = outer
 
     def _commit(self) -> None:
-        if self._failure is not None or not (self._pending or self._begun):
+        if self._failure is not None or not self._pending:
             return
         # A signal handler may commit in the middle of this: it then takes over what is left, as `_turn` tells. The
         # interpreter runs handlers at calls and loops, so never between a comparison and the statement after it.
@@ -318,12 +323,13 @@ class Journal:
         # Always the same list object: an append that comes in between lands behind what is taken here.
         taken = self._pending[:]
         count = len(taken)
+        whole = slice(0, count)
         data = b"".join(taken)
         end = self._size + len(data)
         done = self._look_for_file() - self._size
         if done:  # a commit was broken off, or the file is not ours alone
-            whole = self._begun and done > 0 and self._read(done) == data[:done]
-            if self._turn == turn and not whole:
+            ours = self._begun and done > 0 and self._read(done) == data[:done]
+            if self._turn == turn and not ours:
                 raise OSError(errno.ESTALE, "somebody else has changed the file")
             data = data[done:]
         while data and self._failure is None:
@@ -334,10 +340,13 @@ class Journal:
             if written == 0:
                 raise OSError(errno.EIO, "nothing could be written")
             data = data[written:]
+        if self._turn != turn:
+            return
         _fdatasync(self._descriptor)
         if self._turn != turn:
             return
-        del self._pending[:count]
+        del self._pending[whole]
+        self._durable += count
         self._size = end
         self._begun = False
 
@@ -355,10 +364,15 @@ class Journal:
         return there.st_size
 
     def _die(self, why: str) -> None:
-        self._failure = self._failure or (
+        self._fail(
             f"{self._path}: the journal could not be written ({why}); what reached the disk is unknown, so the run "
             "stops here. Mend that, then run `hearth recover`"
         )
+
+    def _fail(self, message: str) -> None:
+        if self._failure is None:
+            self._failure = message
+        self._refuse(self._failure)
 
     def _alarm(self) -> None:
         """Tell who asked to be told that the journal died, once; called where this thread holds none of its locks."""
@@ -370,31 +384,16 @@ class Journal:
                 except Exception:  # noqa: BLE001 - whoever asked, the run has to stop
                     _log.exception("%s: what was to be called when the journal dies failed", self._path)
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         """In a forked child: this process is not the writer, and must neither write nor hold the lock's file."""
         self._failure = f"{self._path}: the journal belongs to the process that opened it, not to one forked from it"
+        self._refuse(self._failure)
         self._alarms.clear()
-        self._closed = True
         self._fresh_threading()  # the parent's locks may be held for ever here
         with suppress(OSError):
-            os.close(self._descriptor)
+            self._close_file()
 
-
-_writers: weakref.WeakSet[Journal] = weakref.WeakSet()
-
-
-def _abandon_all() -> None:
-    for journal in list(_writers):
-        journal._abandon()  # noqa: SLF001 - the module's own class
-
-
-@atexit.register
-def _close_all() -> None:
-    """Write what was accepted in the last milliseconds of a process that ends without closing its journals."""
-    for journal in list(_writers):
-        with suppress(RecorderError):
-            journal.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_abandon_all)
+    def _close_file(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

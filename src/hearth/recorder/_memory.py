@@ -12,25 +12,30 @@ __all__ = ["EntryMemory"]
 
 
 class EntryMemory:
-    """Bare entries, in order. `append` is a list's own; `fold` is to be called now and then, under the same lock."""
+    """Bare entries, in order: added to `recent`, always the same list; `fold` is to be called now and then."""
 
-    __slots__ = ("_blocks", "_recent", "append")
+    __slots__ = ("_blocks", "_folds", "recent")
 
     def __init__(self) -> None:
         self._blocks: list[bytes] = []
-        self._recent: list[bytes] = []
-        self.append = self._recent.append
+        self._folds = 0
+        self.recent: list[bytes] = []
 
     def fold(self) -> None:
         """Join what came since the last call. Without memory for that, everything stays as it is."""
         with suppress(MemoryError):
-            count = len(self._recent)
-            block = [b"\n".join(self._recent)]  # canonical JSON holds no line break
-            # Interpreters act on signals at calls, so not between these two.
-            self._blocks += block
-            del self._recent[:count]
+            folds = self._folds
+            taken = self.recent[:]
+            whole = slice(0, len(taken))
+            block = (b"\n".join(taken),)  # canonical JSON holds no line break
+            # A signal handler may have added something, or folded, in the middle of that. It cannot between a
+            # comparison and the statements behind it, as these call nothing.
+            if taken and self._folds == folds:
+                self._blocks += block
+                del self.recent[whole]
+                self._folds += 1
 
     def __iter__(self) -> Iterator[bytes]:
         for block in self._blocks:
             yield from block.split(b"\n")
-        yield from self._recent
+        yield from self.recent

@@ -6,12 +6,11 @@ import logging
 import os
 import platform
 import threading
-import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from hearth._version import __version__
-from hearth.errors import LiveModeMismatchError
+from hearth.errors import ExecutionSealedError, LiveModeMismatchError, RecorderError
 from hearth.record import (
     Disclosure,
     ExecutionRecord,
@@ -29,9 +28,10 @@ from hearth.record import (
     printable,
     text_of,
 )
-from hearth.recorder._appender import Appender
+from hearth.recorder._appender import Appender, Shut
 from hearth.recorder._arguments import check_index, digest_of, index_of, mode_name
 from hearth.recorder._declared import declared_effects
+from hearth.recorder._feed import feed_of
 from hearth.recorder._memory import EntryMemory
 from hearth.recorder._read_back import read_back
 from hearth.recorder._step import StepRecording
@@ -85,12 +85,10 @@ class ExecutionObserver:
                 message = f"{name} must be a str, not {type(value).__name__}"
                 raise TypeError(message)
         self._kernel = kernel
-        self._journal = journal
         self._redactor = Redactor() if redactor is None else redactor
         self._memory = EntryMemory()
-        self._disclosures: list[Disclosure] = []
-        self._of_marks: list[Disclosure] = []
-        self._status = ExecutionStatus.STARTED
+        self._of_start: list[Disclosure] = []
+        self._seal_is_durable = journal is None
         self._live_mode = None if live_mode is None else mode_name(live_mode)
         self._unknown_why: list[dict[str, Any]] | None = None
         self._encode_details = make_details_encoder(self._redactor)
@@ -102,13 +100,19 @@ class ExecutionObserver:
         self._declared = None if steps is None else declared_effects(steps, self._redactor)
         indices = None if steps is None else [index_of(step, position) for position, step in enumerate(steps)]
         self._progress = Progress(indices)
-        emit = self._memory.append if journal is None else journal.append
-        self._hand_over_start = getattr(journal, "hold", emit)
         claim = getattr(journal, "claim", None)
         if claim is not None:
             claim()
-        fold = self._memory.fold if journal is None else None
-        self._appender = Appender(printable(execution_id), emit, whole_lines=journal is not None, fold=fold)
+        self._feed = None if journal is None else feed_of(journal)
+        self._quiet_starts = self._feed is not None and self._feed.prompt
+        accepted, nudge = (
+            (self._memory.recent, self._memory.fold) if self._feed is None else (self._feed.accepted, self._feed.nudge)
+        )
+        self._appender = Appender(
+            printable(execution_id), accepted, nudge, whole_lines=journal is not None, progress=self._progress
+        )
+        if self._feed is not None:
+            self._feed.stop_at_death(self._appender.refuse)
         self._append = self._appender.append
         self._fresh_lock()
         start = {
@@ -125,13 +129,17 @@ class ExecutionObserver:
             "ledger_id": ledger_id,
             "security_snapshot": self._snapshot("before execution"),
         }
-        self._mark("execution_started", start)
+        self._append(_front("execution_started", start), "null", "null", kept=self._of_start)
         _observers.add(self)
 
     @property
     def status(self) -> ExecutionStatus:
         """The present status; STARTED until the seal."""
-        return self._status
+        return self._appender.status()
+
+    @property
+    def _status(self) -> ExecutionStatus:
+        return self._appender.status()
 
     @property
     def head_hash(self) -> str:
@@ -147,7 +155,11 @@ class ExecutionObserver:
     def disclosures(self) -> tuple[Disclosure, ...]:
         """The redacted values that are kept beside the record (`record.with_disclosures` puts them into an export)."""
         with self._lock:
-            return tuple(self._disclosures)
+            return tuple(
+                Disclosure(sequence=number, pointer=item.pointer, salt=item.salt, value=item.value, digest=item.digest)
+                for kept, number in self._appender.disclosed
+                for item in kept
+            )
 
     def record_step_started(self, step_index: int, step_name: str, details: Any = None) -> None:  # noqa: ANN401
         """Record that a step is about to act; with a journal, durable before this returns (law 1)."""
@@ -159,12 +171,9 @@ class ExecutionObserver:
         first = "" if self._declared is None else f'"declared_effects":{self._declared.get(step_index, "[]")},'
         with self._lock:
             front = f'{first}"details":{encoded},"error_message":null,"event_type":"step_started",'
-            sequence = self._append(front, step_index, name, hand_over=self._hand_over_start)
-            self._progress.started(step_index, time.monotonic_ns(), name)
-            if kept:
-                self._keep(kept, sequence)
-        if self._journal is not None:
-            self._journal.sync()
+            self._append(front, step_index, name, opens=True, kept=kept, quiet=self._quiet_starts)
+        if self._feed is not None:
+            self._feed.sync()
 
     def record_step_completed(self, step_index: int, step_name: str, details: Any = None) -> None:  # noqa: ANN401
         """Record that a step did what it was to do."""
@@ -212,15 +221,14 @@ class ExecutionObserver:
                 f'"category":"{known}","description":{text},"details":{encoded},'
                 f'"error_message":null,"event_type":"side_effect",'
             )
-            sequence = self._append(
+            self._append(
                 front,
                 "null" if step_index is None else step_index,
                 name,
                 f'"origin":"{origin.value}",',
                 '"reversible":true,' if reversible else '"reversible":false,',
+                kept=kept,
             )
-            if kept:
-                self._keep(kept, sequence)
 
     def step(self, index: int, name: str, details: Any = None) -> StepRecording:  # noqa: ANN401
         """Return a context manager that records the step's start, then its completion, or its failure by exception."""
@@ -268,62 +276,69 @@ class ExecutionObserver:
             message = f"the execution was recorded in {self._live_mode}; it cannot be retrieved as {told}"
             raise LiveModeMismatchError(message)
         with self._lock:
-            source = self._memory if self._journal is None else self._journal
-            entries = read_back(source, self._appender.head(), self._appender.length())
+            while True:
+                head, length = self._appender.head(), self._appender.length()
+                try:
+                    entries = read_back(self._memory if self._feed is None else self._feed, head, length)
+                    break
+                except RecorderError:
+                    # A signal handler may have recorded in the middle of it.
+                    if self._appender.length() == length and self._appender.head() == head:
+                        raise
         return ExecutionRecord.from_entries(entries, live_mode_state=told)
 
     def _fresh_lock(self) -> None:
         self._lock = threading.RLock()  # held around every use of the appender and of the progress
         self._end = self._appender.make_step_end(
             self._lock,
-            self._progress,
             redactor=self._redactor,
             encode_details=self._encode_details,
             names=self._names,
             encode_error=self._encode_error,
-            keep=self._keep,
         )
 
     def _seal(self, cause: SealCause, reason: str) -> None:
-        if self._status is not ExecutionStatus.STARTED:
+        if self.status is ExecutionStatus.STARTED:
+            snapshot = self._snapshot("after execution")
+            words = self._text(reason, "reason") or ""
+            with self._lock:
+                # Until nothing was recorded, by a signal handler, between looking at the chain and sealing it.
+                while self.status is ExecutionStatus.STARTED:
+                    if self._appended_seal(cause, words, snapshot):
+                        break
+                else:
+                    self._warn_sealed(cause)
+        else:
             self._warn_sealed(cause)
-            return
-        snapshot = self._snapshot("after execution")
-        with self._lock:
-            if self._status is not ExecutionStatus.STARTED:
-                self._warn_sealed(cause)
-                return
-            if cause is SealCause.COMPLETED:
-                status = self._progress.status_when_completed()
-            else:
-                status = _STATUS.get(cause, ExecutionStatus.INCOMPLETE)
-            why = self._unknown_why
-            if why is None:
-                why = [{"step_index": None, "why": _NOT_OBSERVED}] if self._progress.any else []
-            self._mark(
-                "execution_sealed",
-                {
-                    "status": str(status),
-                    "cause": str(cause),
-                    "reason": self._text(reason, "reason") or "",
-                    "number_of_entries": self._appender.length() + 1,
-                    "unknown_effects": bool(why),
-                    "unknown_effects_why": why,
-                    "security_snapshot": snapshot,
-                },
-            )
-            self._status = status
-            self._appender.close(f"the execution is sealed ({status}); nothing can be added to its record")
-        if self._journal is not None:
-            self._journal.sync()
+        # Also where an earlier mark sealed: that one's sync may have failed, or been broken off.
+        if self._feed is not None and not self._seal_is_durable:
+            with self._lock:
+                self._feed.nudge()
+            self._feed.sync()
+            self._seal_is_durable = True
 
-    def _mark(self, kind: str, details: dict[str, Any]) -> None:
-        """Append a mark; the recorder's own words in it are never redacted, only what callers brought in."""
-        front = f'"details":{canonical_bytes(details).decode()},"error_message":null,"event_type":"{kind}",'
-        with self._lock:
-            sequence = self._append(front, "null", "null")
-            self._keep(self._of_marks, sequence)
-            self._of_marks = []
+    def _appended_seal(self, cause: SealCause, reason: str, snapshot: dict[str, Any]) -> bool:
+        length = self._appender.length()
+        if cause is SealCause.COMPLETED:
+            status = self._progress.status_when_completed()
+        else:
+            status = _STATUS.get(cause, ExecutionStatus.INCOMPLETE)
+        why = self._unknown_why
+        if why is None:
+            why = [{"step_index": None, "why": _NOT_OBSERVED}] if self._progress.any else []
+        details = {
+            "status": str(status),
+            "cause": str(cause),
+            "reason": reason,
+            "number_of_entries": length + 1,
+            "unknown_effects": bool(why),
+            "unknown_effects_why": why,
+            "security_snapshot": snapshot,
+        }
+        sealed = Shut(
+            ExecutionSealedError, f"the execution is sealed ({status}); nothing can be added to its record", status
+        )
+        return self._append(_front("execution_sealed", details), "null", "null", expected=length, shuts=sealed)
 
     def _text(self, value: object, name: str) -> str | None:
         pointer = f"/details/{name}"
@@ -335,21 +350,20 @@ class ExecutionObserver:
         if value is None:
             return None
         plain, kept = self._redactor.details(value, f"/details/{name}")
-        self._of_marks += kept
+        self._of_start += kept
         return plain
 
     def _snapshot(self, context: str) -> dict[str, Any]:
         snapshot = SecuritySnapshot.from_kernel(self._kernel, context).to_dict()
         return {**snapshot, "context": self._redactor.text(snapshot["context"], "/details/security_snapshot/context")}
 
-    def _keep(self, kept: list[Disclosure], sequence: int) -> None:
-        self._disclosures += [
-            Disclosure(sequence=sequence, pointer=item.pointer, salt=item.salt, value=item.value, digest=item.digest)
-            for item in kept
-        ]
-
     def _warn_sealed(self, cause: SealCause) -> None:
-        _log.warning("the execution is sealed already (%s); the mark %r changes nothing", self._status, str(cause))
+        _log.warning("the execution is sealed already (%s); the mark %r changes nothing", self.status, str(cause))
+
+
+def _front(kind: str, details: dict[str, Any]) -> str:
+    """Begin a mark; the recorder's own words in it are never redacted, only what callers brought in."""
+    return f'"details":{canonical_bytes(details).decode()},"error_message":null,"event_type":"{kind}",'
 
 
 _observers: weakref.WeakSet[ExecutionObserver] = weakref.WeakSet()

@@ -13,14 +13,14 @@ from hearth.recorder._memory import EntryMemory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hearth.recorder._sink import JournalSink
+    from hearth.recorder._feed import Feed
 
 __all__ = ["read_back"]
 
 _HASH_AND_BLANK = 65
 
 
-def read_back(recorded: EntryMemory | JournalSink, head: str, length: int) -> list[dict[str, Any]]:
+def read_back(recorded: EntryMemory | Feed, head: str, length: int) -> list[dict[str, Any]]:
     """Return the entries (JSON form with `event_hash`) from bare entries in memory or from a sink's lines.
 
     What a dying sink left behind the last whole, true line does not count. RecorderError when nothing is readable, or
@@ -53,8 +53,9 @@ def read_back(recorded: EntryMemory | JournalSink, head: str, length: int) -> li
     return entries
 
 
-def _lives(sink: JournalSink) -> bool:
+def _lives(sink: Feed) -> bool:
     try:
+        sink.nudge()  # an interrupt may have come before
         sink.sync()
     except RecorderError:
         return False

@@ -14,9 +14,8 @@ class JournalSink(Protocol):
     """The port through which an observer writes; `Journal` is the file, tests bring others.
 
     A sink belongs to one observer. Once any call has raised, every later one raises too: after an unknown outcome
-    there is no honest way on. Beside these methods a sink may have `claim()` (refuse a second observer),
-    `hold(line)` (an append that a sync follows at once) and `check()` (raise when nothing more can be recorded), which
-    Stage 4 calls before every step.
+    there is no honest way on. Beside these methods a sink may have `claim()` (refuse a second observer) and `check()`
+    (raise when nothing more can be recorded), which Stage 4 calls before every step.
     """
 
     def append(self, line: bytes) -> None:

@@ -67,11 +67,11 @@ def test_an_end_is_matched_to_the_latest_start_of_its_index() -> None:
     progress.started(0, 10, "outer")
     progress.started(1, 15, "other")
     progress.started(0, 20, "inner")
-    assert progress.ended(0, ok=True) == (20, "inner")
-    assert progress.ended(0, ok=False) == (10, "outer")
+    assert progress.ended(0, ok=True) == (20, "inner", (10, "outer", None))
+    assert progress.ended(0, ok=False) == (10, "outer", None)
     assert progress.ended(0, ok=True) is None
     assert set(progress.open) == {1}
-    assert progress.ended(1, ok=True) == (15, "other")
+    assert progress.ended(1, ok=True) == (15, "other", None)
 
 
 def test_whether_anything_was_recorded() -> None:
@@ -86,7 +86,7 @@ def test_memory_grows_only_with_open_steps() -> None:
         progress.started(index)
         progress.ended(index, ok=True)
     assert progress.open == {}
-    assert len(progress._wanted) == 0, "not kept where the plan's steps are unknown"
+    assert len(progress.wanted) == 0, "not kept where the plan's steps are unknown"
 
 
 def test_every_order_of_two_whole_steps_is_completed() -> None:

@@ -76,7 +76,7 @@ def test_entries_come_back_in_order_whether_joined_or_not() -> None:
     entries = [f'{{"sequence":{number}}}'.encode() for number in range(10)]
     for number, entry in enumerate(entries):
         assert list(memory) == entries[:number]
-        memory.append(entry)
+        memory.recent.append(entry)
         if number % 4 == 3:
             memory.fold()
     assert list(memory) == entries
