@@ -37,7 +37,7 @@ CODES = {
     "approve": {0, 3},
     "deny": {0, 3},
     "run": {0, 3, 4},
-    "store": {0},
+    "store": {0, 4},
     "list": {0},
     "purge": {0, 3},
     "hold": {0},
@@ -97,7 +97,9 @@ def hold_against(home: LedgerHome, deeds: Deeds) -> None:
         records = {name: ledger.get(name) for name in stored}
     assert not stored & gone
     # Runs: each that was acknowledged is there, or purged; each used an approval of its own.
-    acknowledged = {deed["id"] for deed in (*deeds.done("run"), *deeds.done("store"))}
+    runs = [deed for deed in deeds.all if deed["what"] in {"run", "store"} and deed["code"] in {0, 4}]
+    acknowledged = {deed["id"] for deed in runs if json.loads(deed["out"]).get("stored")}
+    assert len(acknowledged) >= len(deeds.done("run")) + len(deeds.done("store"))
     assert acknowledged <= stored | gone
     assert set(deeds.subjects("purge", 1)) == gone
     for record in records.values():
@@ -162,6 +164,12 @@ def test_processes_that_do_everything_at_once(tmp_path: Path, repository: Path) 
     assert len(deeds.all) >= 144
     hold_against(home, deeds)
     end_well(home, deeds)
+    # The comparison is worth nothing if it did not see what is missing.
+    run = dict(deeds.done("store")[0], id="lost")
+    with pytest.raises(AssertionError):
+        hold_against(home, Deeds([*deeds.all, run]))
+    with pytest.raises(AssertionError, match="the decision lost is lost"):
+        hold_against(home, Deeds([*deeds.all, dict(deeds.done("approve")[0], id="lost")]))
 
 
 @pytest.mark.soak

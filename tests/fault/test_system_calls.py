@@ -60,7 +60,12 @@ ERRORS = {
     "flock": ("EIO", "ENOLCK"),
     "mmap": ("ENOMEM",),
 }
-SAMPLE = 40
+# How many cases of a name are in the sample, where it is more than one.
+WEIGHTY = {
+    **dict.fromkeys(("write", "pwrite64", "fdatasync", "fsync"), 3),
+    **dict.fromkeys(("openat", "rename", "unlink", "ftruncate", "fcntl", "flock"), 2),
+}
+SAMPLE = 30
 SEED = 4711
 
 needs_strace = pytest.mark.skipif(strace() is None, reason="needs strace, which may trace a process of the same user")
@@ -164,6 +169,22 @@ def sound(home: LedgerHome, what: str) -> None:
         assert fsck(home).findings == (), what
 
 
+def test_the_check_would_see_what_is_missing(nursery: Nursery, template: Template, tmp_path: Path) -> None:
+    """The whole suite is worth nothing if a step without evidence, or a lost one, went unnoticed."""
+    killed = {"code": -9, "out": "", "err": "", "hung": False}
+    home = template.copy(tmp_path / "acted")
+    (home.root.parent / "log.txt").write_text("0\n")
+    with pytest.raises(AssertionError, match="acted without evidence"):
+        check(nursery, home, template.request, killed, "acted")
+    home = template.copy(tmp_path / "told")
+    with pytest.raises(AssertionError, match="an acknowledged start is lost"):
+        check(nursery, home, template.request, {**killed, "out": "▸ 0 Append  (1 of 4)\n"}, "told")
+    home = template.copy(tmp_path / "twice")
+    (home.root.parent / "log.txt").write_text("0\n0\n")
+    with pytest.raises(AssertionError, match="ran twice"):
+        check(nursery, home, template.request, killed, "twice")
+
+
 # --- strace's
 
 
@@ -234,13 +255,12 @@ def test_a_sample_of_failing_system_calls(nursery: Nursery, template: Template, 
     assert {"fcntl", "flock", "newfstatat", "pread64"} <= names
     chance = random.Random(SEED)  # noqa: S311 - as above
     chance.shuffle(cases)
-    weighty = {"write", "pwrite64", "fdatasync", "fsync", "rename", "unlink", "ftruncate", "openat", "flock", "fcntl"}
     chosen = []
     for name in sorted(names):
         mine = [case for case in cases if case[0].name == name]
-        chosen += mine[: 3 if name in weighty else 1]
-    met = inject(nursery, template, tmp_path, chosen[:SAMPLE])
-    assert met >= len(chosen[:SAMPLE]) * 0.5, f"only {met} met their call"
+        chosen += mine[: WEIGHTY.get(name, 1)]
+    met = inject(nursery, template, tmp_path, chosen)
+    assert met >= len(chosen) * 0.5, f"only {met} of {len(chosen)} met their call"
 
 
 @pytest.mark.soak
