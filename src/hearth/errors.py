@@ -24,6 +24,7 @@
     ├── SigningError                    a key, a signature or an envelope is not usable
     └── LedgerError
         ├── LedgerNotFoundError         no ledger here
+        ├── LedgerDamagedError          its database is damaged, or another file
         ├── ExecutionNotFoundError      no such execution in the ledger
         ├── ExecutionPurgedError        the record was purged; its tombstone is there
         ├── RequestNotFoundError        no such approval request in the ledger
@@ -56,6 +57,7 @@ __all__ = [
     "HearthError",
     "JournalDamagedError",
     "JournalLockedError",
+    "LedgerDamagedError",
     "LedgerError",
     "LedgerNotFoundError",
     "LiveModeMismatchError",
@@ -237,6 +239,10 @@ class LedgerError(HearthError):
 
 class LedgerNotFoundError(LedgerError):
     """There is no ledger: neither `HEARTH_HOME` nor a `.hearth` folder upward from here names one."""
+
+
+class LedgerDamagedError(LedgerError):
+    """The ledger's database is damaged, or is no database at all: nothing that it holds can be believed."""
 
 
 class ExecutionNotFoundError(LedgerError):

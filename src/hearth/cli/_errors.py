@@ -18,6 +18,7 @@ from hearth.errors import (
     HearthError,
     JournalDamagedError,
     JournalLockedError,
+    LedgerDamagedError,
     LedgerNotFoundError,
     PlanError,
     RecordError,
@@ -67,6 +68,7 @@ _CODES: tuple[tuple[type[HearthError], Exit], ...] = (
     (RequestNotFoundError, Exit.USAGE),
     (SigningError, Exit.USAGE),
     (JournalDamagedError, Exit.NOT_VERIFIED),
+    (LedgerDamagedError, Exit.NOT_VERIFIED),
     (RecordError, Exit.NOT_VERIFIED),
 )
 _WORDS = {

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from hearth.errors import LedgerError
+from hearth.errors import LedgerDamagedError, LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,13 +119,14 @@ class Database:
             primary = _primary_code(cause)
             if primary in _WAITING:
                 raise _BusyError from error
-            raise LedgerError(f"{self.path}: {_explain(primary, cause)}") from error
+            kind = LedgerDamagedError if _EXPLANATIONS.get(primary or 0) is _DAMAGED else LedgerError
+            raise kind(f"{self.path}: {_explain(primary, cause)}") from error
         except UnicodeEncodeError as error:
             message = f"{self.path}: a text has a lone surrogate, which no ledger can hold; nothing was changed"
             raise LedgerError(message) from error
         except UnicodeDecodeError as error:
             # SQLite quotes the damaged schema in its message, and sqlite3 cannot decode that.
-            raise LedgerError(f"{self.path}: {_DAMAGED.format(found='a text is not UTF-8')}") from error
+            raise LedgerDamagedError(f"{self.path}: {_DAMAGED.format(found='a text is not UTF-8')}") from error
         except OverflowError as error:
             message = f"{self.path}: a number is too large for the ledger; nothing was changed"
             raise LedgerError(message) from error

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hearth.errors import LedgerError, LedgerNotFoundError
+from hearth.errors import LedgerDamagedError, LedgerError, LedgerNotFoundError
 from hearth.ledger._database import APPLICATION_ID, Database
 from hearth.ledger._private import create_private_file, keep_private, sync_folder
 from hearth.ledger._tables import ledger_meta, metadata
@@ -164,7 +164,7 @@ def _require_sqlite_file(home: LedgerHome) -> None:
         message = (
             f"{path} {what}: it was damaged or replaced. Keep a copy of the whole folder and restore the last backup"
         )
-        raise LedgerError(message)
+        raise LedgerDamagedError(message)
 
 
 def _revision(connection: Connection) -> str:
@@ -180,7 +180,7 @@ def _revision(connection: Connection) -> str:
     )
     if len(found) != 1:
         message = f"{_file(connection)}: the schema's version is missing or stands there twice; restore the last backup"
-        raise LedgerError(message)
+        raise LedgerDamagedError(message)
     if found[0] not in REVISIONS:
         message = (
             f"{_file(connection)} has schema {found[0]!r}, which this version of HEARTH does not know (it knows up to "
