@@ -50,6 +50,8 @@ def initialise(folder: Path | str) -> Initialised:
     _refuse_foreign(root)
     home = LedgerHome(root)
     existed = home.database.exists()
+    if not existed:
+        _refuse_remains(home)
     home = LedgerHome.create(root)
     with Ledger.open(home, create=True) as ledger:
         ledger_id = ledger.ledger_id
@@ -61,6 +63,20 @@ def initialise(folder: Path | str) -> Initialised:
         except OSError as error:
             raise LedgerError(f"{ignore} cannot be written: {error.strerror}") from error
     return Initialised(home, ledger_id, created=not existed)
+
+
+def _refuse_remains(home: LedgerHome) -> None:
+    """Never begin anew where a ledger was: what is left of it would look like that of the new one."""
+    kept = (home.journals, home.outputs, home.root / "plans", home.quarantine)
+    try:
+        left = [folder.name for folder in kept if folder.is_dir() and any(folder.iterdir())]
+    except OSError as error:
+        raise LedgerError(f"{error.filename or home.root} cannot be read: {error.strerror}") from error
+    if left:
+        raise LedgerError(
+            f"{home.database} is not there, but a ledger was: {home.root} still has {', '.join(left)}. Look for the "
+            "database, or restore the last backup (`hearth restore`); to begin anew, move this folder away first"
+        )
 
 
 def _refuse_foreign(root: Path) -> None:

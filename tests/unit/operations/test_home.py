@@ -35,6 +35,19 @@ def test_records_stay_out_of_version_control(tmp_path: Path) -> None:
     assert "*" in (home.root / ".gitignore").read_text().splitlines()
 
 
+def test_where_a_ledger_was_none_is_begun(tmp_path: Path) -> None:
+    home = initialise(tmp_path / ".hearth").home
+    home.database.unlink()
+    assert initialise(home.root).created, "nothing was kept there yet: as after an init that was cut short"
+    home.database.unlink()
+    (home.outputs / "aa").mkdir()
+    (home.root / "plans").mkdir()
+    (home.root / "plans" / "1.json").touch()
+    with pytest.raises(LedgerError, match=r"still has outputs, plans.*restore the last backup"):
+        initialise(home.root)
+    assert not home.database.exists()
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     other = tmp_path / "photos"
     other.mkdir(mode=0o755)
