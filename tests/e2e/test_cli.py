@@ -119,6 +119,27 @@ def test_showing_a_plan() -> None:
     assert told["steps"][0]["params"]["write"] == "other.txt"
 
 
+def test_a_plan_that_says_nothing_of_effects_is_not_one_without(folder: Path) -> None:
+    (folder / "said.yaml").write_text(PLAN + "    effects: []\n")
+    assert "declares nothing about its effects" in hearth("plan", "show", "plan.yaml", code=0).stdout
+    said = hearth("plan", "show", "said.yaml", code=0).stdout
+    assert "declares nothing" not in said
+    assert "declares that it has no effects" in said
+
+
+def test_plan_check_warns_of_what_would_not_run_here(folder: Path) -> None:
+    (folder / "odd.yaml").write_text(
+        "plan: odd\ncwd: not/there\nsteps:\n"
+        "  - {name: a, sql: {url: nonsense, statement: SELECT 1}}\n"
+        "  - {name: b, sql: {url: 'sqlite:///{secret: env:NAME}.db', statement: SELECT 1}}\n"
+    )
+    warnings = document("plan", "check", "odd.yaml")["warnings"]
+    assert [warning.partition(":")[0] for warning in warnings] == ["cwd", "steps[0] (a)"]
+    assert "is not a folder here" in warnings[0]
+    assert "the database URL cannot be read" in warnings[1]
+    assert document("plan", "check", "plan.yaml")["warnings"] == []
+
+
 def test_a_plans_text_cannot_act_on_the_terminal(folder: Path) -> None:
     (folder / "evil.yaml").write_text('plan: evil\nsteps:\n  - {name: Nice, shell: "true # \\x1b[2K\\rls"}\n')
     text = hearth("plan", "show", "evil.yaml", code=0).stdout
@@ -303,6 +324,15 @@ def test_execs_options_end_at_the_command(folder: Path) -> None:
 
 
 @posix
+@posix
+def test_what_a_command_left_running_is_said(folder: Path) -> None:
+    (folder / "left.yaml").write_text("plan: left\nsteps: [{name: a, shell: 'sleep 60 & sleep 60 &'}]\n")
+    said = "2 processes that it left running were ended"
+    assert said in hearth("run", "left.yaml", *LIVE, "--id", "one", code=0).stdout
+    assert said in hearth("show", "one", code=0).stdout
+    assert "a process that it left running was ended" in hearth(*EXEC, "--", "sh", "-c", "sleep 60 &", code=0).stderr
+
+
 def test_execs_environment() -> None:
     result = hearth(
         *EXEC, "--id", "one", "--env", "TOKEN_X", "--env", "PLAIN=visible",
@@ -497,12 +527,46 @@ def test_a_damaged_journal_is_not_forgotten(folder: Path) -> None:
         observer.record_step_started(0, "first")
         observer.record_step_started(1, "second")
     path.write_bytes(path.read_bytes().replace(b'"first"', b'"FIRST"'))
-    assert "gone" in hearth("verify", "--all", code=5).stdout
+    told = hearth("verify", "--all", code=5).stdout
+    assert "gone" in told
+    assert "not sealed" not in told, "it was checked, and told of above"
     hearth("recover", code=5)
     assert "damaged  gone" in hearth("list", code=0).stdout
     assert [item["execution_id"] for item in document("list")["quarantined"]] == ["gone"]
     assert "gone" in hearth("verify", "--all", code=5).stdout
     assert "choose another id" in hearth("run", "plan.yaml", *LIVE, "--id", "gone", code=3).stderr
+
+
+def test_a_journal_damaged_in_its_first_line_is_said_to_be_damaged(folder: Path) -> None:
+    path = folder / ".hearth" / "journals" / "gone.journal"
+    with Journal.create(path) as journal:
+        observer = ExecutionObserver("gone", "tidy", journal=journal)
+        observer.record_step_started(0, "first")
+    path.write_bytes(b"x" + path.read_bytes()[1:].replace(b'"execution_id"', b'"execution_iq"', 1))
+    for command in ("show", "verify", "export"):
+        result = hearth(command, "gone", code=5)
+        assert ("first bad entry: 0" if command == "verify" else "line 1") in result.output
+    assert document("verify", "gone", code=5)["kind"] == "journal"
+    hearth("recover", code=5)
+    for command in ("show", "verify", "export"):
+        result = hearth(command, "gone", code=5)
+        assert "line 1" in result.output
+        assert "quarantine" in result.output
+
+
+def test_an_unsealed_execution_has_no_end(folder: Path) -> None:
+    path = folder / ".hearth" / "journals" / "half.journal"
+    with Journal.create(path) as journal:
+        ExecutionObserver("half", "tidy", journal=journal).record_step_started(0, "first")
+    text = hearth("rollback", "half").stdout
+    assert "the run has no end in its record" in text
+    assert "ended started" not in text
+
+
+def test_a_database_that_is_none_is_damage(folder: Path) -> None:
+    (folder / ".hearth" / "ledger.db").write_bytes(b"garbage" * 1000)
+    assert "is not a SQLite database" in hearth("verify", "--all", code=5).stderr
+    hearth("show", "last", code=5)
 
 
 @pytest.mark.parametrize("name", ["last", "", " "])
@@ -564,6 +628,21 @@ def test_verify_finds_what_was_changed(folder: Path) -> None:
     hearth("rollback", "one", code=5)
 
 
+def test_several_are_verified_at_once(folder: Path) -> None:
+    for name in ("one", "two"):
+        hearth("run", "plan.yaml", "--id", name, code=0)
+        hearth("export", name, "-o", f"{name}.json", code=0)
+    assert hearth("verify", "one.json", "two.json", "one", code=0).stdout.count("verified") == 3
+    (folder / "two.json").write_text((folder / "two.json").read_text().replace("Count it", "Count them", 1))
+    result = hearth("verify", "two.json", "one.json", code=5)
+    assert "two.json  NOT VERIFIED" in result.stdout
+    assert "one.json  verified" in result.stdout
+    told = document("verify", "two.json", "one.json", code=5)
+    assert told["ok"] is False
+    assert [(item["subject"], item["ok"]) for item in told["checked"]] == [("two.json", False), ("one.json", True)]
+    hearth("verify", "one.json", "nothing.json", code=2)
+
+
 def test_a_file_is_verified_without_a_ledger(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -601,6 +680,11 @@ def test_export() -> None:
     result = hearth("export", "one", "-o", "one.json", code=0)
     assert result.stderr == ""
     assert result.stdout.startswith("✓ one → one.json")
+    assert Path("one.json").read_text() == compact
+    Path("one.json").write_text("mine")
+    assert "--force" in hearth("export", "one", "-o", "one.json", code=2).stderr
+    assert Path("one.json").read_text() == "mine"
+    hearth("export", "one", "-o", "one.json", "--force", code=0)
     assert Path("one.json").read_text() == compact
     assert "No such file" in hearth("export", "one", "-o", "no/such/one.json", code=1).stderr
 

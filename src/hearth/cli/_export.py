@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -21,16 +22,19 @@ __all__ = ["export"]
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write there instead of to stdout."
 )
+@click.option("--force", is_flag=True, help="Replace FILE where there is one.")
 @click.option("--indent", is_flag=True, help="For reading; hashes hold all the same.")
 @click.option("--disclose", is_flag=True, help="With the values that the plan marks as disclosable.")
 @click.pass_obj
-def export(settings: Settings, execution: str, output: str | None, *, indent: bool, disclose: bool) -> int:
+def export(settings: Settings, execution: str, output: str | None, *, force: bool, indent: bool, disclose: bool) -> int:
     """Write a record as JSON, for others to check: `hearth verify FILE` needs nothing but the file.
 
     A record that does not hold is exported all the same, as evidence; the exit code is 5 then.
     """
     from hearth.operations import UNSEALED, export_record, verify_found, write_file
 
+    if output not in (None, "-") and os.path.lexists(str(output)) and not force:
+        raise click.UsageError(f"{output} is there already; name another file, or give --force to replace it")
     with settings.records() as records:
         found = records.find(execution)
         data = export_record(records, found, indent=indent, disclose=disclose)

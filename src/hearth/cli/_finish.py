@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hearth.cli._errors import Exit, exit_code
 from hearth.cli._json import print_json
-from hearth.cli._text import count, seconds_text
+from hearth.cli._text import count, left_behind, seconds_text
 from hearth.record import ExecutionStatus, SealCause, StepEventType
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def finish_command(screen: Screen, outcome: RunOutcome, *, own_code: int | None)
     if own_code is None or record.status is ExecutionStatus.INCOMPLETE:
         reason = record.step_events[-1].error_message if record.status is ExecutionStatus.FAILED else None
         screen.line((reason or record.completion_reason, "" if done else "red"), indent=2)
-    for note in outcome.notes:
+    left = [said for event in record.step_events for said in left_behind(event.details)]
+    for note in (*left, *outcome.notes):
         screen.line((note, "yellow"), indent=2)
     verdict = record.verify()
     if not verdict:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from hearth.cli._late_signals import ENDING
-from hearth.cli._text import OutputLines, count, seconds_text
+from hearth.cli._text import OutputLines, count, left_behind, seconds_text
 from hearth.execution import RunListener
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class RunDisplay(RunListener):
         screen.line(sign, f"{step.index} {step.name}", (told, "dim"))
         if result.failed:
             screen.line((result.error, "red"), indent=4)
+        for said in left_behind(result.details):
+            screen.line((said, "yellow"), indent=4)
 
     def run_finished(self, record: ExecutionRecord) -> None:  # noqa: ARG002 - as above
         """Nothing: the end is told from the outcome."""

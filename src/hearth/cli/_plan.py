@@ -36,7 +36,9 @@ def check(settings: Settings, plan_file: str, variables: tuple[str, ...], *, as_
             raise
         print_json({"ok": False, "problems": list(error.problems)})
         raise SystemExit(2) from None
-    warnings = list(loaded.warnings)
+    from hearth.operations import plan_warnings
+
+    warnings = plan_warnings(loaded)
     if as_json:
         print_json(
             {

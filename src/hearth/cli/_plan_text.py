@@ -48,7 +48,8 @@ def _print_step(screen: Screen, step: StepPreview, *, details: bool) -> None:
             indent=4,
         )
     if not step.effects:
-        screen.line(("declares no effect", "dim"), indent=4)
+        says = "declares that it has no effects" if step.declares else "declares nothing about its effects"
+        screen.line((says, "dim"), indent=4)
     targets = [target for target in step.targets if target != "host"]
     if targets:
         screen.line(("acts on ", "dim"), ", ".join(targets), indent=4)

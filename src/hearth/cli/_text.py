@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import codecs
 import re
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["OutputLines", "bytes_text", "count", "seconds_text", "visible"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["OutputLines", "bytes_text", "count", "left_behind", "seconds_text", "visible"]
 
 _COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 _MINUTE = 60.0
@@ -73,6 +77,21 @@ def seconds_text(seconds: float) -> str:
 def count(number: int, noun: str) -> str:
     """Return `1 effect`, `2 effects`, `no effects`."""
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def left_behind(details: Mapping[str, Any]) -> list[str]:
+    """Return what is to be said of processes that a step's command left running; details may hold anything."""
+    said = []
+    left = details.get("left_running")
+    if type(left) is int and left > 0:
+        said.append(
+            "a process that it left running was ended"
+            if left == 1
+            else f"{left} processes that it left running were ended"
+        )
+    if details.get("output_open") is True:
+        said.append("a process out of reach still held its output open, and may go on")
+    return said
 
 
 def bytes_text(number: int) -> str:

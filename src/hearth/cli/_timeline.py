@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hearth.cli._text import OutputLines, bytes_text, seconds_text
+from hearth.cli._text import OutputLines, bytes_text, left_behind, seconds_text
 from hearth.errors import LedgerError, RecordError
 from hearth.record import SideEffect, StepEventType
 
@@ -39,6 +39,8 @@ def print_timeline(
         else:
             _print_event(screen, entry, lead)
             if entry.event_type in {StepEventType.STEP_COMPLETED, StepEventType.STEP_FAILED}:
+                for said in left_behind(entry.details):
+                    screen.line((said, "yellow"), indent=_INDENT)
                 true = _print_output(screen, entry, whole) and true
     return true
 

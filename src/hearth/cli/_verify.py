@@ -32,21 +32,24 @@ class SubjectType(click.ParamType[str]):
 
 
 @click.command()
-@click.argument("subject", required=False, type=SubjectType(), metavar="FILE|ID|last")
+@click.argument("subjects", nargs=-1, type=SubjectType(), metavar="[FILE|ID|last]...")
 @click.option("--all", "everything", is_flag=True, help="Check every record in the ledger.")
 @click.option("--quiet", "-q", is_flag=True, help="Print only what does not hold.")
 @json_option
 @click.pass_obj
-def verify(settings: Settings, subject: str | None, *, everything: bool, quiet: bool, as_json: bool) -> int:
-    """Check that records are whole and unchanged: a file (an exported record, or a journal), an execution, or all.
+def verify(settings: Settings, subjects: tuple[str, ...], *, everything: bool, quiet: bool, as_json: bool) -> int:
+    """Check that records are whole and unchanged: files (exported records, or journals), executions, or all.
 
-    It needs no ledger for a file. Every hash, link and count is computed anew; of a stored record also the row that
+    It needs no ledger for files. Every hash, link and count is computed anew; of a stored record also the row that
     lists show. Ends with 5 when something does not hold, and names the first bad entry.
     """
-    if (subject is None) != everything:
+    if bool(subjects) == everything:
         raise click.UsageError("name a FILE or an ID, or give --all")
-    if subject is None:
+    if not subjects:
         return _verify_all(settings, quiet=quiet, as_json=as_json)
+    if len(subjects) > 1:
+        return _verify_each(settings, subjects, quiet=quiet, as_json=as_json)
+    (subject,) = subjects
     try:
         found = _verify_one(settings, subject)
     except ExecutionPurgedError as purged:
@@ -57,6 +60,29 @@ def verify(settings: Settings, subject: str | None, *, everything: bool, quiet: 
     elif not quiet or not found.verdict:
         _print(settings.screen(), found, whole=True)
     return Exit.DONE if found.verdict else Exit.NOT_VERIFIED
+
+
+def _verify_each(settings: Settings, subjects: tuple[str, ...], *, quiet: bool, as_json: bool) -> int:
+    """Check several, one after the other, as --all does; what is not there is an error, and ends it."""
+    checked = []
+    for subject in subjects:
+        try:
+            checked.append(_verify_one(settings, subject))
+        except ExecutionPurgedError as purged:
+            checked.append(_purged(subject, purged))
+        if not as_json and not (quiet and checked[-1].verdict):
+            _print(settings.screen(), checked[-1])
+    bad = [found for found in checked if not found.verdict]
+    if as_json:
+        print_json({"ok": not bad, "checked": [found.to_dict() for found in checked]})
+    return Exit.NOT_VERIFIED if bad else Exit.DONE
+
+
+def _purged(subject: str, purged: ExecutionPurgedError) -> Verified:
+    from hearth.operations import Verified
+    from hearth.record import Verdict
+
+    return Verified(subject=subject, kind="ledger", verdict=Verdict(ok=False, why=str(purged)))
 
 
 def _verify_one(settings: Settings, subject: str) -> Verified:
@@ -85,7 +111,8 @@ def _verify_all(settings: Settings, *, quiet: bool, as_json: bool) -> int:
                 bad.append(found.to_dict())
             if not as_json and not (quiet and found.verdict):
                 _print(screen, found)
-        waiting = len(records.journals())
+        told = {found["subject"] for found in bad}
+        waiting = sum((note.execution_id or str(note.path)) not in told for note in records.journals())
     if as_json:
         print_json({"ok": not bad, "checked": checked, "not_verified": bad, "not_sealed": waiting})
     elif bad:

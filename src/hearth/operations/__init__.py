@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         report_states,
         restore_posture,
     )
-    from hearth.operations._preview import Preview, StepPreview, preview_plan
+    from hearth.operations._preview import Preview, StepPreview, plan_warnings, preview_plan
     from hearth.operations._purge import Purged, PurgeReport, purge
     from hearth.operations._recover import Recovered, recover
     from hearth.operations._restore import Restored, restore_backup
@@ -105,6 +105,7 @@ __all__ = [
     "observation_plan",
     "person",
     "plan_rollback",
+    "plan_warnings",
     "posture_history",
     "preview_plan",
     "probe_hooks",
@@ -196,6 +197,7 @@ __getattr__, __dir__ = lazy_names(
         "observation_plan": "_observation",
         "person": "_people",
         "plan_rollback": "_rollback",
+        "plan_warnings": "_preview",
         "preview_plan": "_preview",
         "probe_hooks": "_notify",
         "read_output": "_outputs",

@@ -12,7 +12,7 @@ from hearth.errors import ExecutionNotFoundError, ExecutionPurgedError, JournalD
 from hearth.execution import finding_of
 from hearth.ledger import Ledger
 from hearth.operations._sensors import tell_findings
-from hearth.record import parse_time, strict_loads
+from hearth.record import parse_time, percent_decode, strict_loads
 from hearth.recorder import journal_is_live, read_journal
 
 if TYPE_CHECKING:
@@ -101,14 +101,15 @@ class Records:
         if reference == LAST:
             return self._last()
         waiting = {
-            note.execution_id: note.path
+            name: note.path
             for note in self.journals()
-            if note.execution_id is not None and note.execution_id.startswith(reference) and reference
+            if (name := note.execution_id or _id_by_name(note.path)).startswith(reference) and reference
         }
         try:
             stored = self.ledger.find_id(reference)
         except (ExecutionNotFoundError, ExecutionPurgedError):
             if not waiting:
+                self._refuse_quarantined(reference)
                 raise
         else:
             others = [name for name in waiting if name != stored]
@@ -120,6 +121,15 @@ class Records:
             raise _ambiguous(reference, sorted(waiting))
         execution_id = reference if reference in waiting else next(iter(waiting))
         return Found(execution_id=execution_id, source="journal", journal=waiting[execution_id])
+
+    def _refuse_quarantined(self, reference: str) -> None:
+        """Say of a journal that was found to be damaged that it was, not that there is no such execution."""
+        for note in self.quarantined():
+            if reference in (note.execution_id, _id_by_name(note.path)):
+                read_journal(note.path)  # says what is wrong with it, and where it lies
+                raise LedgerError(
+                    f"the journal of {reference} was refused, and lies in {note.path}; nothing replaces it"
+                )
 
     def read(self, found: Found) -> ExecutionRecord:
         """Return the record, with the values disclosed beside it left out.
@@ -182,6 +192,11 @@ def _first_line(path: Path) -> JournalNote | None:
         return None
     except (OSError, RecordError, KeyError, TypeError):
         return JournalNote(path=path, execution_id=None, running=journal_is_live(path))
+
+
+def _id_by_name(path: Path) -> str:
+    """Return the id that a journal's name tells, where its first line does not; of a shortened one the start."""
+    return percent_decode(path.name.partition(".journal")[0])
 
 
 def _ambiguous(reference: str, names: list[str]) -> ExecutionNotFoundError:

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
     from hearth.plan import DeclaredEffect, Plan, RollbackHint, TaskSpec
 
-__all__ = ["Preview", "StepPreview", "preview_plan"]
+__all__ = ["Preview", "StepPreview", "plan_warnings", "preview_plan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPreview:
-    """One step: the task's own line on it (`summary`), all of its parameters, what it declares and acts on."""
+    """One step: the task's own line on it (`summary`), all of its parameters, what it declares and acts on.
+
+    Without effects, `declares` tells a step that says it has none from one that says nothing about them.
+    """
 
     index: int
     name: str
@@ -27,6 +30,7 @@ class StepPreview:
     summary: str
     params: Any
     effects: tuple[DeclaredEffect, ...]
+    declares: bool
     targets: tuple[str, ...]
     timeout: float | None
     env: dict[str, Any]
@@ -103,6 +107,7 @@ def preview_plan(plan: Plan, tasks: Mapping[str, TaskSpec] | None = None) -> Pre
                 summary=known[step.task_type].summary(step.params),
                 params=thaw(step.params),
                 effects=step.effects,
+                declares=plan.document["steps"][step.index].get("effects") is not None,
                 targets=tuple(known[step.task_type].targets(step.params)),
                 timeout=step.timeout,
                 env=thaw(step.env),
@@ -117,3 +122,17 @@ def preview_plan(plan: Plan, tasks: Mapping[str, TaskSpec] | None = None) -> Pre
         env=thaw(plan.env),
         concurrency=plan.concurrency,
     )
+
+
+def plan_warnings(plan: Plan, tasks: Mapping[str, TaskSpec] | None = None) -> list[str]:
+    """Return what is no error of the plan, but would keep it from running here as it is, and secrets in clear."""
+    known = load_tasks() if tasks is None else tasks
+    warnings = list(plan.warnings)
+    if not plan.cwd.is_dir():
+        warnings.append(f"cwd: {plan.cwd} is not a folder here; a run would be refused")
+    for step in plan.steps:
+        doubt = getattr(known[step.task_type], "doubt", None)
+        said = "" if doubt is None else str(doubt(step.params))
+        if said:
+            warnings.append(f"steps[{step.index}] ({step.name}): {said}")
+    return warnings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hearth.record import ExecutionStatus
 from hearth.rollback._steps import ExecutedStep, StepOutcome
 from hearth.rollback._text import CONTINUED, CUT, wrapped, wrapped_action
 
@@ -40,7 +41,9 @@ def _head(scaffold: RollbackScaffold) -> list[str]:
     if scaffold.plan_id:
         lines += wrapped(scaffold.plan_id, "Plan:      ")
     if scaffold.status is not None:
-        lines += wrapped(f"the run ended {scaffold.status.value}", "Status:    ")
+        ended = scaffold.status is not ExecutionStatus.STARTED
+        told = f"the run ended {scaffold.status.value}" if ended else "the run has no end in its record"
+        lines += wrapped(told, "Status:    ")
     lines += wrapped("YES" if scaffold.is_rollback_possible else "NO", "Possible:  ")
     lines += wrapped(scaffold.reason, "Reason:    ")
     if scaffold.warnings:

@@ -93,6 +93,17 @@ class SqlTask:
         what = f"file {params['file']}" if "file" in params else one_line("\n".join(map(as_text, texts)))
         return f"{what} on {safe_url(as_text(params['url']))}"
 
+    def doubt(self, params: Any) -> str:  # noqa: ANN401 - as above
+        """Return why the database could not be reached for certain: its URL is none. "" where nothing is known."""
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            make_url(without_references(as_text(params["url"])))
+        except ArgumentError:
+            return "the database URL cannot be read; it is written dialect://user@host/database"
+        return ""
+
     def unseen(self, params: Any) -> str:  # noqa: ANN401 - as above
         """Return what this task cannot see of its own effects."""
         url = as_text(params["url"])
