@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hearth.errors import RecordError
 from hearth.record import canonical_bytes, strict_loads
 from hearth.record._canonical import common_bytes, is_common
+from tests.property._examples import examples
 
 OBJECTS = 100_000
 BOUNDARIES = (0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1.0, 1e15, 1e16, 1e17, 2.0**53, 1e20, 1e21, 1e22, 1e-300, 1e300)
@@ -145,7 +146,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(ANYTHING)
 def test_what_the_reference_refuses_is_refused(tree: Any) -> None:
     """Never a null for NaN, never a text for a date: an error of ours, or the reference's bytes."""

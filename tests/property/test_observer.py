@@ -12,7 +12,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from hearth.errors import ExecutionSealedError
@@ -27,6 +27,7 @@ from hearth.record import (
     strict_loads,
 )
 from hearth.recorder import ExecutionObserver, Journal, read_journal, verify_journal
+from tests.property._examples import examples
 from tests.property.test_canonical import Objects
 from tests.property.test_redaction import KEYS, Shapes
 
@@ -135,7 +136,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(VALUES)
 def test_both_ways_agree_on_anything(details: Any) -> None:
     fast, exact = both_ways(details)
@@ -199,7 +200,7 @@ def expected_status(script: list[tuple[str, Any, str, Any]], end: str | None, st
     return ExecutionStatus.COMPLETED
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(script=ACTS, end=ENDS, steps=st.none() | st.integers(0, 4))
 def test_any_execution_is_recorded_as_it_went(script: Any, end: str | None, steps: int | None) -> None:
     observer = ExecutionObserver("run", "plan", plan=None if steps is None else PlanOf(steps), live_mode="LIVE")
@@ -218,7 +219,7 @@ def test_any_execution_is_recorded_as_it_went(script: Any, end: str | None, step
     assert back.verify() == verdict
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=ACTS, end=ENDS)
 def test_a_journal_tells_the_same_as_memory(tmp_path: Path, script: Any, end: str | None) -> None:
     path = tmp_path / f"{uuid.uuid4()}.journal"
@@ -243,7 +244,7 @@ def plain(entry: Any) -> str:
     return settled(canonical_bytes(document).decode())
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(script=ACTS, marks=st.lists(ENDS.filter(bool), min_size=2, max_size=4))
 def test_after_the_first_mark_nothing_changes_any_more(script: Any, marks: list[str]) -> None:
     observer = ExecutionObserver("run", "plan")

@@ -6,11 +6,12 @@ import copy
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hearth.errors import RecordError
 from hearth.record import ExecutionRecord, canonical_bytes, record_hash, strict_loads, verify_document
+from tests.property._examples import examples
 from tests.unit.recorder._support import Json, document_of, full_record
 
 DOCUMENT = document_of(full_record().with_disclosures(()))
@@ -54,7 +55,7 @@ def canonical(document: Any) -> bytes:
         return b""
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(data=st.data(), fitting=st.booleans())
 def test_a_change_anywhere_to_anything_is_found(data: st.DataObject, fitting: bool) -> None:
     document = copy.deepcopy(DOCUMENT)
@@ -83,7 +84,7 @@ def test_a_change_anywhere_to_anything_is_found(data: st.DataObject, fitting: bo
         assert is_found(document)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(position=st.integers(0, len(CANONICAL) - 1), replacement=st.binary(max_size=6), length=st.integers(0, 6))
 def test_a_change_of_the_files_bytes_is_found(position: int, replacement: bytes, length: int) -> None:
     raw = CANONICAL[:position] + replacement + CANONICAL[position + length :]
@@ -101,7 +102,7 @@ def test_what_is_no_record_is_refused_by_an_error_of_ours(document: Any) -> None
     assert is_found(document)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.data())
 def test_any_shape_under_any_key_raises_nothing_but_our_error(data: st.DataObject) -> None:
     document = copy.deepcopy(DOCUMENT)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hearth.record import Redactor, canonical_bytes
 from hearth.record._patterns import find_secrets
 from hearth.recorder import ExecutionObserver, Journal
+from tests.property._examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,7 +165,7 @@ def test_it_never_does_in_a_million_texts() -> None:
     assert not missed, (len(missed), sorted(missed, key=len)[:10])
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(
     before=st.text(st.sampled_from(AROUND), max_size=8),
     key=st.sampled_from(
@@ -186,7 +187,7 @@ def test_nor_in_texts_made_of_its_signs(before: str, key: str, between: str, val
         assert not is_ruled_out(text)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     st.lists(
         st.sampled_from((*AROUND, "password", "token=", "--secret ", "Bearer ", "://", "@", "-p", "mysql ")),
@@ -203,7 +204,7 @@ def test_spans_lie_within_the_text_in_order(text: str) -> None:
             assert text[start:end] not in once
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     secret=st.text(min_size=4, max_size=20).filter(lambda text: len(text.strip()) >= 4),
     before=st.text(max_size=10),
