@@ -224,7 +224,7 @@ def grown() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-@pytest.mark.parametrize("rounds", [120, pytest.param(5000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("rounds", [60, pytest.param(5000, marks=pytest.mark.soak)])
 def test_only_refusals_come_out_in_bounded_memory(tmp_path: Path, rounds: int) -> None:
     """In a process of its own, so that its memory is that of these cases."""
     program = f"""
