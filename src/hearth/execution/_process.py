@@ -1,35 +1,34 @@
-"""Running one command: its own process group, its output as it comes, an end for certain."""
+"""Running one command: its output as it comes, and an end for certain of all that it started."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import selectors
 import signal
-import subprocess
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from hearth.errors import TaskError
-from hearth.execution._groups import exit_descriptor, group_exists, members
-from hearth.execution._guardian import GUARDIAN
+from hearth.execution._grouped import Grouped
+from hearth.execution._leader import Command, why_not_started
+from hearth.execution._nursery import NURSERY, UnreachableError
+from hearth.execution._supervised import Supervised, can_supervise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from hearth.execution._cancellation import Cancellation
+    from hearth.execution._leader import Leader
 
-__all__ = ["Command", "ProcessOutcome", "Sink", "run_process", "supported"]
+__all__ = ["Command", "ProcessOutcome", "Sink", "prepare", "run_process", "supported"]
 
 GRACE = 2.0  # seconds between TERM and KILL
 SETTLE = 1.0  # seconds that children have to finish after their leader has exited
 AFTER_KILL = 5.0  # seconds after which a process that KILL does not end is given up
 _PIECE = 1 << 16
-_GIVEN_UP: list[subprocess.Popen[bytes]] = []  # processes that KILL did not end; the guardian goes on watching them
 _FIRST_GLANCE, _LONGEST_GLANCE = 0.002, 0.05  # seconds between two looks, where nothing wakes us
 
 
@@ -42,23 +41,15 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """What to start. `stdin` None is the null device; `result_pipe` (read end, write end) is inherited by the child."""
-
-    argv: tuple[str, ...]
-    cwd: Path | str
-    env: Mapping[str, str]
-    stdin: bytes | None = None
-    result_pipe: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessOutcome:
     """How a command ended.
 
     `exit_code` is negative for a signal, None for a process that even KILL could not end; `stopped` is "", "timeout" or
-    "cancelled"; `left_running` counts the processes of the group that outlived their leader and were killed;
-    `output_open` says that a process outside the group still held the output when reading ended.
+    "cancelled"; `left_running` counts the processes that outlived their leader and were killed; `unkilled` are those
+    that KILL did not end; `output_open` says that a process out of reach still held the output when reading ended.
+    `reach` says what could be found and killed: "descendants", all that descends from the command; "group", its process
+    group, where the platform allows no more; "mark", its process group, what its supervising process left, and orphans
+    by a variable in their environment, when the supervising process had been killed.
     """
 
     pid: int
@@ -67,11 +58,19 @@ class ProcessOutcome:
     stopped: str = ""
     left_running: int = 0
     output_open: bool = False
+    reach: str = "descendants"
+    unkilled: tuple[int, ...] = ()
 
 
 def supported() -> bool:
     """Whether this platform has process groups, and pipes that one can wait for."""
     return os.name == "posix"
+
+
+def prepare() -> None:
+    """Start what the first command needs, without waiting for it (some 20 ms); to be called, or not, before a run."""
+    if can_supervise():
+        NURSERY.prepare()
 
 
 def run_process(
@@ -81,14 +80,15 @@ def run_process(
     timeout: float | None,
     cancellation: Cancellation,
 ) -> ProcessOutcome:
-    """Run a command to its end in a session of its own, and return when no process of its group is left.
+    """Run a command to its end in a session of its own, and return when no process is left that descends from it.
 
     `sinks` has "stdout", "stderr", and "result" where there is a result pipe; they are fed while the command runs.
-    After `timeout` seconds, or when `cancellation` is requested, the whole group gets TERM, and KILL two seconds later;
-    an immediate cancellation is KILL at once, even while a sink is busy. Children that outlive the leader have a second
-    to finish, then they are counted and killed likewise. Pipes held open by processes that left the group are given up
-    a second after the group's end. Both ends of the result pipe are closed in any case. TaskError when the command
-    cannot start, or when a stop was requested before.
+    After `timeout` seconds, or when `cancellation` is requested, all its processes get TERM, and KILL two seconds
+    later; an immediate cancellation is KILL at once, even while a sink is busy. Children that outlive the leader have a
+    second to finish, then they are counted and killed likewise; whether they have made sessions of their own does not
+    matter (`ProcessOutcome.reach`). Pipes held open by processes out of reach are given up a second after the end of
+    all others. Both ends of the result pipe are closed in any case. TaskError when the command cannot start, or when a
+    stop was requested before.
     """
     run = _Run(command, timeout)
     try:
@@ -101,26 +101,31 @@ def run_process(
         run.close()
 
 
+def _started(command: Command) -> Leader:
+    try:
+        if can_supervise():
+            with contextlib.suppress(UnreachableError):
+                return Supervised(command)
+        return Grouped(command)
+    except (OSError, ValueError) as error:
+        raise TaskError(why_not_started(command, error)) from error
+
+
 class _Run:
     """One command under way: a loop over its pipes, its end, its deadline, and whoever wants to stop it."""
 
     def __init__(self, command: Command, timeout: float | None) -> None:
         self._command = command
         self._timeout = timeout
-        self._lock = (
-            threading.RLock()
-        )  # guards the group's number and the wake-up pipe: neither is used once given back
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pid = 0
-        self._group_gone = True
+        self._lock = threading.RLock()  # guards the wake-up pipe, which must not be used once given back
+        self._leader: Leader | None = None
         self._owned = list(command.result_pipe or ())
-        self._wake_end = -1
+        self._wake_end = self._ear = -1
         self._selector = selectors.PollSelector() if hasattr(selectors, "PollSelector") else selectors.SelectSelector()
         self._readers: dict[int, Sink] = {}
         self._stdin = memoryview(command.stdin or b"")
-        self._exit_end = -1
         self._glance = _FIRST_GLANCE
-        self._started = self._duration_us = self._left_running = 0
+        self._started = self._duration_us = 0
         self._stopped = self._requested = ""
         self._deadline = self._kill_at = self._killed_at = self._exited_at = self._gone_at = None
 
@@ -132,44 +137,26 @@ class _Run:
 
     def start(self, sinks: Mapping[str, Sink]) -> None:
         """Start the command and open every way to hear from it."""
-        command = self._command
-        result = command.result_pipe
+        result = self._command.result_pipe
         self._started = time.monotonic_ns()
         if self._timeout is not None:
             self._deadline = self._started / 1e9 + self._timeout
-        try:
-            process = subprocess.Popen(
-                command.argv,
-                stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                cwd=command.cwd,
-                env=command.env,
-                start_new_session=True,
-                pass_fds=result[1:] if result else (),
-            )
-        except (OSError, ValueError) as error:
-            raise TaskError(_why_not_started(command, error)) from error
-        self._process, self._pid, self._group_gone = process, process.pid, False
-        GUARDIAN.watch(process.pid)
-        for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr)):
-            assert pipe is not None  # noqa: S101 - asked for above
-            self._read_from(pipe.fileno(), sinks[name])
+        self._leader = leader = _started(self._command)
+        self._read_from(leader.stdout, sinks["stdout"])
+        self._read_from(leader.stderr, sinks["stderr"])
         if result is not None:
             self._give_back(result[1])
             self._read_from(result[0], sinks["result"])
-        if process.stdin is not None:
-            os.set_blocking(process.stdin.fileno(), False)
-            self._selector.register(process.stdin.fileno(), selectors.EVENT_WRITE, "stdin")
+        if leader.stdin >= 0:
+            os.set_blocking(leader.stdin, False)
+            self._selector.register(leader.stdin, selectors.EVENT_WRITE, "stdin")
         heard, self._wake_end = os.pipe()
         self._owned += (heard, self._wake_end)
         os.set_blocking(self._wake_end, False)
         self._selector.register(heard, selectors.EVENT_READ, "wake")
-        self._exit_end = exit_descriptor(process.pid)
-        if self._exit_end >= 0:
-            self._owned.append(self._exit_end)
-            self._selector.register(self._exit_end, selectors.EVENT_READ, "exit")
+        self._ear = leader.descriptor
+        if self._ear >= 0:
+            self._selector.register(self._ear, selectors.EVENT_READ, "leader")
 
     def _read_from(self, stream: int, sink: Sink) -> None:
         os.set_blocking(stream, False)
@@ -185,87 +172,92 @@ class _Run:
     def wake(self, *, immediate: bool) -> None:
         """Have the loop notice a cancellation; an immediate one kills here and now."""
         self._requested = "immediate" if immediate else "graceful"
-        if immediate:
-            self._signal(signal.SIGKILL)
+        if immediate and self._leader is not None:
+            self._leader.kill()
         with self._lock:
             if self._wake_end >= 0:
                 with contextlib.suppress(BlockingIOError):
                     os.write(self._wake_end, b"!")
 
-    def _signal(self, number: int) -> None:
-        with self._lock:
-            if not self._group_gone:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self._pid, number)
-
     # ---- the loop ----------------------------------------------------------------------------------------------------
 
     def until_end(self) -> ProcessOutcome:
         """Serve the pipes until everything has ended."""
+        leader = self._leader
+        assert leader is not None  # noqa: S101 - it was started
         while True:
             now = time.monotonic()
-            self._stop_when_due(now)
-            if self._at_rest(now):
+            self._look_at(leader, now)
+            self._stop_when_due(leader, now)
+            if self._at_rest(leader, now):
                 break
             for key, _ in self._selector.select(self._patience(now)):
-                self._serve(key.fd, key.data)
-            if self._exited_at is None:
-                self._look_for_exit()
-        assert self._process is not None  # noqa: S101 - it was started
+                self._serve(leader, key.fd, key.data)
         return ProcessOutcome(
-            pid=self._pid,
-            exit_code=self._process.returncode,
+            pid=leader.pid,
+            exit_code=leader.exit_code,
             duration_us=self._duration_us or (time.monotonic_ns() - self._started) // 1000,
             stopped=self._stopped,
-            left_running=self._left_running,
+            left_running=leader.left,
             output_open=bool(self._readers),
+            reach=leader.reach,
+            unkilled=leader.unkilled,
         )
 
-    def _stop_when_due(self, now: float) -> None:
+    def _look_at(self, leader: Leader, now: float) -> None:
+        leader.look()
+        if self._exited_at is None and leader.exit_code is not None:
+            if self._requested == "immediate" and leader.exit_code == -signal.SIGKILL:
+                self._stopped = self._stopped or "cancelled"
+            self._exited_at = now
+            self._duration_us = (time.monotonic_ns() - self._started) // 1000
+        if self._gone_at is None and leader.gone:
+            self._gone_at = now
+        if self._ear >= 0 and leader.descriptor < 0:
+            self._selector.unregister(self._ear)
+            self._ear = -1
+
+    def _stop_when_due(self, leader: Leader, now: float) -> None:
         if not self._stopped and self._exited_at is None:
             if self._requested:
                 self._stopped = "cancelled"
             elif self._deadline is not None and now >= self._deadline:
                 self._stopped = "timeout"
             if self._stopped:
-                self._terminate(now)
+                self._terminate(leader, now)
         due = self._kill_at is not None and now >= self._kill_at
         if self._killed_at is None and (due or self._requested == "immediate"):
-            self._signal(signal.SIGKILL)
+            leader.kill()
             self._killed_at = now
 
-    def _terminate(self, now: float) -> None:
+    def _terminate(self, leader: Leader, now: float) -> None:
         if self._requested != "immediate":
-            self._signal(signal.SIGTERM)
-            self._signal(signal.SIGCONT)  # a stopped process could not answer
+            leader.terminate(count=self._exited_at is not None)
             self._kill_at = now + GRACE
 
-    def _at_rest(self, now: float) -> bool:
+    def _at_rest(self, leader: Leader, now: float) -> bool:
         """Whether there is nothing left to wait for."""
-        given_up = self._killed_at is not None and now >= self._killed_at + AFTER_KILL
-        if self._exited_at is None:
-            return given_up
-        if not self._group_is_alive():
-            if self._gone_at is None:
-                self._gone_at = now
+        if self._gone_at is not None:
             return not self._readers or now >= self._gone_at + SETTLE
-        if self._kill_at is None and self._killed_at is None and (self._requested or now >= self._exited_at + SETTLE):
-            self._left_running = members(self._pid)
-            self._terminate(now)
-        return given_up
+        if self._exited_at is not None and self._kill_at is None and self._killed_at is None:  # noqa: SIM102 - two questions
+            if self._requested or now >= self._exited_at + SETTLE:
+                self._terminate(leader, now)
+        return self._killed_at is not None and now >= self._killed_at + AFTER_KILL
 
     def _patience(self, now: float) -> float | None:
         due = [moment for moment in (self._kill_at, None if self._stopped else self._deadline) if moment is not None]
-        if self._exited_at is not None or self._exit_end < 0 or self._killed_at is not None:
+        since = [moment for moment in (self._exited_at, self._gone_at) if moment is not None]
+        due += [moment + SETTLE for moment in since if now < moment + SETTLE]
+        if self._killed_at is not None or (self._ear < 0 and self._gone_at is None):
             due = [now + self._glance]
             self._glance = min(2 * self._glance, _LONGEST_GLANCE)
         return max(0.0, min(due) - now) if due else None
 
-    def _serve(self, stream: int, what: str) -> None:
+    def _serve(self, leader: Leader, stream: int, what: str) -> None:
         if what == "read":
             self._read(stream)
         elif what == "stdin":
-            self._write()
+            self._write(leader)
         elif what == "wake":
             os.read(stream, 16)
 
@@ -280,10 +272,8 @@ class _Run:
             self._selector.unregister(stream)
             del self._readers[stream]
 
-    def _write(self) -> None:
-        assert self._process is not None  # noqa: S101 - it was started
-        assert self._process.stdin is not None  # noqa: S101 - registered only then
-        stream = self._process.stdin.fileno()
+    def _write(self, leader: Leader) -> None:
+        stream = leader.stdin
         try:
             self._stdin = self._stdin[os.write(stream, self._stdin[:_PIECE]) :]
         except BlockingIOError:
@@ -292,62 +282,14 @@ class _Run:
             self._stdin = self._stdin[:0]
         if not self._stdin:
             self._selector.unregister(stream)
-            self._process.stdin.close()
-
-    def _look_for_exit(self) -> None:
-        assert self._process is not None  # noqa: S101 - it was started
-        with self._lock:
-            if self._process.poll() is None:
-                return
-            self._group_is_alive()
-        if self._requested == "immediate" and self._process.returncode == -signal.SIGKILL:
-            self._stopped = self._stopped or "cancelled"
-        self._exited_at = time.monotonic()
-        self._duration_us = (time.monotonic_ns() - self._started) // 1000
-        if self._exit_end >= 0:
-            self._selector.unregister(self._exit_end)
-
-    def _group_is_alive(self) -> bool:
-        # As long as a member lives, the system gives the group's number to nobody else.
-        with self._lock:
-            if not self._group_gone and self._process is not None and self._process.returncode is not None:
-                self._group_gone = not group_exists(self._pid)
-            return not self._group_gone
+            leader.close_stdin()
 
     def close(self) -> None:
         """Kill what is left, and give every descriptor back: nothing of the command stays behind."""
-        process = self._process
-        if process is not None:
-            if process.returncode is None:
-                self._signal(signal.SIGKILL)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=0 if self._killed_at else AFTER_KILL)
-            elif not self._group_gone:
-                self._signal(signal.SIGKILL)
-            if process.returncode is not None:
-                GUARDIAN.release(self._pid)
-            else:
-                _GIVEN_UP.append(process)
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe is not None:
-                    pipe.close()
+        if self._leader is not None:
+            self._leader.close(0 if self._killed_at else AFTER_KILL)
         with self._lock:
-            self._group_gone = True
             self._wake_end = -1
             while self._owned:
                 os.close(self._owned.pop())
         self._selector.close()
-
-
-def _why_not_started(command: Command, error: Exception) -> str:
-    program = command.argv[0]
-    number = error.errno if isinstance(error, OSError) else None
-    if not os.path.isdir(command.cwd):  # noqa: PTH112 - it may be a str
-        return f"cannot start {program!r}: the folder to start it in is not there: {command.cwd}"
-    if number == errno.ENOENT and os.sep not in program:
-        return f"cannot start {program!r}: there is no such command in PATH ({command.env.get('PATH', '')})"
-    if number == errno.ENOEXEC:
-        return f"cannot start {program!r}: it is no program, and its first line names no interpreter (#!…)"
-    if number == errno.E2BIG:
-        return f"cannot start {program!r}: the arguments or the script are too long for the system; use a file"
-    return f"cannot start {program!r}: {getattr(error, 'strerror', None) or error}"

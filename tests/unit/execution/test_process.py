@@ -2,20 +2,23 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from hearth.errors import TaskError
-from hearth.execution import Cancellation, _process
+from hearth.execution import Cancellation, _grouped, _process
 from hearth.execution._groups import group_exists, members
 from hearth.execution._process import Command, ProcessOutcome, run_process
+from hearth.execution._supervised import Supervised, can_supervise
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
 
@@ -83,6 +86,21 @@ def wait_until(condition: object, seconds: float = 5) -> bool:
     return False
 
 
+@pytest.fixture(autouse=True, params=["descendants", "group"])
+def reach(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of starting a command: the one of Linux, and the one of every system."""
+    way: str = request.param
+    if way == "group":
+        monkeypatch.setattr(_process, "can_supervise", lambda: False)
+    elif not can_supervise():
+        pytest.skip("child subreapers are Linux")
+    return way
+
+
+def only(way: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("reach", [way], indirect=True)
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter patience, so that tests of it are short."""
@@ -97,6 +115,9 @@ class TestAnOrdinaryEnd:
         assert (done.outcome.exit_code, done.out.content, done.err.content) == (3, b"out\n", b"err\n")
         assert (done.outcome.stopped, done.outcome.left_running, done.outcome.output_open) == ("", 0, False)
         assert 0 < done.outcome.duration_us < 5_000_000
+
+    def test_how_far_one_can_reach_is_told(self, reach: str) -> None:
+        assert run("true").outcome.reach == reach
 
     def test_a_signal_is_a_negative_exit_code(self) -> None:
         assert sh("kill -SEGV $$").outcome.exit_code == -signal.SIGSEGV
@@ -156,12 +177,12 @@ class TestAnOrdinaryEnd:
 
     def test_no_descriptor_is_left(self) -> None:
         sh("true")
-        before = os.listdir("/dev/fd")  # noqa: PTH208 - descriptors, not paths
+        before = len(os.listdir("/dev/fd"))  # noqa: PTH208 - descriptors, not paths
         for _ in range(3):
             sh("echo x; exit 1", stdin=b"y")
             with pytest.raises(TaskError):
                 run("/nonexistent")
-        assert os.listdir("/dev/fd") == before  # noqa: PTH208 - as above
+        assert len(os.listdir("/dev/fd")) == before  # noqa: PTH208 - as above
 
 
 class TestCannotStart:
@@ -305,6 +326,7 @@ class TestCancellation:
         cancellation = Cancellation()
         sh("true", cancellation=cancellation)
         monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("a group that is gone was signalled"))
+        monkeypatch.setattr(signal, "pidfd_send_signal", lambda *_: pytest.fail("a process that is gone was signalled"))
         cancellation.request("late", immediate=True)
 
 
@@ -337,6 +359,25 @@ class TestWhatIsLeft:
         done = sh("(trap 'echo bye; exit' TERM; while :; do sleep 0.01; done) & echo first")
         assert done.out.content == b"first\nbye\n"
 
+    @only("descendants")
+    @pytest.mark.usefixtures("quick")
+    def test_a_pipe_held_by_a_process_that_does_not_descend_from_it_is_given_up(self, tmp_path: Path) -> None:
+        """The command hands its output on to this process."""
+        code = (
+            "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); socket.send_fds(s,[b'!'],[1])"
+        )
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(tmp_path / "socket"))
+            listener.listen()
+            done = run(sys.executable, "-I", "-c", code, str(tmp_path / "socket"))
+            with listener.accept()[0] as end:
+                held = socket.recv_fds(end, 1, 1)[1]
+                assert held  # it was ours all the time, in the socket
+                os.close(held[0])
+        assert (done.outcome.exit_code, done.outcome.output_open, done.outcome.left_running) == (0, True, 0)
+        assert done.seconds < 2
+
+    @only("group")
     @pytest.mark.usefixtures("quick")
     def test_a_pipe_held_by_a_process_that_left_the_group_is_given_up(self) -> None:
         code = "import os,time; os.setsid(); print(os.getpid(), flush=True); time.sleep(3)"
@@ -348,16 +389,28 @@ class TestWhatIsLeft:
         finally:
             os.kill(int(done.out.content), signal.SIGKILL)
 
+    @only("descendants")
+    @pytest.mark.usefixtures("quick")
+    def test_a_process_that_cannot_be_killed_is_given_up_and_said_(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Supervised, "kill", lambda _: None)
+        done = sh("trap '' TERM; while :; do sleep 0.1; done", timeout=0.05)
+        assert done.outcome.exit_code is None
+        assert done.outcome.unkilled == (done.outcome.pid,)
+        assert done.seconds < 1.5
+        assert wait_until(lambda: not is_alive(done.outcome.pid))  # its supervising process goes on trying
+
+    @only("group")
     @pytest.mark.usefixtures("quick")
     def test_a_process_that_cannot_be_killed_is_given_up_and_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
         kill = os.killpg
         monkeypatch.setattr(os, "killpg", lambda group, number: None if number else kill(group, 0))
         done = sh("sleep 2", timeout=0.05)
         assert done.outcome.exit_code is None
+        assert done.outcome.unkilled == (done.outcome.pid,)
         assert done.seconds < 1.5
         monkeypatch.undo()
         kill(done.outcome.pid, signal.SIGKILL)
-        _process._GIVEN_UP.pop().wait(5)
+        _grouped._GIVEN_UP.pop().wait(5)
 
     def test_a_sink_that_fails_kills_the_command(self) -> None:
         pids: list[int] = []
@@ -372,6 +425,7 @@ class TestWhatIsLeft:
         assert not is_alive(pids[0])
 
 
+@only("group")
 class TestWithoutDescriptorsOfProcesses:
     def test_the_end_is_noticed_by_looking(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delattr(os, "pidfd_open", raising=False)
@@ -381,6 +435,7 @@ class TestWithoutDescriptorsOfProcesses:
         assert sh("sleep 30", timeout=0.1).outcome.stopped == "timeout"
 
 
+@only("group")
 class TestGroups:
     def test_members_are_counted_without_the_dead(self) -> None:
         process = subprocess.Popen(["sleep", "30"], start_new_session=True)
@@ -396,8 +451,11 @@ class TestGroups:
 
 _RUNNER = """
 import sys, time
-from hearth.execution import Cancellation
+from hearth.execution import Cancellation, _process
 from hearth.execution._process import Command, run_process
+
+if sys.argv[2] == "group":
+    _process.can_supervise = lambda: False
 
 class Echo:
     def feed(self, chunk):
@@ -414,30 +472,32 @@ print("done", flush=True)
 class TestGuardian:
     """If HEARTH is killed, what it runs must not go on unobserved."""
 
-    def start(self, script: str) -> subprocess.Popen[str]:
-        return subprocess.Popen([sys.executable, "-c", _RUNNER, script], stdout=subprocess.PIPE, text=True)
+    def start(self, script: str, reach: str) -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, "-c", _RUNNER, script, reach], stdout=subprocess.PIPE, text=True)
 
-    def test_a_step_does_not_outlive_a_killed_hearth(self) -> None:
-        with self.start("trap '' TERM HUP; sleep 30 & echo $! $$; wait; sleep 30") as hearth:
+    def test_a_step_does_not_outlive_a_killed_hearth(self, reach: str) -> None:
+        with self.start("trap '' TERM HUP; sleep 30 & echo $! $$; wait; sleep 30", reach) as hearth:
             assert hearth.stdout is not None
             pids = [int(pid) for pid in hearth.stdout.readline().split()]
             assert all(is_alive(pid) for pid in pids)
             hearth.kill()
             assert wait_until(lambda: not any(is_alive(pid) for pid in pids), 2)
 
-    def test_the_guardian_does_not_outlive_its_hearth(self) -> None:
-        with self.start("echo $PPID") as hearth:
+    def test_what_watches_over_steps_does_not_outlive_its_hearth(self, reach: str) -> None:
+        with self.start("echo $PPID", reach) as hearth:
             assert hearth.stdout is not None
-            assert hearth.stdout.readline().split() == [str(hearth.pid)]
+            parent = int(hearth.stdout.readline())
+            assert (parent == hearth.pid) == (reach == "group")
             assert hearth.stdout.readline() == "done\n"
             assert hearth.wait(10) == 0
-        left = [
-            path
-            for path in Path("/proc").glob("[0-9]*/stat")
-            if path.read_text().rpartition(")")[2].split()[1] == str(hearth.pid)
-        ]
+        assert not is_alive(parent)
+        left = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                left += [path] if path.read_text().rpartition(")")[2].split()[1] == str(hearth.pid) else []
         assert left == []
 
+    @only("group")
     def test_a_group_that_has_ended_is_left_alone(self) -> None:
         from hearth.execution._guardian import Guardian
 
@@ -454,6 +514,7 @@ class TestGuardian:
             first.kill()
             first.wait()
 
+    @only("group")
     def test_a_guardian_that_was_killed_is_replaced(self) -> None:
         from hearth.execution._guardian import Guardian
 
