@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -104,9 +104,9 @@ class SigningKey:
                 raise SigningError(f"{path}: the key has a passphrase; give it") from None
             try:
                 key = serialization.load_pem_private_key(data, password=passphrase().encode())
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, InternalError):
                 raise SigningError(f"{path}: the passphrase is not that of this key") from None
-        except (ValueError, UnsupportedAlgorithm):
+        except (ValueError, UnsupportedAlgorithm, InternalError):  # OpenSSL has errors that its own callers do not know
             raise SigningError(f"{path} is no private key in PEM form; make one with `hearth keygen`") from None
         if not isinstance(key, Ed25519PrivateKey):
             raise SigningError(f"{path} holds a key of another kind; only Ed25519 is used (`hearth keygen`)")

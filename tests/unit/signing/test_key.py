@@ -108,6 +108,19 @@ def test_another_kind_of_key_is_refused(tmp_path: Path) -> None:
         SigningKey.load(tmp_path / "a.pem")
 
 
+@pytest.mark.parametrize("kind, length", [(0x70, 0), (0x70, 31), (0x70, 33), (0x6F, 32), (0x71, 32)])
+def test_a_key_whose_length_is_not_its_kinds_is_refused(tmp_path: Path, kind: int, length: int) -> None:
+    """OpenSSL has no word for it; PKCS #8 by hand (RFC 8410, section 7): Ed25519, and X448 and Ed448 with 32 bytes."""
+    algorithm = bytes((0x30, 5, 6, 3, 0x2B, 0x65, kind))
+    body = b"\x02\x01\x00" + algorithm + bytes((4, length + 2, 4, length)) + b"k" * length
+    path = tmp_path / "key.pem"
+    text = base64.b64encode(bytes((0x30, len(body))) + body).decode()
+    path.write_text(f"-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+    path.chmod(0o600)
+    with pytest.raises(SigningError, match="no private key"):
+        SigningKey.load(path)
+
+
 def test_a_public_key_has_one_text_form() -> None:
     key = SigningKey.generate().public
     assert PublicKey.parse(str(key)) == key

@@ -458,10 +458,10 @@ class TestSecrets:
     def test_urls_are_shown_without_what_gives_access(self, url: str, safe: str) -> None:
         assert safe_url(url) == safe
 
-    @pytest.mark.parametrize("url", ["http://h/?code=one&state=two", "http://u:one@h/?sig=two"])
+    @pytest.mark.parametrize("url", ["http://h/?code=sesame-1&state=sesame-2", "http://u:sesame-1@h/?sig=sesame-2"])
     def test_in_the_record_each_of_these_leaves_a_commitment(self, url: str) -> None:
         shown = safe_url(url, Redactor())
-        assert not re.search("one|two", shown)
+        assert "sesame" not in shown  # longer than a commitment could hold by chance
         assert len(re.findall(r"\[redacted:[\w-]{43}\]", shown)) == 2
         assert safe_url(shown, Redactor()) == shown
 
