@@ -89,6 +89,11 @@ def left_behind(details: Mapping[str, Any]) -> list[str]:
             if left == 1
             else f"{left} processes that it left running were ended"
         )
+    unkilled = details.get("unkilled")
+    if isinstance(unkilled, (list, tuple)):
+        alive = [str(number) for number in unkilled if type(number) is int]
+        if alive:
+            said.append(f"KILL did not end {', '.join(alive)}: look at the host")
     if details.get("output_open") is True:
         said.append("a process out of reach still held its output open, and may go on")
     return said

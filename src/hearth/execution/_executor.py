@@ -20,7 +20,7 @@ from hearth.execution._concurrency import plan_slot
 from hearth.execution._health import RecorderHealth
 from hearth.execution._inputs import PlanGuard
 from hearth.execution._listener import SafeListener
-from hearth.execution._preflight import check_called_plan, check_plan, check_states
+from hearth.execution._preflight import check_called_plan, check_plan, check_states, prepare_tasks
 from hearth.execution._results import PlanResult
 from hearth.execution._run import Run
 from hearth.execution._sensors import endings_reported
@@ -230,6 +230,7 @@ class ApprovalExecutor:
             return _Prepared(plan.steps, runner, redactor, self._check(mode, guard), "dry run: nothing was acted on")
         if self._locks_folder is not None:
             stack.enter_context(plan_slot(self._locks_folder, plan.id, plan.concurrency, execution_id))
+        prepare_tasks(plan, tasks)
         copies = InputCopies.create(plan, stack.enter_context(_run_folder(self._runs_folder, execution_id)))
         guard.add_copies(plan, copies)
         watch.start_thread(polls=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hearth.plan import Plan, Step
     from hearth.security import Policy
 
-__all__ = ["check_called_plan", "check_plan", "check_states"]
+__all__ = ["check_called_plan", "check_plan", "check_states", "prepare_tasks"]
 
 
 def check_states(policy: Policy, kernel: object, mode: LiveMode, steps: Iterable[Any]) -> None:
@@ -81,6 +81,14 @@ def check_plan(
     for step in plan.steps:
         reveal(plan, step, register)
     return summaries
+
+
+def prepare_tasks(plan: Plan, tasks: Mapping[str, Task]) -> None:
+    """Let the plan's tasks begin what takes them a while, so that the first step need not wait for it."""
+    for name in dict.fromkeys(step.task_type for step in plan.steps):
+        prepare = getattr(tasks[name], "prepare", None)
+        if prepare is not None:
+            prepare()
 
 
 def _targets(plan: Plan, step: Step, tasks: Mapping[str, Task]) -> Iterator[tuple[str, str]]:

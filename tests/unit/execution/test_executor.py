@@ -122,6 +122,23 @@ def test_what_a_task_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "open-sesame" not in str(result.execution_record.to_dict())
 
 
+@pytest.mark.parametrize("mode, calls", [("LIVE", ["prepare", "run", "run"]), ("DRY_RUN", [])])
+def test_a_task_may_get_ready_once_before_a_run_that_acts(tmp_path: Path, mode: str, calls: list[str]) -> None:
+    seen: list[str] = []
+
+    class Slow(Note):
+        def prepare(self) -> None:
+            seen.append("prepare")
+
+        def run(self, params: Any, context: TaskContext) -> TaskResult:
+            seen.append("run")
+            return super().run(params, context)
+
+    task = Slow()
+    run(make_plan(tmp_path, [{}, {}], task=task), task, armed(mode))
+    assert seen == calls
+
+
 def test_steps_read_private_copies_that_go_with_the_run(tmp_path: Path) -> None:
     (tmp_path / "script").write_text("approved\n")
     runs = tmp_path / "runs"

@@ -32,7 +32,7 @@ def run_command(command: Command, context: TaskContext, *, result: Sink | None =
     """Run a command, its output kept in the context's store; never raises for what can be expected to go wrong.
 
     `details` have `pid`, `exit_code` (or `signal`), `duration_us`, `stdout` and `stderr` (each `sha256`, `bytes`,
-    `tail`), and where it applies `stopped`, `left_running`, `output_open`.
+    `tail`), and where it applies `stopped`, `left_running`, `unkilled`, `output_open`, `reach`.
     """
     if not supported():
         return CommandRun(
@@ -84,21 +84,32 @@ def _told(outcome: ProcessOutcome) -> dict[str, Any]:
         details["stopped"] = outcome.stopped
     if outcome.left_running:
         details["left_running"] = outcome.left_running
+    if outcome.unkilled:
+        details["unkilled"] = list(outcome.unkilled)
     if outcome.output_open:
         details["output_open"] = True
+    if outcome.reach != "descendants":
+        details["reach"] = outcome.reach
     return details
 
 
 def _why_it_stopped(outcome: ProcessOutcome, context: TaskContext) -> str:
-    if outcome.exit_code is None:
-        return f"process {outcome.pid} could not be killed and may still act: look at it on the host"
+    if alive := _alive(outcome):
+        which, whom = ("process", "it") if len(alive) == 1 else ("processes", "them")
+        numbers = ", ".join(map(str, alive))
+        return f"{which} {numbers} could not be killed and may still act: look at {whom} on the host"
     if outcome.stopped == "timeout":
         return f"timed out after {context.timeout:g} s; all its processes were stopped"
     if outcome.stopped:
         return f"stopped: {context.cancellation.reason}"
-    if outcome.exit_code < 0:
+    if outcome.exit_code is not None and outcome.exit_code < 0:
         return f"killed by {_signal_name(-outcome.exit_code)}"
     return ""
+
+
+def _alive(outcome: ProcessOutcome) -> list[int]:
+    leader = [outcome.pid] if outcome.exit_code is None else []
+    return leader + [number for number in outcome.unkilled if number not in leader]
 
 
 def _signal_name(number: int) -> str:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hearth.execution._process import Command
+from hearth.execution._process import Command, prepare
 from hearth.execution._task import TaskEffect, TaskResult
 from hearth.execution.tasks._clean import clean
 from hearth.execution.tasks._command import last_line, run_command
@@ -78,6 +78,10 @@ class PythonTask:
         named = args.items() if isinstance(args, dict) else ()
         words = [f"{key}={_shown(value)}" for key, value in named] or [_shown(value) for value in args]
         return one_line(f"{params['call']}({', '.join(words)})")
+
+    def prepare(self) -> None:
+        """Start what the first command of a run needs, without waiting for it."""
+        prepare()
 
     def unseen(self, params: Any) -> str:  # noqa: ANN401, ARG002 - as above
         """Return what this task cannot see of its own effects."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hearth.execution._process import Command
+from hearth.execution._process import Command, prepare
 from hearth.execution._task import TaskResult
 from hearth.execution.tasks._command import last_line, run_command
 from hearth.execution.tasks._describe import input_name, one_line, refuse_secrets
@@ -88,6 +88,10 @@ class ShellTask:
         what = call.file or one_line(call.script)
         shell = f"{call.shell}: " if call.shell else ""
         return one_line(f"{shell}{what} {words}".rstrip()) if words else f"{shell}{what}"
+
+    def prepare(self) -> None:
+        """Start what the first command of a run needs, without waiting for it."""
+        prepare()
 
     def unseen(self, params: Any) -> str:  # noqa: ANN401, ARG002 - as above
         """Return what this task cannot see of its own effects."""

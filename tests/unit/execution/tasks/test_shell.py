@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import sys
 import threading
 import tracemalloc
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hearth.cli._text import left_behind
 from hearth.errors import PlanError
 from hearth.execution import _process
 from hearth.execution.tasks.shell import SHELL
@@ -142,6 +144,20 @@ class TestFailure:
         result = bench.run("shell", "sleep 30 &")
         assert not result.failed
         assert result.details["left_running"] == 1
+
+    def test_processes_that_cannot_be_killed_are_told(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_process, "GRACE", 0.1)
+        monkeypatch.setattr(_process, "AFTER_KILL", 0.2)
+        kill = os.killpg
+        monkeypatch.setattr(_process, "can_supervise", lambda: False)
+        monkeypatch.setattr(os, "killpg", lambda group, number: None if number else kill(group, 0))
+        result = bench.run("shell", "sleep 5", timeout="50ms")
+        monkeypatch.undo()
+        process = result.details["pid"]
+        kill(process, signal.SIGKILL)
+        assert result.error == f"process {process} could not be killed and may still act: look at it on the host"
+        assert (result.details["unkilled"], result.details["reach"]) == ([process], "group")
+        assert f"KILL did not end {process}: look at the host" in left_behind(result.details)
 
     def test_output_that_cannot_be_kept_stops_the_command(self, bench: Bench) -> None:
         bench.store.folder.parent.mkdir(exist_ok=True)
