@@ -122,7 +122,7 @@ class ApprovalExecutor:
         end a failed store is a note of the error raised. SIGINT, SIGTERM and SIGHUP, in the main thread, stop the run;
         the second one without grace.
         """
-        plan = plan if self._execute_step is None or isinstance(plan, Plan) else CalledPlan.of(plan)
+        plan = self._readable(plan)
         execution_id = _recorded(new_execution_id(str(plan.id)) if execution_id is None else execution_id)
         listener = SafeListener(self._listener)
         with ExitStack() as stack:
@@ -188,6 +188,16 @@ class ApprovalExecutor:
                 raise unkept
             return PlanResult(record.status, run.completed, record)
 
+    def _readable(self, plan: Any) -> Plan | CalledPlan:  # noqa: ANN401 - any object
+        if isinstance(plan, Plan):
+            return plan
+        if self._execute_step is None:
+            raise PlanError(
+                f"what is to run is of the type {type(plan).__name__}, and no hearth.plan.Plan: load one with "
+                "load_plan, or give execute_step= to do its steps"
+            )
+        return CalledPlan.of(plan)
+
     def _prepare_calls(
         self,
         plan: Any,  # noqa: ANN401 - any plan
@@ -207,18 +217,13 @@ class ApprovalExecutor:
 
     def _prepare_tasks(
         self,
-        plan: Any,  # noqa: ANN401 - only a Plan passes
+        plan: Plan,
         mode: LiveMode,
         execution_id: str,
         watch: RunWatch,
         listener: SafeListener,
         stack: ExitStack,
     ) -> _Prepared:
-        if not isinstance(plan, Plan):
-            raise PlanError(
-                f"the plan {plan.id} is a {type(plan).__name__}, not a hearth.plan.Plan: load one with load_plan, "
-                "or give execute_step= to do its steps"
-            )
         redactor = _redactor_of(plan)
         tasks = self._known_tasks()
         guard = PlanGuard(plan)

@@ -201,8 +201,9 @@ class ExecutionObserver:
     ) -> None:
         """Record something that a step changed.
 
-        `category` is a SideEffectCategory, its name or its value; `reversible` is the reporter's word. Raises
-        ValueError for an unknown category and TypeError for a wrong index, before anything is recorded.
+        `category` is a SideEffectCategory, its name or its value; `reversible` is the reporter's word, and whatever is
+        not True is no. Raises ValueError for an unknown category and TypeError for a wrong index, before anything is
+        recorded.
         """
         try:
             known = _CATEGORIES[category]
@@ -226,7 +227,7 @@ class ExecutionObserver:
                 "null" if step_index is None else step_index,
                 name,
                 f'"origin":"{origin.value}",',
-                '"reversible":true,' if reversible else '"reversible":false,',
+                '"reversible":true,' if reversible is True else '"reversible":false,',
                 kept=kept,
             )
 

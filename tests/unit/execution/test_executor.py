@@ -515,9 +515,10 @@ def test_a_working_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         run(plan, task)
 
 
-def test_a_plan_that_is_none_needs_a_function(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plan", [handoff_plan("a"), object(), None, {"plan": "p", "steps": []}])
+def test_a_plan_that_is_none_needs_a_function(plan: object) -> None:
     with pytest.raises(PlanError, match="give execute_step="):
-        ApprovalExecutor().execute(handoff_plan("a"))
+        ApprovalExecutor().execute(plan)
 
 
 @pytest.mark.parametrize("index", [True, "0", None, 1.0])

@@ -333,3 +333,14 @@ def test_a_journal_that_was_changed_meanwhile_is_not_passed_off_as_the_record(tm
                 assert not record.verify() or record == kept
         path.write_bytes(b"".join(lines))
         assert observer.get_execution_record("LIVE") == kept
+
+
+@pytest.mark.parametrize("word, recorded", [(True, True), (False, False), ("no", False), (1, False), (None, False)])
+def test_an_effect_is_reversible_only_where_that_is_said(word: Any, recorded: bool) -> None:
+    observer = observed()
+    observer.record_side_effect("FILE_SYSTEM", "wrote a", word)
+    observer.mark_completed()
+    record = observer.get_execution_record("LIVE")
+    (effect,) = record.side_effects_report.side_effects_observed
+    assert effect.reversible is recorded
+    assert record.verify()
