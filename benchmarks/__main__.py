@@ -19,6 +19,7 @@ _ALL: tuple[Callable[[], list[Line]], ...] = (
     recording.in_memory,
     recording.durable,
     recording.starts,
+    recording.seals,
     verifying.verifying,
     memory.memory,
     running.stage4,

@@ -56,6 +56,10 @@ def test_fsck_tells_damage_from_what_is_derived(home: LedgerHome) -> None:
     found = document("fsck", code=5)
     assert (found["ok"], found["damaged"]) == (False, True)
     assert [finding["records"] for finding in found["findings"]] == [["two"]]
+    state = hearth("state", code=0).stdout
+    assert "COMPROMISED" in state
+    assert "through fsck" in state
+    assert len(document("state", "--history")["history"]) == 1  # the second time it was no news
 
 
 def test_what_to_purge_has_to_be_said() -> None:

@@ -32,14 +32,18 @@ _EVERY_SECONDS = 2.0
 def fsck(settings: Settings, *, repair: bool, as_json: bool) -> int:
     """Check the whole ledger from its bytes: every hash, count, link, output, index row and file.
 
-    It is done by code of its own, beside whatever runs on the ledger. Ends with 5 when evidence is damaged, with 1 when
-    only what is derived from it is wrong (--repair mends that), and names the records concerned.
+    It is done by code of its own, beside whatever runs on the ledger, and names the records concerned. Ends with 5 when
+    evidence is damaged, which makes the ledger's posture COMPROMISED; with 1 when only what is derived from evidence is
+    wrong (--repair mends that).
     """
     from hearth.operations import fsck as check
+    from hearth.operations import tell_damage
 
     screen = settings.screen()
     progress = progress_lines(settings.screen(to_stderr=True))
-    report = check(settings.find_home(), repair, progress=progress)
+    home = settings.find_home()
+    report = check(home, repair, progress=progress)
+    tell_damage(home, report)
     if as_json:
         print_json(report.to_dict())
     else:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from hearth.operations._review import review_emergency, review_of
     from hearth.operations._rollback import RollbackReport, plan_rollback
     from hearth.operations._run import Confirmation, RunOutcome, run_plan
-    from hearth.operations._sensors import record_refusal
+    from hearth.operations._sensors import record_refusal, tell_damage
     from hearth.operations._standalone import StandaloneOutcome, installed_tasks, run_standalone
     from hearth.operations._verify import UNSEALED, Verified, verify_all, verify_file, verify_found
 
@@ -122,6 +122,7 @@ __all__ = [
     "review_of",
     "run_plan",
     "run_standalone",
+    "tell_damage",
     "trust_key",
     "verify_all",
     "verify_file",
@@ -133,6 +134,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "record_refusal": "_sensors",
+        "tell_damage": "_sensors",
         "restore_posture": "_posture",
         "report_states": "_posture",
         "read_posture": "_posture",

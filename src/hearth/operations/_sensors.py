@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hearth.ledger import LedgerHome
+    from hearth.operations._fsck._report import FsckReport
     from hearth.operations._recover import Recovered
     from hearth.operations._verify import Verified
 
-__all__ = ["record_refusal", "sense_recovered", "sense_verified", "tell_findings"]
+__all__ = ["record_refusal", "sense_recovered", "sense_verified", "tell_damage", "tell_findings"]
 
 _log = logging.getLogger(__name__)
 _WINDOW = timedelta(hours=1)
@@ -65,6 +66,15 @@ def tell_findings(home: LedgerHome, findings: Iterable[Finding | None]) -> None:
                 kernel.report(finding)
     except HearthError as error:
         _log.warning("the posture could not be worsened for it: %s", error)
+
+
+def tell_damage(home: LedgerHome, report: FsckReport) -> None:
+    """Worsen the ledger's posture for the damage of evidence that fsck found, where there is any."""
+    damage = [finding for finding in report.findings if not finding.repairable]
+    if damage:
+        more = f" (and {len(damage) - 1} more)" if len(damage) > 1 else ""
+        reason = f"fsck: {damage[0].where}: {damage[0].what}"[:_LONGEST] + more
+        tell_findings(home, [Finding(security=SecurityState.COMPROMISED, reason=reason, source="fsck", lasting=True)])
 
 
 def record_refusal(kernel: HearthKernel, *, plan_digest: str, code: str, who: str) -> None:
