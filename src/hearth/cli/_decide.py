@@ -122,13 +122,11 @@ def _plan(plan_file: str | None, variables: tuple[str, ...]) -> Plan | None:
 
 def _show(screen: Screen, approvals: Approvals, view: ApprovalView, material: Material) -> None:
     """Print everything that is to be approved; nothing is cut."""
-    import yaml
+    from hearth.plan import plan_text
 
     print_request(screen, view)
     screen.heading("Plan")
-    screen.lines(
-        yaml.safe_dump(material.document, sort_keys=False, allow_unicode=True, width=1_000_000).rstrip("\n"), indent=2
-    )
+    screen.lines(plan_text(material.document).removesuffix("\n"), indent=2)
     for name, known in material.inputs.items():
         screen.heading(f"Input {name}")
         screen.line((f"sha256 {known.digest}", "dim"), indent=2)

@@ -81,20 +81,9 @@ def _value_lines(value: Any) -> list[str]:  # noqa: ANN401 - a JSON tree
         return value.rstrip("\n").split("\n")
     if isinstance(value, dict) and set(value) == {"argv"} and all(isinstance(word, str) for word in value["argv"]):
         return [shlex.join(value["argv"])]
-    import yaml
+    from hearth.plan import yaml_text
 
-    class Dumper(yaml.SafeDumper):
-        """Writes texts of several lines as blocks, and mappings in the plan's own order."""
-
-    def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-        style = "|" if "\n" in text else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-    Dumper.add_representer(str, represent_text)
-    text = yaml.dump(
-        value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=False
-    )
-    return str(text).rstrip("\n").split("\n")
+    return yaml_text(value).removesuffix("\n").split("\n")
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401 - a text or a reference

@@ -7,11 +7,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from hearth.errors import ApprovalRefusedError, LedgerError
 from hearth.execution import ContentStore
-from hearth.plan import plan_digest
+from hearth.plan import plan_digest, plan_text
 from hearth.record import Redactor, thaw
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ class Material:
 
     def diff(self, before: Material) -> Iterator[str]:
         """Yield the lines of a unified diff from an earlier version to this one; none where nothing differs."""
-        yield from _diff("plan", _text(before.document), _text(self.document))
+        yield from _diff("plan", plan_text(before.document).splitlines(), plan_text(self.document).splitlines())
         for name in sorted({*before.inputs, *self.inputs}):
             old, new = before.inputs.get(name), self.inputs.get(name)
             if old is not None and new is not None and old.digest == new.digest:
@@ -116,10 +114,6 @@ def _input(store: ContentStore, name: str, digest: str, plan: Plan | None) -> In
         return InputText(digest, data.decode("utf-8"))
     except UnicodeDecodeError:
         return InputText(digest, None, f"{len(data)} bytes that are no text")
-
-
-def _text(document: dict[str, Any]) -> list[str]:
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1_000_000).splitlines()
 
 
 def _lines(known: InputText | None) -> list[str]:

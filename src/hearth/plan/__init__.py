@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hearth.plan._schema import plan_schema
     from hearth.plan._secrets import Secrets
     from hearth.plan._tasks import load_tasks
+    from hearth.plan._text import plan_text, yaml_text
 
 __all__ = [
     "DECISION_TYPE",
@@ -48,6 +49,8 @@ __all__ = [
     "path_matches",
     "plan_digest",
     "plan_schema",
+    "plan_text",
+    "yaml_text",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -75,5 +78,7 @@ __getattr__, __dir__ = lazy_names(
         "path_matches": "_patterns",
         "plan_digest": "_digest",
         "plan_schema": "_schema",
+        "plan_text": "_text",
+        "yaml_text": "_text",
     },
 )
