@@ -70,14 +70,14 @@ class ChainCheck:
         position = self.length
         if entry["sequence"] != position or self._seal is not None or entry["previous_event_hash"] != self._previous:
             self._refuse(entry, position)
-        kind = entry["event_type"]
+        kind, index = entry["event_type"], entry["step_index"]
         if kind == "step_completed" or kind == "step_failed":  # noqa: PLR1714 - a set costs with every entry
-            self.progress.ended(entry["step_index"], kind == "step_completed")
+            self.progress.ended(index, kind == "step_completed")
         elif kind == "step_started":
-            self.progress.started(entry["step_index"])
+            self.progress.started(index)
         elif kind != "side_effect":
             self._mark(entry, kind, position)
-        if entry["execution_id"] != self._execution_id or (entry["step_index"] is None and kind in _OF_STEPS):
+        if entry["execution_id"] != self._execution_id or (index is None and kind in _OF_STEPS):
             self._refuse(entry, position)
         self._previous = entry["event_hash"]
         time = entry["timestamp"]

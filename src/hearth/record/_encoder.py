@@ -91,7 +91,7 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
     def encode(details: Any) -> tuple[str, list[Disclosure] | None]:  # noqa: ANN401
         if type(details) is dict:
             try:
-                if (known(tuple(details)) and simple(map(type, details.values()))) or harmless(
+                if (known(keys := tuple(details)) and simple(map(type, details.values()))) or harmless(
                     details, _DEEPEST, [_MOST_VALUES]
                 ):
                     raw = dumps(details, None, OPTIONS)
@@ -100,8 +100,9 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
                     if needles:
                         harmful = redactor.suspicious(raw)
                     elif (
-                        "!" in shape or "a:" in shape or "-" in shape or LONG_RUN in shape or " :" in shape
-                        or "earer " in text
+                        "!" in shape or "-" in shape or LONG_RUN in shape or "earer " in text
+                        # As many colons as keys: none stands within a text, and there is no need to look behind what.
+                        or (shape.count(":") != len(keys) and ("a:" in shape or " :" in shape))
                     ):  # fmt: skip
                         harmful = suspicious(raw, text, shape)
                     else:

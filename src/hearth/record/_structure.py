@@ -45,12 +45,14 @@ _KEYS: dict[str, tuple[frozenset[str], ...]] = {
 _CATEGORIES = frozenset(str(category) for category in SideEffectCategory)
 _ORIGINS = frozenset(str(origin) for origin in Origin)
 _STATUSES = frozenset(str(status) for status in ExecutionStatus)
-_STEP_TYPES = frozenset((StepEventType.STEP_STARTED, StepEventType.STEP_COMPLETED, StepEventType.STEP_FAILED))
-_MARK_TYPES = frozenset((StepEventType.EXECUTION_STARTED, StepEventType.EXECUTION_SEALED))
-_EFFECT_TYPES = frozenset((StepEventType.SIDE_EFFECT,))
+# Plain texts: to compare a text with an enum's member costs more, and this is done for every entry.
+_STEP_TYPES = frozenset(map(str, (StepEventType.STEP_STARTED, StepEventType.STEP_COMPLETED, StepEventType.STEP_FAILED)))
+_MARK_TYPES = frozenset(map(str, (StepEventType.EXECUTION_STARTED, StepEventType.EXECUTION_SEALED)))
+_EFFECT_TYPES = frozenset(map(str, (StepEventType.SIDE_EFFECT,)))
 _HEX = frozenset("0123456789abcdef")
 _HASH_LENGTH = 64
 _TIME_LENGTH = 27
+_MOST_FORMS = 8
 
 
 def check_structure(document: Any) -> None:  # noqa: ANN401 - anything that was parsed
@@ -107,7 +109,7 @@ def check_entry(entry: Any, place: str) -> None:  # noqa: ANN401 - anything that
 
 
 class EntryForms:
-    """Checks the form of many entries: what has the keys, types and words of one that passed is not looked at again.
+    """Checks the form of many entries: what has the keys and types of one that passed is not looked at again.
 
     Hashes are not looked at either where the chain proves them: entry n's `previous_event_hash` must equal the hash of
     entry n-1, and its `event_hash` the one computed from its content.
@@ -116,21 +118,29 @@ class EntryForms:
     __slots__ = ("_passed", "_seconds")
 
     def __init__(self) -> None:
-        self._passed: set[tuple[object, ...]] = set()
+        # By event type, each as keys and types: lists, for to compare with a few is cheaper than to hash one.
+        self._passed: dict[str, list[list[object]]] = {}
         self._seconds: set[str] = set()
 
     def check(self, entry: Mapping[str, Any], place: str, position: int) -> None:
         """Raise RecordError, naming `place[position]`, unless the entry (with its `event_hash`) has the form of one."""
-        words = (entry.get("event_type"), entry.get("category"), entry.get("origin"))
-        form = (words, tuple(entry), tuple(map(type, entry.values())))
+        form = [*entry, *map(type, entry.values())]
         try:
-            hashes = len(entry["event_hash"]) == _HASH_LENGTH == len(entry["previous_event_hash"])
-            known = form in self._passed and hashes and entry["sequence"] >= 0 and "declared_effects" not in entry
-        except (KeyError, TypeError):  # something is missing, or of another type
+            kind = entry["event_type"]
+            known = (
+                form in self._passed[kind]
+                and len(entry["event_hash"]) == _HASH_LENGTH == len(entry["previous_event_hash"])
+                and entry["sequence"] >= 0
+                and (kind != "side_effect" or (entry["category"] in _CATEGORIES and entry["origin"] in _ORIGINS))
+            )
+        except (KeyError, TypeError):  # the first of its type; or something is missing, or of another type
             known = False
         if not known:
             check_entry(entry, f"{place}[{position}]")
-            self._passed.add(form)
+            passed = self._passed.setdefault(entry["event_type"], [])
+            # A record of ours has one or two; what has its keys in ever another order must not make a long list.
+            if len(passed) < _MOST_FORMS and "declared_effects" not in entry:
+                passed.append(form)
         time = entry["timestamp"]
         second = time[:20]
         digits = time[20:26]
@@ -160,7 +170,7 @@ def _check_extra(entry: Mapping[str, Any], place: str) -> None:
             _object(declared, f"{place}: a declared effect")
 
 
-def _entries(entries: Any, place: str, types: frozenset[StepEventType], forms: EntryForms) -> None:  # noqa: ANN401
+def _entries(entries: Any, place: str, types: frozenset[str], forms: EntryForms) -> None:  # noqa: ANN401
     for position, entry in enumerate(_list(entries, place)):
         if type(entry) is not dict:
             _object(entry, f"{place}[{position}]")

@@ -92,10 +92,11 @@ def verify_chain(entries: list[Mapping[str, Any]]) -> tuple[ChainCheck, bool]:
         content = dict(entry)
         stated = content.pop("event_hash")
         # All other values are texts, whole numbers or null: only details and declared effects can be rare.
-        common = (not content["details"] or is_common(content["details"])) and is_common(
-            content.get("declared_effects")
+        common = (not content["details"] or is_common(content["details"])) and (
+            "declared_effects" not in content or is_common(content["declared_effects"])
         )
-        all_common = all_common and common
+        if not common:
+            all_common = False
         if entry["sequence"] == position and _hash_of(content, position, common=common) != stated:
             raise ChainFault(position, f"entry {position} was changed: its content does not give its event_hash")
         add(entry)

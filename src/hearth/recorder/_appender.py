@@ -125,14 +125,15 @@ def _closures(  # noqa: C901, PLR0915 - they share the chain's state
         while True:
             number = sequence
             opening = (monotonic_ns(), name, is_open(index)) if opens else None
-            raw = (
+            text = (
                 f'{{{front}"execution_id":{identity},{origin}"previous_event_hash":"{head}",{reversible}'
                 f'"sequence":{number},"step_index":{index},"step_name":{name},"timestamp":"{now()}"}}'
-            ).encode()
+            )
+            raw = text.encode()
             state = fresh_digest()
             state.update(raw)
             digest = state.hexdigest()
-            item = (b"%b %b\n" % (digest.encode(), raw) if whole_lines else raw,)
+            item = (f"{digest} {text}\n".encode() if whole_lines else raw,)
             keeping = ((kept, number),) if kept else ()
             if expected is not None and sequence != expected:
                 return False
@@ -182,15 +183,16 @@ def _closures(  # noqa: C901, PLR0915 - they share the chain's state
                     start = is_open(index)
                     elapsed = "null" if start is None else (monotonic_ns() - start[0]) // 1000
                     # As in `append`, line by line: a call and a second text would cost a tenth of the whole.
-                    raw = (
+                    text = (
                         f'{{"details":{encoded},"elapsed_us":{elapsed},"error_message":{error},"event_type":"{kind}",'
                         f'"execution_id":{identity},"previous_event_hash":"{head}","sequence":{number},'
                         f'"step_index":{index},"step_name":{name},"timestamp":"{now()}"}}'
-                    ).encode()
+                    )
+                    raw = text.encode()
                     state = fresh_digest()
                     state.update(raw)
                     digest = state.hexdigest()
-                    item = (b"%b %b\n" % (digest.encode(), raw) if whole_lines else raw,)
+                    item = (f"{digest} {text}\n".encode() if whole_lines else raw,)
                     if shut is not None:
                         raise shut.error(shut.why)
                     if number == sequence:

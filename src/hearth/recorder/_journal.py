@@ -32,8 +32,11 @@ __all__ = ["Journal"]
 
 # How long lines gather before the thread writes them; with the write itself that stays below 5 ms.
 _WINDOW_SECONDS = 0.003
+# With as many lines in memory there is nothing to gather any more; waiting would only let the thread queue once more
+# for the interpreter, behind a caller that keeps it busy.
+_FLOOD = 256
 # Back pressure: with as many lines in memory the caller waits for the disk.
-_MOST_PENDING = 4096
+_MOST_PENDING = 8192
 _DEADLINE_SECONDS = 30.0
 # How often, in one deadline, the thread looks whether a caller's sync has passed it.
 _LOOKS = 8
@@ -268,7 +271,7 @@ class Journal:
             if not self._bell.acquire(timeout=self._deadline / _LOOKS) and not self._pending:
                 self._watch()  # lines without a bell: an interrupt came in between
                 continue
-            if not self._waiting:
+            if not self._waiting and len(self._pending) < _FLOOD:
                 self._urgent.acquire(timeout=_WINDOW_SECONDS)
             self._rung = False
             self._urgent.acquire(blocking=False)

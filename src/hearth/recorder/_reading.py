@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["Scan", "read_journal", "scan_journal", "verify_journal"]
 
 _HASH = 64
+_BEGUN = _HASH + 2
 _SMALLEST = _HASH + 3
 # Within an entry's own texts a quote is escaped, so no text of a step can look like the beginning of a line.
 _BEGINNING = re.compile(rb"[0-9a-f]{64} \{\"")
 _MOST_BEGINNINGS = 200
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ def scan_journal(path: Path | str, *, keep: bool = False) -> Scan:
         if not stat.S_ISREG(path.stat().st_mode):  # a named pipe would keep the reader waiting for ever
             message = f"{path} is not a regular file, so it is no journal"
             raise RecorderError(message)
-        with path.open("rb") as file:
+        with path.open("rb", _CHUNK) as file:
             return _scan(path, file, keep=keep)
     except OSError as error:
         message = f"{path}: the journal cannot be read: {error.strerror}"
@@ -105,7 +106,8 @@ def _scan(path: Path, file: BinaryIO, *, keep: bool) -> Scan:
         state = fresh_digest()
         state.update(raw)
         stated = state.hexdigest()
-        if not line.startswith(b"%b {" % stated.encode()) or not line.endswith(b"}\n"):
+        # Slices: `startswith` and `endswith` would cost a quarter more, and this is done for every line.
+        if line[:_BEGUN] != f"{stated} {{".encode() or line[-2:] != b"}\n":
             _torn(path, file, scan, line, number)
             break
         try:
