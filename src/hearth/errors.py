@@ -152,7 +152,9 @@ class ArtemisEscalationError(SecurityError):
 
     def __init__(self, new_state: object, reason: str = "", execution_record: ExecutionRecord | None = None) -> None:
         name = str(getattr(new_state, "name", new_state))
-        super().__init__(f"security state escalated to {name}" + (f": {reason}" if reason else ""))
+        # By name: the states' own room stands above this file. ELEVATED alone says which of the two it is.
+        which = "boundary" if type(new_state).__name__ == "BoundaryState" or name == "ELEVATED" else "security"
+        super().__init__(f"{which} state escalated to {name}" + (f": {reason}" if reason else ""))
         self.new_state = new_state
         self.reason = reason
         self.execution_record = execution_record

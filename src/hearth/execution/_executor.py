@@ -213,7 +213,7 @@ class ApprovalExecutor:
             plan.verify_inputs()
         watch.start_thread(polls=False)  # a function cannot be cancelled when the posture worsens, only interrupted
         redactor = _redactor_of(plan)
-        return _Prepared(steps, CalledSteps(execute_step, watch.signals), redactor, self._check(mode, guard))
+        return _Prepared(steps, CalledSteps(execute_step, watch.signals, redactor), redactor, self._check(mode, guard))
 
     def _prepare_tasks(
         self,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["PolicyFile", "load_policy"]
 
 _LARGEST = 1 << 16
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _BOOLEAN = "tag:yaml.org,2002:bool"
 
 
@@ -31,10 +33,11 @@ def load_policy(path: Path) -> Policy:
         # Not to block on a named pipe.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise _refused(path, "the policy is not a regular file")
-            if os.name == "posix" and os.fstat(descriptor).st_mode & stat.S_IWOTH:
-                raise _refused(path, "everybody can write the policy (chmod o-w)")
+            if os.name == "posix":
+                _check_writers(path, status)
             data = file.read(_LARGEST + 1)
     except FileNotFoundError:
         return Policy(source=str(path))
@@ -47,6 +50,24 @@ def load_policy(path: Path) -> Policy:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _refused(path, " ".join(str(error).split())) from None
     return Policy.from_mapping(document, str(path))
+
+
+def _check_writers(path: Path, status: os.stat_result) -> None:
+    """Refuse a policy that others may write, or put another one in the place of, also where it is a link.
+
+    In a folder that is closed to others, as a ledger's is, a file's own group bits mean nothing.
+    """
+    mine = (os.geteuid(), 0)
+    if status.st_uid not in mine:
+        raise _refused(path, f"the policy belongs to the user {status.st_uid}, who may write it (chown it)")
+    folders = {folder: folder.stat() for folder in (path.absolute().parent, path.resolve().parent)}
+    closed = all(there.st_uid in mine and not there.st_mode & _OTHERS for there in folders.values())
+    if status.st_mode & (stat.S_IWOTH if closed else _OTHERS_WRITE):
+        raise _refused(path, "others than its owner can write the policy (chmod go-w)")
+    for folder, there in folders.items():
+        sticky = there.st_mode & stat.S_ISVTX  # there, only its owner replaces a file
+        if there.st_uid not in mine or (there.st_mode & _OTHERS_WRITE and not sticky):
+            raise _refused(path, f"others than its owner can replace the policy: look at who may write {folder}")
 
 
 class PolicyFile:

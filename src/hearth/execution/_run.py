@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from hearth.errors import (
     ArtemisEscalationError,
+    HearthError,
+    RecorderError,
     RecorderUnfitError,
-    RefusedError,
     RunInterruptedError,
     StepFailedError,
 )
@@ -135,7 +136,8 @@ class Run:
             return StepOutcome.failure("its outcome is unknown"), None
         except BaseException as error:  # noqa: BLE001 - GeneratorExit, CancelledError …: raised again after the seal
             self._unseen[step.index] = _CUT_SHORT
-            return StepOutcome.failure(f"{type(error).__name__}: {error}; its outcome is unknown"), error
+            said = f"{type(error).__name__}: {error}".removesuffix(": ")
+            return StepOutcome.failure(f"{said}; its outcome is unknown"), error
 
     def _record(self, index: int, name: str, outcome: StepOutcome) -> StepOutcome:
         for effect in outcome.side_effects:
@@ -191,8 +193,11 @@ class Run:
             self._check(step)
         except RecorderUnfitError as unfit:
             return self._unfit(step, unfit)
-        except RefusedError as refusal:
-            text = f"{_which(step)} was not begun: {refusal}"
+        except RecorderError:
+            raise  # nothing can be recorded any more, so nothing is sealed
+        except Exception as refusal:  # noqa: BLE001 - what cannot be checked is refused, and the record kept
+            said = str(refusal) if isinstance(refusal, HearthError) else f"{type(refusal).__name__}: {refusal}"
+            text = f"{_which(step)} was not begun: {said}"
             failure = StepFailedError(text, step_index=step.index, step_name=_name(step))
             failure.__cause__ = refusal
             self._observer.mark_failed(text)

@@ -46,9 +46,10 @@ class StepRunner(Protocol):
 class CalledSteps:
     """Steps of a plan in the handoff's style: a caller's function does them, in DRY_RUN too."""
 
-    def __init__(self, execute_step: Callable[[Any], object], signals: SignalGuard) -> None:
+    def __init__(self, execute_step: Callable[[Any], object], signals: SignalGuard, redactor: Redactor) -> None:
         self._execute_step = execute_step
         self._signals = signals
+        self._redactor = redactor
 
     def describe(self, step: Any) -> dict[str, Any]:  # noqa: ANN401 - any object
         """Return the step's task type, where it has one."""
@@ -63,7 +64,7 @@ class CalledSteps:
         except ArtemisEscalationError:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises, the step has failed
-            return StepOutcome.failure(str(error) or type(error).__name__)
+            return StepOutcome.failure(_said(error) or type(error).__name__, _told_of(error, self._redactor))
         finally:
             self._signals.raising = False
 
@@ -149,9 +150,7 @@ class TaskSteps:
             return StepOutcome.failure(str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a task of somebody else's may raise anything
             self._raised[step.index] = f"the task raised {type(error).__name__}; what it did before is not known"
-            # Cut after secrets are out: half of one would not be found any more.
-            trace = self._redactor.text("".join(traceback.format_exception(error)))[-_LONGEST_TRACEBACK:]
-            return StepOutcome.failure(f"{type(error).__name__}: {error}", {"traceback": trace})
+            return StepOutcome.failure(f"{type(error).__name__}: {_said(error)}", _told_of(error, self._redactor))
 
     def unseen(self, step: Step) -> str:
         """Return what the task says that it cannot see; one that does not say may have done anything."""
@@ -164,6 +163,23 @@ class TaskSteps:
             return str(say(step.params))
         except Exception as error:  # noqa: BLE001 - a task of somebody else's may raise anything
             return f"the task {step.task_type} cannot say what it cannot see: {type(error).__name__}"
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an exception of somebody else's
+        return ""
+
+
+def _told_of(error: BaseException, redactor: Redactor) -> dict[str, str]:
+    """Return an exception's type and traceback as details of the step that failed."""
+    try:
+        lines = "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - as above
+        lines = ""
+    # Cut after secrets are out: half of one would not be found any more.
+    return {"error_type": type(error).__qualname__, "traceback": redactor.text(lines)[-_LONGEST_TRACEBACK:]}
 
 
 def reveal(plan: Plan, step: Step, register: Callable[[str], None]) -> tuple[Any, Mapping[str, str], Mapping[str, str]]:

@@ -25,6 +25,7 @@ from hearth.errors import (
     PlanError,
     RecorderError,
     RunInterruptedError,
+    SigningError,
     StepFailedError,
     TaskError,
 )
@@ -33,7 +34,7 @@ from hearth.execution._concurrency import plan_slot
 from hearth.kernel import HearthKernel
 from hearth.record import ExecutionRecord, ExecutionStatus, SealCause
 from hearth.recorder import Journal
-from hearth.security import LiveMode, Policy, SecurityState
+from hearth.security import LiveMode, LiveModeGate, Policy, SecurityState
 from tests.unit.execution.executor_support import MemorySink, Note, handoff_plan, make_plan, notes
 
 if TYPE_CHECKING:
@@ -965,3 +966,45 @@ def test_a_run_under_way_keeps_the_posture_from_being_restored(tmp_path: Path) -
     assert "during a run" in refusals[0]
     assert kernel.live_mode is LiveMode.DRY_RUN
     kernel.restore(who="Ada", why="it was noise")
+
+
+@pytest.mark.parametrize("error", [SigningError("a decision cannot be read"), OSError("gone"), ValueError("odd")])
+def test_a_check_that_cannot_be_made_stops_the_run_and_keeps_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def check(_: object, *__: object) -> None:
+        raise error
+
+    task = Note(hooks={"break": lambda _: monkeypatch.setattr(LiveModeGate, "check", check)})
+    with pytest.raises(StepFailedError, match="was not begun") as caught:
+        run(make_plan(tmp_path, [{"call": "break"}, {"text": "two"}], task=task), task)
+    assert notes(tmp_path) == [""]
+    record = caught.value.execution_record
+    assert record is not None
+    assert (record.status, bool(record.verify())) == (ExecutionStatus.FAILED, True)
+    assert str(error) in record.completion_reason
+
+
+def test_what_a_function_raises_is_recorded_with_its_type_and_where(tmp_path: Path) -> None:
+    def explode(_: object) -> None:
+        raise KeyError("x")
+
+    with pytest.raises(StepFailedError) as caught:
+        ApprovalExecutor(None, explode).execute(handoff_plan("a"))
+    assert str(caught.value) == "'x'"  # the handoff's own word for it
+    assert caught.value.execution_record is not None
+    failed = caught.value.execution_record.step_events[-1]
+    assert (failed.error_message, failed.details["error_type"]) == ("'x'", "KeyError")
+    assert "in explode" in failed.details["traceback"]
+
+
+def test_an_error_without_words_fails_its_step() -> None:
+    class Mute(Exception):  # noqa: N818 - somebody's
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    def explode(_: object) -> None:
+        raise Mute
+
+    with pytest.raises(StepFailedError, match="Mute"):
+        ApprovalExecutor(None, explode).execute(handoff_plan("a"))

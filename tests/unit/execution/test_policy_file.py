@@ -80,10 +80,41 @@ def test_a_named_pipe_does_not_hang(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX modes")
-def test_a_policy_that_everybody_can_write_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_policy_that_others_can_write_is_refused(tmp_path: Path, closed: bool) -> None:
+    tmp_path.chmod(0o700 if closed else 0o755)
     path = write(tmp_path, "staging: {targets: [a]}")
     path.chmod(0o646)
-    with pytest.raises(GateRefusedError, match="everybody can write the policy"):
+    with pytest.raises(GateRefusedError, match="others than its owner can write the policy"):
         load_policy(path)
     path.chmod(0o664)
-    load_policy(path)
+    if closed:  # nobody else comes that far, and many an editor writes so
+        load_policy(path)
+    else:
+        with pytest.raises(GateRefusedError, match="others than its owner can write the policy"):
+            load_policy(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX modes")
+def test_a_policy_that_others_can_replace_is_refused(tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    target = write(there, "staging: {targets: [a]}")
+    (here / "policy.yaml").symlink_to(target)
+    load_policy(here / "policy.yaml")
+    for folder in (here, there):
+        folder.chmod(0o777)
+        with pytest.raises(GateRefusedError, match=f"can replace the policy: look at who may write {folder}"):
+            load_policy(here / "policy.yaml")
+        folder.chmod(0o1777)
+        load_policy(here / "policy.yaml")
+        folder.chmod(0o755)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives a file away")
+def test_a_policy_of_another_user_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "staging: {targets: [a]}")
+    os.chown(path, 65534, 65534)
+    with pytest.raises(GateRefusedError, match="belongs to the user 65534"):
+        load_policy(path)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import shlex
+from typing import TYPE_CHECKING, Any
 
 from hearth.errors import TaskError
 from hearth.plan import Secrets
 
-__all__ = ["as_text", "input_name", "one_line", "refuse_secrets", "seconds", "size"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["as_text", "command_line", "input_name", "one_line", "refuse_secrets", "seconds", "size"]
 
 _LONGEST = 120
+_LONGEST_COMMAND = 4000
+_ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _UNITS = (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0))
 
 
@@ -49,6 +55,30 @@ def one_line(value: Any, longest: int = _LONGEST) -> str:  # noqa: ANN401 - a JS
     if len(first) > longest:
         return first[: longest - 2] + " …"
     return first + (" …" if len(lines) > 1 else "")
+
+
+def command_line(words: Iterable[Any]) -> str:
+    """Return words as one line that bash reads as the same words; a very long one is cut, with its length."""
+    line = " ".join(map(_quoted, words))
+    return line if len(line) <= _LONGEST_COMMAND else f"{line[:_LONGEST_COMMAND]} … ({len(line)} characters)"
+
+
+def _quoted(word: Any) -> str:  # noqa: ANN401 - a text, or a reference to a secret
+    text = as_text(word)
+    if not isinstance(word, str):
+        return text
+    if text.isprintable():
+        return shlex.quote(text)
+    return f"$'{''.join(map(_escaped, text))}'"
+
+
+def _escaped(character: str) -> str:
+    """Return a character as it stands between $' and '."""
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def size(count: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hearth.execution._process import Command, prepare
 from hearth.execution._task import TaskResult
 from hearth.execution.tasks._command import last_line, run_command
-from hearth.execution.tasks._describe import input_name, one_line, refuse_secrets
+from hearth.execution.tasks._describe import command_line, input_name, one_line, refuse_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,14 +80,13 @@ class ShellTask:
         return ("host",)
 
     def summary(self, params: Any) -> str:  # noqa: ANN401 - as above
-        """Return the command, on one line."""
+        """Return the command on one line, each word as a shell would take it; of a script, what it begins with."""
         call = _read(params)
         if call.argv:
-            return one_line(" ".join(one_line(word, 60) for word in call.argv))
-        words = " ".join(one_line(word, 40) for word in call.args)
-        what = call.file or one_line(call.script)
+            return command_line(call.argv)
+        what = command_line([call.file]) if call.file else one_line(call.script)
         shell = f"{call.shell}: " if call.shell else ""
-        return one_line(f"{shell}{what} {words}".rstrip()) if words else f"{shell}{what}"
+        return f"{shell}{what} {command_line(call.args)}".rstrip()
 
     def prepare(self) -> None:
         """Start what the first command of a run needs, without waiting for it."""

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hearth.cli._text import left_behind
 from hearth.errors import PlanError
@@ -264,7 +268,13 @@ class TestWhatIsSaid:
         [
             ("cp a b", "cp a b"),
             ("\n# a comment\nset -e\ncp   a b\n", "set -e …"),
-            ({"argv": ["cp", "a b", {"secret": "env:X"}]}, "cp a b {secret: env:X}"),
+            ({"argv": ["cp", "a b", {"secret": "env:X"}]}, "cp 'a b' {secret: env:X}"),
+            (
+                {"argv": ["rm", "-rf", "my dir", "", "it's\na\x1bb\\", "é" * 200]},
+                f"rm -rf 'my dir' '' $'it\\'s\\na\\033b\\\\' '{'é' * 200}'",
+            ),
+            ({"argv": ["sh", "-c", "a; b"]}, "sh -c 'a; b'"),
+            ({"argv": ["x", "y" * 5000]}, f"x {'y' * 3998} … (5002 characters)"),
             ({"script": "echo $1", "args": ["x"], "shell": "bash"}, "bash: echo $1 x"),
             ({"file": "job.sh", "args": ["x"]}, "job.sh x"),
             ("x" * 500, "x" * 118 + " …"),
@@ -272,8 +282,15 @@ class TestWhatIsSaid:
             ({"secret": "env:SCRIPT"}, "{secret: env:SCRIPT}"),
         ],
     )
-    def test_the_summary_is_one_short_line(self, params: Any, summary: str) -> None:
+    def test_the_summary_is_one_line(self, params: Any, summary: str) -> None:
         assert SHELL.summary(params) == summary
+
+    @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash to read it")
+    @given(words=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1))
+    def test_bash_reads_the_summary_as_the_words_that_run(self, words: list[str]) -> None:
+        line = SHELL.summary({"argv": ["printf", "%s\\0", *words]})
+        read = subprocess.run(["bash", "-c", line], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}).stdout
+        assert read.decode() == "".join(f"{word}\0" for word in words)
 
     def test_it_acts_on_this_host(self) -> None:
         assert SHELL.targets("true") == ("host",)
