@@ -67,15 +67,17 @@ def _lists(document: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], ...]:
 
 
 def _by_sequence(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return sorted((entry for entries in _lists(document) for entry in entries), key=itemgetter("sequence"))
+    marks, steps, effects = _lists(document)
+    return sorted([*marks, *steps, *effects], key=itemgetter("sequence"))
 
 
 def _order(document: Mapping[str, Any]) -> None:
     for entries in _lists(document):
-        sequences = list(map(itemgetter("sequence"), entries))
-        for stands, belongs in zip(sequences, sorted(sequences), strict=True):
-            if stands != belongs:
-                raise ChainFault(belongs, f"entry {belongs} is out of place: entry {stands} stands where it belongs")
+        stand = list(map(itemgetter("sequence"), entries))
+        belong = sorted(stand)
+        if stand != belong:
+            stands, belongs = next(pair for pair in zip(stand, belong, strict=True) if pair[0] != pair[1])
+            raise ChainFault(belongs, f"entry {belongs} is out of place: entry {stands} stands where it belongs")
 
 
 def verify_chain(entries: list[Mapping[str, Any]]) -> tuple[ChainCheck, bool]:
