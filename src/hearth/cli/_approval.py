@@ -92,7 +92,7 @@ def _own(
     """Return an approval that is there, else ask for one's own and give it; None where that is not possible."""
     from hearth.errors import ApprovalRefusedError
     from hearth.ledger import Ledger
-    from hearth.operations import Approvals, default_key, load_key, notify_of_request, person
+    from hearth.operations import Approvals, default_key, load_key, notify_of_request, person, untrusted_key
 
     with Ledger.open(home) as ledger:
         approvals = Approvals(home, ledger)
@@ -102,21 +102,34 @@ def _own(
         rules = approvals.policy.approvals
         named = key is not None or default_key().exists()
         if not emergency and not (rules.self_approval and named):
+            _say_untrusted(settings, home, untrusted_key(home, key) if rules.keys else None)
             return None
         signer: TrustedAs = load_key(home, key, passphrase=ask_passphrase)
-        if not emergency and "approver" not in signer.roles:
+        if emergency:
+            approvals.require_role(signer, "emergency")  # before anybody is asked, or told, anything
+        elif "approver" not in signer.roles:
+            _say_untrusted(settings, home, signer if signer.name is None else None)
             return None
         answered = confirm(
             plan, yes=yes, reason=reason, where=str(home.root), screen=lambda: settings.screen(to_stderr=True)
         )
-        if emergency:
-            screen = settings.screen(to_stderr=True)
-            screen.line(("EMERGENCY: ", "bold red"), f"{signer.name} breaks the glass; this run has to be reviewed.")
         view = approvals.approve_own(
             plan, signer, requester=person(), reason=answered.reason, mode=mode, emergency=emergency
         )
+        screen = settings.screen(to_stderr=True)
         for trouble in notify_of_request(home, "approval", view):
-            settings.screen(to_stderr=True).line((trouble, "yellow"))
+            screen.line((trouble, "yellow"))
         if view.state != "approved":
             raise ApprovalRefusedError(view.why, code=view.state)
+        if emergency:
+            screen.line(("EMERGENCY: ", "bold red"), f"{signer.name} breaks the glass; this run has to be reviewed.")
         return view.asked.request_id
+
+
+def _say_untrusted(settings: Settings, home: LedgerHome, signer: TrustedAs | None) -> None:
+    """Say that the caller's key is not trusted here: it may be good on every other ledger of theirs."""
+    if signer is not None:
+        settings.screen(to_stderr=True).line(
+            (f"your key {signer.path} is not trusted by {home.policy}; to trust it, add it there: ", "yellow"),
+            str(signer.key.public),
+        )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hearth.cli._settings import Settings
+    from hearth.signing import SigningKey
 
 __all__ = ["ask_passphrase", "key_option", "keygen"]
 
@@ -44,7 +45,12 @@ def ask_passphrase() -> str:
 @click.argument("name", required=False)
 @click.option("--out", metavar="FILE", help="Where to write the key; else HEARTH_KEY, else the user's settings.")
 @click.option("--passphrase", "wants_passphrase", is_flag=True, help="Encrypt the key; the passphrase is asked for.")
-@click.option("--trust", is_flag=True, help="Trust the key in this ledger's policy, if that trusts nobody yet.")
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="Trust the key in this ledger's policy, if that trusts nobody yet; a key that is there is taken as it is.",
+)
+@click.option("--key", metavar="FILE", help="With --trust: trust this key, which is there already, and make none.")
 @click.option(
     "--role", "roles", multiple=True, type=click.Choice(ROLES), help="What the key may do; repeatable; all by default."
 )
@@ -57,45 +63,72 @@ def keygen(
     out: str | None,
     wants_passphrase: bool,
     trust: bool,
+    key: str | None,
     roles: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Make an Ed25519 key, in a file that only you can read, and print its public half.
 
-    NAME is what a policy calls the key; your user name by default. An existing key is never overwritten.
+    NAME is what a policy calls the key; your user name by default. An existing key is never overwritten: with --trust
+    it is the one that this ledger trusts from now on.
     """
-    from hearth.operations import PASSPHRASE_VARIABLE, default_key, person, trust_key
-    from hearth.operations import keygen as make_key
+    from hearth.operations import default_key, load_key, person, trust_key
 
-    path = Path(out) if out else default_key()
+    if key is not None and (not trust or out is not None):
+        raise click.UsageError("--key FILE names a key that is there, to be trusted: it needs --trust, and no --out")
+    # What --out names is to be made. The user's own key is made once, and then trusted by one ledger after the other.
+    path = Path(key or out or default_key())
+    there = key is not None or (trust and out is None and path.exists())
+    if there and wants_passphrase:
+        raise click.UsageError(f"--passphrase is for a new key, and {path} is there already; it is not changed")
     called = name or person().split()[0]
     granted = roles or ROLES[:3]
     home = settings.find_home() if trust else None
-    passphrase = None
-    if wants_passphrase:
-        passphrase = os.environ.get(PASSPHRASE_VARIABLE) or str(
-            click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
-        )
-    key = make_key(path, passphrase)
-    added = trust_key(home, called, key, granted) if home is not None else None
-    entry = f'{called}: {{key: "{key.public}", roles: [{", ".join(granted)}]}}'
+    added = ""
+    if there:
+        known = load_key(home, path, passphrase=ask_passphrase)
+        signing_key = known.key
+        if known.name is not None:
+            called, granted = known.name, known.roles
+    else:
+        known = None
+        signing_key = _make(path, encrypted=wants_passphrase)
+    if home is not None and (known is None or known.name is None):
+        added = trust_key(home, called, signing_key, granted)
     if as_json:
         print_json(
             {
                 "key": str(path),
-                "public_key": str(key.public),
-                "key_id": key.public.key_id,
+                "made": not there,
+                "public_key": str(signing_key.public),
+                "key_id": signing_key.public.key_id,
                 "name": called,
                 "trusted_in": None if home is None else str(home.policy),
             }
         )
         return
     screen = settings.screen()
-    screen.line((f"{screen.symbols.done} ", "green"), "made the key ", (str(path), "bold"))
-    screen.line(str(key.public), indent=2)
-    if home is not None and added is not None:
-        screen.line((f"{screen.symbols.done} ", "green"), f"{home.policy} trusts it now:")
-        screen.lines(added.rstrip("\n"), indent=2, style="dim")
-    else:
+    done = (f"{screen.symbols.done} ", "green")
+    screen.line(done, "took the key that is there, " if there else "made the key ", (str(path), "bold"))
+    screen.line(str(signing_key.public), indent=2)
+    if home is None:
+        entry = f'{called}: {{key: "{signing_key.public}", roles: [{", ".join(granted)}]}}'
         screen.line(("to trust it, a policy says under `approvals: keys:`", "dim"), indent=2)
         screen.line((entry, "dim"), indent=4)
+    elif added:
+        screen.line(done, f"{home.policy} trusts it now:")
+        screen.lines(added.rstrip("\n"), indent=2, style="dim")
+    else:
+        screen.line(done, f"{home.policy} trusts it already, as {called} ({', '.join(granted)}); nothing was changed")
+
+
+def _make(path: Path, *, encrypted: bool) -> SigningKey:
+    from hearth.operations import PASSPHRASE_VARIABLE
+    from hearth.operations import keygen as make_key
+
+    passphrase = None
+    if encrypted:
+        passphrase = os.environ.get(PASSPHRASE_VARIABLE) or str(
+            click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
+        )
+    return make_key(path, passphrase)

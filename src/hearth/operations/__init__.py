@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from hearth.operations._fsck._report import Finding, FsckReport
     from hearth.operations._hold import add_hold, list_holds, release_hold
     from hearth.operations._home import Initialised, find_home, initialise
-    from hearth.operations._keys import PASSPHRASE_VARIABLE, TrustedAs, default_key, keygen, load_key, trust_key
+    from hearth.operations._kept import named_contents
+    from hearth.operations._keys import (
+        PASSPHRASE_VARIABLE,
+        TrustedAs,
+        default_key,
+        keygen,
+        load_key,
+        trust_key,
+        untrusted_key,
+    )
     from hearth.operations._material import InputText, Material
     from hearth.operations._notify import notify, notify_of_request, probe_hooks
     from hearth.operations._observation import observation_plan
@@ -100,6 +109,7 @@ __all__ = [
     "list_holds",
     "load_key",
     "lock_down",
+    "named_contents",
     "notify",
     "notify_of_request",
     "observation_plan",
@@ -124,6 +134,7 @@ __all__ = [
     "run_standalone",
     "tell_damage",
     "trust_key",
+    "untrusted_key",
     "verify_all",
     "verify_file",
     "verify_found",
@@ -156,6 +167,7 @@ __getattr__, __dir__ = lazy_names(
         "keygen": "_keys",
         "load_key": "_keys",
         "trust_key": "_keys",
+        "untrusted_key": "_keys",
         "HANDOFF": "_checks",
         "checks": "_checks",
         "EXAMPLES": "_examples",
@@ -202,6 +214,7 @@ __getattr__, __dir__ = lazy_names(
         "plan_warnings": "_preview",
         "preview_plan": "_preview",
         "probe_hooks": "_notify",
+        "named_contents": "_kept",
         "read_output": "_outputs",
         "recover": "_recover",
         "run_plan": "_run",

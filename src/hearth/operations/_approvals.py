@@ -130,30 +130,34 @@ class Approvals:
         """Sign an approval or a denial. ApprovalRefusedError where this key's word would count for nothing."""
         row = self._store.find(request_id)
         asked = ApprovalRequest.read(row.request)
-        role = "emergency" if asked.emergency and verdict == "approve" else "approver"
-        if signer.name is None or role not in signer.roles:
-            raise ApprovalRefusedError(
-                f"the policy does not trust {signer.path} as {role}, so what it signs counts for nothing; "
-                f"its public key is {signer.key.public}",
-                code="untrusted",
-            )
+        name = self.require_role(signer, "emergency" if asked.emergency and verdict == "approve" else "approver")
         now = utc_now()
         if verdict == "approve":
             self._refuse_pointless(row, asked, signer, now)
-        decision = ApprovalDecision.on(asked, approver=signer.name, verdict=verdict, reason=reason.strip(), now=now)
+        decision = ApprovalDecision.on(asked, approver=name, verdict=verdict, reason=reason.strip(), now=now)
         added = self._store.add_decision(
             decision.sign(signer.key),
             request_id=asked.request_id,
-            approver=signer.name,
+            approver=name,
             key=str(signer.key.public),
             verdict=verdict,
             created=format_time(now),
         )
         if not added:
             raise ApprovalRefusedError(
-                f"{signer.name} has said so of the request {asked.request_id} before; once is enough", code="spent"
+                f"{name} has said so of the request {asked.request_id} before; once is enough", code="spent"
             )
         return self.view(asked.request_id)
+
+    def require_role(self, signer: TrustedAs, role: str) -> str:
+        """Return the name by which the policy knows a key with this role; ApprovalRefusedError for any other key."""
+        if signer.name is None or role not in signer.roles:
+            raise ApprovalRefusedError(
+                f"the policy does not trust {signer.path} as {role}, so what it signs counts for nothing; "
+                f"its public key is {signer.key.public}",
+                code="untrusted",
+            )
+        return signer.name
 
     def approve_own(
         self, plan: Plan, signer: TrustedAs, *, requester: str, reason: str, mode: LiveMode, emergency: bool = False
@@ -162,12 +166,7 @@ class Approvals:
 
         An emergency (`emergency`) needs a key with that role. The view says what is missing where that is not enough.
         """
-        role = "emergency" if emergency else "approver"
-        if signer.name is None or role not in signer.roles:
-            raise ApprovalRefusedError(
-                f"the policy does not trust {signer.path} as {role}; its public key is {signer.key.public}",
-                code="untrusted",
-            )
+        self.require_role(signer, "emergency" if emergency else "approver")
         view = self.request(plan, signer, requester=requester, reason=reason, mode=mode, emergency=emergency)
         if not emergency and not self.policy.approvals.self_approval:
             return view
@@ -206,7 +205,7 @@ class Approvals:
         if not self.policy.approvals.with_role("approver"):
             return ApprovalRefusedError(
                 f"a {mode} run of the plan {plan.id} needs a signed approval, and nobody is trusted yet by "
-                f"{self.home.policy}; make a key and trust it: `hearth keygen --trust`",
+                f"{self.home.policy}; `hearth keygen --trust` trusts your key there, and makes one where you have none",
                 code="missing",
             )
         return ApprovalRefusedError(

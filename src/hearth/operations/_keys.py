@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from hearth.ledger import LedgerHome
     from hearth.security import Policy
 
-__all__ = ["KEY_VARIABLE", "PASSPHRASE_VARIABLE", "TrustedAs", "default_key", "keygen", "load_key", "trust_key"]
+__all__ = [
+    "KEY_VARIABLE",
+    "PASSPHRASE_VARIABLE",
+    "TrustedAs",
+    "default_key",
+    "keygen",
+    "load_key",
+    "trust_key",
+    "untrusted_key",
+]
 
 KEY_VARIABLE = "HEARTH_KEY"
 PASSPHRASE_VARIABLE = "HEARTH_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
@@ -69,6 +78,20 @@ def load_key(
     return TrustedAs(place, key, name, roles)
 
 
+def untrusted_key(home: LedgerHome, path: Path | str | None = None) -> TrustedAs | None:
+    """Return the key that would sign (`path`, else the default one) where a ledger's policy does not know it.
+
+    None where it is known, and where nothing can be said of it: there is none, it cannot be read, or only with a
+    passphrase that would have to be asked for. GateRefusedError for a policy that cannot be read.
+    """
+    place = default_key() if path is None else Path(path)
+    try:
+        found = load_key(home, place) if place.exists() else None
+    except (SigningError, OSError):
+        return None
+    return found if found is not None and found.name is None else None
+
+
 def known_as(policy: Policy, key: SigningKey) -> tuple[str | None, tuple[str, ...]]:
     """Return the name and the roles that a policy gives to a key."""
     for name, trusted in policy.approvals.keys.items():
@@ -81,7 +104,8 @@ def trust_key(home: LedgerHome, name: str, key: SigningKey, roles: Sequence[str]
     """Write a key into the policy of a ledger that trusts nobody yet, and return the lines that were added.
 
     With one key only, its own approval has to count, so the quorum is 1 and `self_approval` is true. A policy that
-    has a section `approvals` already is changed by hand: SigningError says with what.
+    has a section `approvals` already is changed by hand: SigningError says with what. GateRefusedError for a policy
+    that cannot be read.
     """
     if not _NAME.fullmatch(name):
         raise SigningError(f"{name!r} is no name for a key; use letters, digits and . _ @ + - (at most 64)")

@@ -128,7 +128,10 @@ class SigningKey:
                 file.flush()
                 os.fsync(descriptor)
         except FileExistsError:
-            raise SigningError(f"{path} is there already; a key is never overwritten: choose another name") from None
+            raise SigningError(
+                f"{path} is there already; a key is never overwritten: `hearth keygen --trust` trusts that one in a "
+                "ledger, `hearth keygen --out FILE` makes another"
+            ) from None
         except OSError as error:
             raise SigningError(f"{path}: the key cannot be written: {error.strerror}") from error
 
