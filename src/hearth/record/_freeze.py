@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FrozenDict", "FrozenList", "freeze", "thaw"]
 
+_set_attribute = object.__setattr__
+
 
 def _refuse(self: object, *_: object, **__: object) -> NoReturn:
     message = f"{type(self).__name__} belongs to a record and cannot be changed; copy it with thaw() first"
@@ -24,8 +26,9 @@ class FrozenDict(dict[str, Any]):
         if hasattr(self, "_built"):  # called again, it would change what is there
             _refuse(self)
         super().__init__(*args, **kwargs)
-        self._built = True
+        _set_attribute(self, "_built", True)  # noqa: FBT003 - not by `self._built = …`, which is refused
 
+    __setattr__ = __delattr__ = _refuse  # type: ignore[assignment]
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
 
@@ -52,8 +55,9 @@ class FrozenList(list[Any]):
         if hasattr(self, "_built"):  # called again, it would change what is there
             _refuse(self)
         super().__init__(items)
-        self._built = True
+        _set_attribute(self, "_built", True)  # noqa: FBT003 - not by `self._built = …`, which is refused
 
+    __setattr__ = __delattr__ = _refuse  # type: ignore[assignment]
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse
 

@@ -59,6 +59,18 @@ def test_building_one_again_in_place_changes_nothing() -> None:
     assert frozen == {"a": [1]}
 
 
+@pytest.mark.parametrize("name", ["x", "_built", "__class__", "append"])
+def test_no_attribute_is_set_or_deleted(name: str) -> None:
+    for frozen in (freeze({"a": [1]}), freeze([1])):
+        with pytest.raises(TypeError, match="thaw"):
+            setattr(frozen, name, 1)
+        with pytest.raises(TypeError, match="thaw"):
+            delattr(frozen, name)
+        with pytest.raises(TypeError):  # still built, so not built again
+            frozen.__init__([])
+    assert freeze({"a": [1]}) == {"a": [1]}
+
+
 def test_copies_and_pickles_are_equal_and_frozen() -> None:
     frozen = freeze({"a": [1, {"b": 2}]})
     for twin in (copy.copy(frozen), copy.deepcopy(frozen), pickle.loads(pickle.dumps(frozen))):  # noqa: S301 - its own
