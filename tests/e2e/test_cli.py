@@ -752,3 +752,22 @@ def test_completion_of_ids() -> None:
     hearth("run", "plan.yaml", "--id", "alpha-1", code=0)
     words = {"_HEARTH_COMPLETE": "bash_complete", "COMP_WORDS": "hearth show al", "COMP_CWORD": "2"}
     assert "alpha-1" in CliRunner(env=words).invoke(cli, [], prog_name="hearth").stdout
+
+
+def test_what_a_file_was_before_can_be_had_again(folder: Path) -> None:
+    (folder / "config.ini").write_bytes(b"old \xff\n")
+    (folder / "edit.yaml").write_text(
+        "plan: edit\nsteps:\n- {name: Edit, file: {write: config.ini, content: new}}\n- {name: Fail, shell: 'exit 3'}\n"
+    )
+    hearth("run", "edit.yaml", *LIVE, "--id", "one", code=1)
+    digest = hashlib.sha256(b"old \xff\n").hexdigest()
+    said = f"hearth show one --content {digest[:16]}"
+    assert said in hearth("show", "one", code=0).stdout
+    assert said in " ".join(hearth("rollback", "one", code=0).stdout.replace("\\\n", "").split())
+    found = subprocess.run(
+        [sys.executable, "-m", "hearth", "show", "one", "--content", digest[:16]], capture_output=True, check=True
+    )
+    assert found.stdout == b"old \xff\n"
+    assert "names no content" in hearth("show", "one", "--content", "0" * 16, code=2).stderr
+    assert "at least 6 digits" in hearth("show", "one", "--content", digest[:3], code=2).stderr
+    assert "leave out" in hearth("show", "one", "--content", digest, "--json", code=2).stdout

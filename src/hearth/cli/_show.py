@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +22,26 @@ if TYPE_CHECKING:
 
 __all__ = ["show"]
 
+_FEWEST_DIGITS = 6
+
 
 @click.command()
 @execution_argument
 @click.option("--output", "-o", is_flag=True, help="With all that the steps wrote, not only its end.")
+@click.option(
+    "--content", metavar="SHA256", help="Write one kept content as it is: an output, or what a file was before."
+)
 @json_option
 @click.pass_obj
-def show(settings: Settings, execution: str, *, output: bool, as_json: bool) -> int:
-    """Show what an execution did, step by step: when, how long, with which effects and output, and whether it holds."""
+def show(settings: Settings, execution: str, *, output: bool, content: str | None, as_json: bool) -> int:
+    """Show what an execution did, step by step: when, how long, with which effects and output, and whether it holds.
+
+    With --content nothing is shown but the bytes that have this SHA-256 (its first digits are enough).
+    """
+    if content is not None:
+        if output or as_json:
+            raise click.UsageError("--content writes bytes as they are: leave out --output and --json")
+        return _write_content(settings, execution, content)
     from hearth.cli._list import print_unreviewed
     from hearth.operations import UNSEALED, read_output, review_of, verify_found
 
@@ -67,6 +80,28 @@ def show(settings: Settings, execution: str, *, output: bool, as_json: bool) -> 
         true = print_timeline(screen, record, whole=partial(read_output, home) if output else None)
         _print_rest(screen, record, plan)
     return Exit.DONE if true and (verdict.ok or verdict.why == UNSEALED) else Exit.NOT_VERIFIED
+
+
+def _write_content(settings: Settings, execution: str, wanted: str) -> int:
+    from hearth.operations import named_contents, read_output
+
+    with settings.records() as records:
+        record = records.read(records.find(execution))
+        home = records.home
+    named = [digest for digest in named_contents(record) if digest.startswith(wanted.lower())]
+    if len(named) != 1 or len(wanted) < _FEWEST_DIGITS:
+        which = "no content" if not named else "more than one content"
+        raise click.UsageError(
+            f"--content {wanted}: {record.execution_id} names {which} whose SHA-256 begins so; "
+            f"`hearth show {record.execution_id} --json` has them all"
+            if len(wanted) >= _FEWEST_DIGITS
+            else f"--content {wanted}: give at least {_FEWEST_DIGITS} digits of the SHA-256"
+        )
+    stream = sys.stdout.buffer
+    for piece in read_output(home, named[0]):
+        stream.write(piece)
+    stream.flush()
+    return Exit.DONE
 
 
 def _kept_plan(records: Records, record: ExecutionRecord) -> tuple[KeptPlan | None, str]:

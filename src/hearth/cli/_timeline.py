@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from hearth.cli._text import OutputLines, bytes_text, left_behind, seconds_text
 from hearth.errors import LedgerError, RecordError
 from hearth.record import SideEffect, StepEventType
+from hearth.rollback import earlier_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +38,9 @@ def print_timeline(
         lead: Part = (f"{_offset(offset):>12}  ", "dim")
         if isinstance(entry, SideEffect):
             _print_effect(screen, entry, lead)
+            if before := earlier_content(entry.details):
+                how = f"hearth show {shlex.quote(record.execution_id)} --content {before[:16]}"
+                screen.line((f"what was there before is kept: {how}", "dim"), indent=_INDENT)
         else:
             _print_event(screen, entry, lead)
             if entry.event_type in {StepEventType.STEP_COMPLETED, StepEventType.STEP_FAILED}:

@@ -44,7 +44,8 @@ def verify(settings: Settings, subjects: tuple[str, ...], *, everything: bool, q
     lists show. Ends with 5 when something does not hold, and names the first bad entry.
     """
     if bool(subjects) == everything:
-        raise click.UsageError("name a FILE or an ID, or give --all")
+        both = "not both of a name and --all" if everything else "name a FILE or an ID, or give --all"
+        raise click.UsageError(both)
     if not subjects:
         return _verify_all(settings, quiet=quiet, as_json=as_json)
     if len(subjects) > 1:
@@ -92,7 +93,8 @@ def _verify_one(settings: Settings, subject: str) -> Verified:
     if path.is_file():
         return verify_file(path)
     if path.parent != Path() or path.suffix in {".json", ".journal"}:
-        raise ExecutionNotFoundError(f"there is no file {subject}")
+        what = "is a folder, and no record" if path.is_dir() else "is not there"
+        raise ExecutionNotFoundError(f"the file {subject} {what}")
     with settings.records() as records:
         return verify_found(records, records.find(subject))
 
@@ -125,7 +127,7 @@ def _verify_all(settings: Settings, *, quiet: bool, as_json: bool) -> int:
             )
         )
     if waiting and not as_json and not quiet:
-        screen.line((f"{count(waiting, 'execution')} not sealed, and not checked here; see `hearth list`", "yellow"))
+        screen.line((f"{count(waiting, 'execution')} not sealed; what is written so far holds; see `hearth list`", "yellow"))
     return Exit.NOT_VERIFIED if bad else Exit.DONE
 
 

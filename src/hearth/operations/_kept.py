@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hearth.ledger import LedgerHome
     from hearth.record import ExecutionRecord
 
-__all__ = ["check_kept", "has_digest"]
+__all__ = ["check_kept", "has_digest", "named_contents"]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
@@ -56,6 +56,11 @@ def check_kept(home: LedgerHome, record: ExecutionRecord) -> tuple[str, tuple[st
         what = "one output or earlier content" if missing == 1 else f"{missing} outputs or earlier contents"
         notes.append(f"{what} that the record names cannot be found in {home.outputs}")
     return "", tuple(notes)
+
+
+def named_contents(record: ExecutionRecord) -> tuple[str, ...]:
+    """Return the SHA-256 of every content that a record names, each once, in the record's order."""
+    return tuple(dict.fromkeys(digest for entry in record.entries for digest, _ in _digests(entry.details, None)))
 
 
 def has_digest(path: Path, digest: str) -> bool:

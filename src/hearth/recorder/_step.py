@@ -30,6 +30,7 @@ class StepRecording:
         self.index = index
         self.name = name
         self.details: dict[str, Any] = {}
+        self._entered = self._left = False
 
     def effect(
         self,
@@ -39,16 +40,22 @@ class StepRecording:
         reversible: bool = False,
         details: Any = None,  # noqa: ANN401
     ) -> None:
-        """Record a side effect of this step."""
+        """Record a side effect of this step. RuntimeError outside of its `with` block."""
+        if not self._entered or self._left:
+            raise RuntimeError(f"step {self.index} ({self.name}) is not under way: its effects belong into the `with`")
         self._observer.record_side_effect(category, description, reversible, self.index, details)
 
     def __enter__(self) -> Self:
+        if self._entered:
+            raise RuntimeError(f"step {self.index} ({self.name}) was begun already: each run of a step is a new one")
+        self._entered = True
         self._observer.record_step_started(self.index, self.name, self._start_details)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._left = True
         if error is None:
             self._observer.record_step_completed(self.index, self.name, self.details)
             return

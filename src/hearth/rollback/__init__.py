@@ -8,6 +8,6 @@ from __future__ import annotations
 from hearth.plan import RollbackHint
 from hearth.rollback._planner import RollbackPlanner
 from hearth.rollback._scaffold import RollbackScaffold
-from hearth.rollback._steps import ExecutedStep, StepOutcome
+from hearth.rollback._steps import ExecutedStep, StepOutcome, earlier_content
 
-__all__ = ["ExecutedStep", "RollbackHint", "RollbackPlanner", "RollbackScaffold", "StepOutcome"]
+__all__ = ["ExecutedStep", "RollbackHint", "RollbackPlanner", "RollbackScaffold", "StepOutcome", "earlier_content"]

@@ -16,7 +16,7 @@ from hearth.record import SideEffect, StepEventType
 if TYPE_CHECKING:
     from hearth.record import ExecutionRecord, StepEvent
 
-__all__ = ["ExecutedStep", "StepOutcome", "executed_steps"]
+__all__ = ["ExecutedStep", "StepOutcome", "earlier_content", "executed_steps"]
 
 
 class StepOutcome(StrEnum):
@@ -29,7 +29,10 @@ class StepOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutedStep:
-    """One step index that ran. `irreversible` names its effects that cannot be undone; `runs` counts its starts."""
+    """One step index that ran. `irreversible` names its effects that cannot be undone; `runs` counts its starts.
+
+    `earlier` has, of each effect before which the content of a file was kept, its words and that content's SHA-256.
+    """
 
     step_index: int
     step_name: str
@@ -37,6 +40,7 @@ class ExecutedStep:
     runs: int = 1
     error_message: str = ""
     irreversible: tuple[str, ...] = ()
+    earlier: tuple[tuple[str, str], ...] = ()
 
     def label(self) -> str:
         """Return how a person would call it: its number and its name."""
@@ -51,13 +55,14 @@ class ExecutedStep:
             "runs": self.runs,
             "error_message": self.error_message,
             "irreversible": list(self.irreversible),
+            "earlier": [{"effect": effect, "sha256": digest} for effect, digest in self.earlier],
         }
 
 
 class _Gathered:
     """What the entries of one index have said so far."""
 
-    __slots__ = ("error", "failed", "irreversible", "name", "open", "orphan", "runs")
+    __slots__ = ("earlier", "error", "failed", "irreversible", "name", "open", "orphan", "runs")
 
     def __init__(self) -> None:
         self.name = ""
@@ -67,6 +72,7 @@ class _Gathered:
         self.orphan = False
         self.error = ""
         self.irreversible: dict[str, None] = {}
+        self.earlier: dict[tuple[str, str], None] = {}
 
     def outcome(self) -> StepOutcome:
         if self.open or self.orphan:
@@ -94,6 +100,7 @@ def executed_steps(record: ExecutionRecord) -> tuple[ExecutedStep, ...]:
             runs=max(step.runs, 1),
             error_message=step.error,
             irreversible=tuple(step.irreversible),
+            earlier=tuple(step.earlier),
         )
         for index, step in reversed(gathered.items())
     )
@@ -106,6 +113,9 @@ def _note(step: _Gathered, entry: StepEvent | SideEffect) -> None:
             step.orphan = True
         if not entry.reversible:
             step.irreversible[named_effect(entry)] = None
+        digest = earlier_content(entry.details)
+        if digest:
+            step.earlier[entry.description, digest] = None
     elif entry.event_type is StepEventType.STEP_STARTED:
         step.runs += 1
         step.open += 1
@@ -116,6 +126,16 @@ def _note(step: _Gathered, entry: StepEvent | SideEffect) -> None:
         if entry.event_type is StepEventType.STEP_FAILED:
             step.failed = True
             step.error = entry.error_message or step.error
+
+
+def earlier_content(details: Any) -> str:  # noqa: ANN401 - an effect's details hold anything
+    """Return the SHA-256 of what a file was before an effect, where it was kept, else ""."""
+    before, after = (details.get(key) if isinstance(details, dict) else None for key in ("before", "after"))
+    if not isinstance(before, dict) or "withheld" in before:
+        return ""
+    digest = before.get("sha256")
+    same = isinstance(after, dict) and after.get("sha256") == digest  # nothing had to be kept
+    return digest if isinstance(digest, str) and not same else ""
 
 
 def named_effect(effect: SideEffect) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from hearth.record import ExecutionStatus
@@ -16,6 +17,7 @@ __all__ = ["summary_of"]
 
 _RULE = "=" * 78
 _INDENT = " " * 9
+_SHOWN = 16  # digits of a digest that name a content
 
 
 def summary_of(scaffold: RollbackScaffold) -> str:
@@ -72,9 +74,9 @@ def _in_order(scaffold: RollbackScaffold, steps: dict[int, ExecutedStep]) -> lis
     instructions: list[list[str]] = []
     for step in steps.values():
         for hint in hints.get(step.step_index, ()):
-            instructions.append(_guided(len(instructions) + 1, hint, step))
+            instructions.append(_guided(len(instructions) + 1, hint, step) + _kept(scaffold, step))
         if step.step_index not in hints and step.step_index in by_hand:
-            instructions.append(_by_hand(len(instructions) + 1, step))
+            instructions.append(_by_hand(len(instructions) + 1, step) + _kept(scaffold, step))
     return instructions
 
 
@@ -104,6 +106,14 @@ def _by_hand(number: int, step: ExecutedStep) -> list[str]:
         *wrapped(f"[ ] BY HAND {step.label()}", f"{number:>3}. "),
         *wrapped(f"{why}; there is no guidance: look at the system and decide yourself", f"{_INDENT}Note:  "),
     ]
+
+
+def _kept(scaffold: RollbackScaffold, step: ExecutedStep) -> list[str]:
+    lines = []
+    for effect, digest in step.earlier:
+        how = f"hearth show {shlex.quote(scaffold.execution_id)} --content {digest[:_SHOWN]}"
+        lines += wrapped(f"{effect}: what was there before is kept: {how}", f"{_INDENT}Kept:  ")
+    return lines
 
 
 def _closing(scaffold: RollbackScaffold, lines: list[str]) -> list[str]:

@@ -168,3 +168,18 @@ def test_an_async_step_that_is_cancelled_is_failed() -> None:
         return story(observer)
 
     assert asyncio.run(main()) == [("step_started", None), ("step_failed", "CancelledError")]
+
+
+def test_a_step_is_entered_once_and_has_its_effects_while_it_is_under_way(
+    observer: ExecutionObserver,
+) -> None:
+    step = observer.step(0, "a")
+    with pytest.raises(RuntimeError, match="not under way"):
+        step.effect("OTHER", "too early")
+    with step:
+        step.effect("OTHER", "in time")
+    with pytest.raises(RuntimeError, match="not under way"):
+        step.effect("OTHER", "too late")
+    with pytest.raises(RuntimeError, match="begun already"), step:
+        pass
+    assert [event for event, _ in story(observer)] == ["step_started", "side_effect", "step_completed"]

@@ -346,6 +346,7 @@ def test_the_json_form_has_everything() -> None:
                 "runs": 1,
                 "error_message": "Import has failed",
                 "irreversible": ["network: POST of Import"],
+                "earlier": [],
             },
             {
                 "step_index": 0,
@@ -354,6 +355,7 @@ def test_the_json_form_has_everything() -> None:
                 "runs": 1,
                 "error_message": "",
                 "irreversible": [],
+                "earlier": [],
             },
         ],
     }
