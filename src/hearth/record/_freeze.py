@@ -28,7 +28,7 @@ class FrozenDict(dict[str, Any]):
         super().__init__(*args, **kwargs)
         _set_attribute(self, "_built", True)  # noqa: FBT003 - not by `self._built = …`, which is refused
 
-    __setattr__ = __delattr__ = _refuse  # type: ignore[assignment]
+    __setattr__ = __delattr__ = _refuse
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
 
@@ -57,7 +57,7 @@ class FrozenList(list[Any]):
         super().__init__(items)
         _set_attribute(self, "_built", True)  # noqa: FBT003 - not by `self._built = …`, which is refused
 
-    __setattr__ = __delattr__ = _refuse  # type: ignore[assignment]
+    __setattr__ = __delattr__ = _refuse
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ExecutionRecord"]
 
+_NOT_SAID_YET = "the record is not sealed: nobody has said yet what could not be seen"
+_MARKS = (StepEventType.EXECUTION_STARTED, StepEventType.EXECUTION_SEALED)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExecutionRecord:
@@ -152,28 +155,30 @@ class ExecutionRecord:
         seal = chain[-1] if chain[-1]["event_type"] == StepEventType.EXECUTION_SEALED else None
         told: Mapping[str, Any] = seal["details"] if seal else {}
         events = [StepEvent.from_dict(entry) for entry in chain if entry["event_type"] != StepEventType.SIDE_EFFECT]
-        marks = (StepEventType.EXECUTION_STARTED, StepEventType.EXECUTION_SEALED)
+        steps = tuple(event for event in events if event.event_type not in _MARKS)
+        # Only the seal says what was seen. Without one, a step may have done what no entry names (law 3).
+        unseen = [{"step_index": None, "why": _NOT_SAID_YET}] if steps and seal is None else []
         post = told.get("security_snapshot")
         return cls(
             execution_id=chain[0]["execution_id"],
             plan_id=start["plan_id"],
             live_mode_state=start["live_mode"] if start["live_mode"] is not None else str(live_mode_state or ""),
             status=ExecutionStatus(told.get("status", ExecutionStatus.STARTED)),
-            step_events=tuple(event for event in events if event.event_type not in marks),
+            step_events=steps,
             side_effects_report=SideEffectReport(
                 side_effects_declared=freeze(declared_by(chain)),
                 side_effects_observed=tuple(
                     SideEffect.from_dict(entry) for entry in chain if entry["event_type"] == StepEventType.SIDE_EFFECT
                 ),
-                unknown_effects=told.get("unknown_effects", False),
-                unknown_effects_why=freeze(told.get("unknown_effects_why", [])),
+                unknown_effects=told.get("unknown_effects", bool(unseen)),
+                unknown_effects_why=freeze(told.get("unknown_effects_why", unseen)),
             ),
             security_snapshot_pre=SecuritySnapshot.from_dict(start["security_snapshot"]),
             security_snapshot_post=SecuritySnapshot.from_dict(post) if post else None,
             timestamp_start=parse_time(chain[0]["timestamp"]),
             timestamp_end=parse_time(seal["timestamp"]) if seal else None,
             completion_reason=told.get("reason", ""),
-            marks=tuple(event for event in events if event.event_type in marks),
+            marks=tuple(event for event in events if event.event_type in _MARKS),
         )
 
     def __eq__(self, other: object) -> bool:

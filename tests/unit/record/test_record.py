@@ -73,6 +73,25 @@ def test_an_unsealed_record_has_no_cause() -> None:
     assert not record.is_sealed
 
 
+def test_an_unsealed_record_with_a_step_does_not_say_that_everything_was_seen() -> None:
+    observer = observed()
+    assert not observer.get_execution_record("LIVE").side_effects_report.unknown_effects
+    observer.record_step_started(0, "a")
+    observer.set_unknown_effects([])  # not yet in the chain: the seal will say it
+    unsealed = observer.get_execution_record("LIVE")
+    (why,) = unsealed.side_effects_report.unknown_effects_why
+    assert unsealed.side_effects_report.unknown_effects is True
+    assert why["step_index"] is None
+    assert "not sealed" in why["why"]
+    back = ExecutionRecord.from_dict(json.loads(json.dumps(unsealed.to_dict())))
+    assert back == unsealed
+    assert back.verify().why == unsealed.verify().why == "unsealed"
+    observer.mark_completed()
+    sealed = observer.get_execution_record("LIVE")
+    assert not sealed.side_effects_report.unknown_effects
+    assert sealed.verify()
+
+
 # --- JSON and back ----------------------------------------------------------------------------------------------------
 
 
