@@ -105,6 +105,33 @@ def test_a_lockdown_of_another_process_kills_the_step_and_seals_the_record(home:
     assert list(home.journals.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="whether a process is stopped is read from /proc")
+class TestHearthIsStopped:
+    """By Ctrl-Z, or by the step: it runs as the same user. What is stopped sees no lockdown."""
+
+    def test_it_is_woken_and_ends_the_run(self, home: LedgerHome, tmp_path: Path) -> None:
+        with running(tmp_path) as run:
+            run.send_signal(signal.SIGSTOP)
+            locked = lock_down(home, who="Ada", why="an intruder", wait=SOON)
+            assert not group_lives(tmp_path)
+            told = ended(run)
+        assert [one.outcome for one in locked.runs] == ["incomplete"]
+        assert "was continued" in locked.runs[0].note
+        assert (told["status"], told["cause"]) == ("incomplete", "escalation")
+
+    def test_one_that_is_stopped_again_and_again_does_not_keep_the_step_alive(
+        self, home: LedgerHome, tmp_path: Path
+    ) -> None:
+        with running(tmp_path) as run:
+            stop = f"while kill -STOP {run.pid} 2>/dev/null; do :; done"
+            with subprocess.Popen(["sh", "-c", stop]):
+                locked = lock_down(home, who="Ada", why="an intruder", wait=SOON)
+                assert [one.outcome for one in locked.runs] in (["incomplete"], ["killed"])
+                assert locked.runs[0].note
+                wait_for(lambda: not group_lives(tmp_path))
+                run.wait(SOON)
+
+
 def test_nothing_starts_and_nothing_restores_unsigned_after_it(home: LedgerHome, tmp_path: Path) -> None:
     lock_down(home, who="Ada", why="an intruder")
     run = subprocess.run(

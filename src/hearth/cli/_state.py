@@ -85,6 +85,8 @@ def lockdown(settings: Settings, *, reason: str, as_json: bool) -> None:
         elif run.outcome == "killed":
             words = ("ended without a seal; `hearth recover` seals it",)
         screen.line((f"{run.execution_id}  ", "bold"), *words, indent=2)
+        if run.note:
+            screen.line((run.note, "yellow"), indent=4)
     if not locked.runs:
         screen.line("no run was under way", indent=2)
 

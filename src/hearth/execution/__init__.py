@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hearth.execution._store import EMPTY_DIGEST, ContentStore, ContentWriter
     from hearth.execution._task import Task, TaskContext, TaskEffect, TaskResult
     from hearth.execution._under_way import RunsUnderWay
+    from hearth.execution._unstop import StoppedProcesses
     from hearth.execution.notify import HookTrial, NoticedPostures, Notifier, RunNotices, try_hooks
     from hearth.execution.tasks.python import report_effect
 
@@ -45,6 +46,7 @@ __all__ = [
     "RunsUnderWay",
     "Sensors",
     "StepOutcome",
+    "StoppedProcesses",
     "Task",
     "TaskContext",
     "TaskEffect",
@@ -82,6 +84,7 @@ __getattr__, __dir__ = lazy_names(
         "RunsUnderWay": "_under_way",
         "Sensors": "_sensors",
         "StepOutcome": "_results",
+        "StoppedProcesses": "_unstop",
         "Task": "_task",
         "TaskContext": "_task",
         "TaskEffect": "_task",

@@ -17,15 +17,17 @@ __all__ = ["Process", "family", "look", "process_ids", "signal_family", "signal_
 
 _STATE, _PARENT, _GROUP, _THREADS, _START = 0, 1, 2, 17, 19  # fields after the name, proc_pid_stat(5)
 _DEAD = (b"Z", b"X", b"x")
+_STOPPED = (b"T", b"t")
 
 
 class Process:
     """What the kernel says about a process: its number and its start (clock ticks since boot) are its identity.
 
-    `alive` is False for one that has ended and that nobody has waited for yet.
+    `alive` is False for one that has ended and that nobody has waited for yet; `stopped` is True for one that goes on
+    only when somebody lets it: after SIGSTOP, or held by a debugger.
     """
 
-    __slots__ = ("alive", "group", "parent", "pid", "start")
+    __slots__ = ("alive", "group", "parent", "pid", "start", "stopped")
 
     def __init__(self, pid: int, fields: list[bytes]) -> None:
         self.pid = pid
@@ -34,6 +36,7 @@ class Process:
         self.start = int(fields[_START])
         # A process whose first thread has ended looks like a dead one, but its other threads go on.
         self.alive = fields[_STATE] not in _DEAD or int(fields[_THREADS]) > 1
+        self.stopped = fields[_STATE] in _STOPPED
 
 
 def look(pid: int) -> Process | None:

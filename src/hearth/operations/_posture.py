@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import ExecutionNotFoundError, GateRefusedError, HearthError, LedgerError, SigningError
-from hearth.execution import load_policy
+from hearth.execution import StoppedProcesses, load_policy
 from hearth.kernel import HearthKernel
 from hearth.operations._find import Records
 from hearth.record import format_time, utc_now
@@ -96,12 +96,16 @@ class PostureView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoppedRun:
-    """A run that was under way at a lockdown. `outcome`: its status, `killed` (no seal: recover it), or `running`."""
+    """A run that was under way at a lockdown. `outcome`: its status, `killed` (no seal: recover it), or `running`.
+
+    `note` says what had to be done to its process, "" for nothing.
+    """
 
     execution_id: str
     plan_id: str | None
     outcome: str
     seconds: float
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -110,6 +114,7 @@ class StoppedRun:
             "plan_id": self.plan_id,
             "outcome": self.outcome,
             "seconds": round(self.seconds, 3),
+            "note": self.note,
         }
 
 
@@ -233,10 +238,12 @@ def _commit_lockdown(postures: LedgerPostures, *, who: str, why: str) -> bool:
 
 def _outcomes(records: Records, running: list[JournalNote], began: float, wait: float) -> tuple[StoppedRun, ...]:
     ended: dict[str, float] = {}
+    stopped = StoppedProcesses(records.home.locks)
     while len(ended) < len(running) and time.monotonic() < began + wait:
         for note in running:
             if str(note.path) not in ended and not journal_is_live(note.path):
                 ended[str(note.path)] = time.monotonic() - began
+        stopped.attend(note.path for note in running if str(note.path) not in ended)
         time.sleep(_PAUSE_SECONDS)
     return tuple(
         StoppedRun(
@@ -244,6 +251,7 @@ def _outcomes(records: Records, running: list[JournalNote], began: float, wait: 
             plan_id=note.plan_id,
             outcome=_outcome(records, note) if str(note.path) in ended else "running",
             seconds=ended.get(str(note.path), time.monotonic() - began),
+            note=stopped.said_of(note.path),
         )
         for note in running
     )
