@@ -196,6 +196,11 @@ class Run:
         except RecorderError:
             raise  # nothing can be recorded any more, so nothing is sealed
         except Exception as refusal:  # noqa: BLE001 - what cannot be checked is refused, and the record kept
+            stopped = (
+                self._stopped()
+            )  # the posture may have worsened since it was looked at, and the check have seen it
+            if stopped is not None:
+                return stopped
             said = str(refusal) if isinstance(refusal, HearthError) else f"{type(refusal).__name__}: {refusal}"
             text = f"{_which(step)} was not begun: {said}"
             failure = StepFailedError(text, step_index=step.index, step_name=_name(step))

@@ -1008,3 +1008,26 @@ def test_an_error_without_words_fails_its_step() -> None:
 
     with pytest.raises(StepFailedError, match="Mute"):
         ApprovalExecutor(None, explode).execute(handoff_plan("a"))
+
+
+def test_a_posture_that_only_the_check_sees_to_be_worse_is_an_escalation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = armed()
+    real = LiveModeGate.check
+
+    def check(self: LiveModeGate, mode: LiveMode) -> None:
+        if notes(tmp_path):  # between the look at the posture and this check
+            kernel.escalate("DEGRADED", "meanwhile")
+            raise GateRefusedError("the posture is worse")
+        real(self, mode)
+
+    monkeypatch.setattr(LiveModeGate, "check", check)
+    task = Note()
+    with pytest.raises(ArtemisEscalationError) as caught:
+        run(make_plan(tmp_path, [{"text": "one"}, {"text": "two"}], task=task), task, kernel)
+    assert notes(tmp_path) == ["one"]
+    record = caught.value.execution_record
+    assert record is not None
+    assert record.status is ExecutionStatus.INCOMPLETE
+    assert [entry.step_index for entry in record.step_events][-1] == 0
