@@ -80,10 +80,11 @@ def _run_live(home: LedgerHome, plan: Plan, signer: TrustedAs) -> float:
         view = Approvals(home, ledger).approve_own(
             plan, signer, requester="bench", reason="a benchmark", mode=LiveMode.LIVE
         )
+    tasks: dict[str, Any] = {**load_tasks(), "shell": _Nothing()}
     with HearthKernel.open(home) as kernel:
         kernel.arm(LiveMode.LIVE, who="bench", why="a benchmark")
         executor = kernel.executor(
-            tasks={**load_tasks(), "shell": _Nothing()},
+            tasks=tasks,
             approval=kernel.approval(view.asked.request_id),
             plan_copy=PlanArchive(home).keep(plan),
         )
