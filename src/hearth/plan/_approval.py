@@ -64,7 +64,7 @@ class _Signed:
         SigningError for another payload type, missing or unknown members, and values that are none.
         """
         if envelope.payload_type != cls._payload_type():
-            raise SigningError(f"the envelope holds {envelope.payload_type!r}, not {cls._payload_type()!r}")
+            raise SigningError(f"the envelope holds {envelope.payload_type[:80]!r}, not {cls._payload_type()!r}")
         try:
             document = strict_loads(envelope.payload)
             names = {field.name for field in fields(cls)}
