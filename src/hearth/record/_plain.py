@@ -14,9 +14,12 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time
 from enum import Enum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hearth.record._secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["KeepAll", "Policy", "convert", "pointer_to", "printable", "text_of", "to_plain"]
 
@@ -27,6 +30,7 @@ _MAX_VALUES = 250_000
 NAMING = frozenset(("name", "key", "Name", "Key"))
 """The keys under which the name of what stands under `value` is written."""
 _PAIR = 2
+_NO_ANSWER: Any = object()
 
 
 class Policy(Protocol):
@@ -149,44 +153,67 @@ class _Conversion:
         try:
             return self._other(value, pointer, depth)
         except Exception as error:  # noqa: BLE001 - a hostile or broken object must not stop the recorder
-            return typed(kind, f"could not be read: {type(error).__name__}")
+            return typed(kind, f"could not be read: {_name_of(error)}")
 
     def _string(self, text: str, pointer: str) -> Any:  # noqa: ANN401
         safe = printable(text)
         recorded = self._policy.text(safe, pointer if safe is text else pointer + "/$text")
         return recorded if safe is text else typed(str, recorded)
 
-    def _other(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, C901, PLR0912 - one case a type
-        if isinstance(value, Secret):
+    def _other(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
+        if issubclass(type(value), Secret):
             return self._policy.commit(value, pointer, None)
-        if isinstance(value, Enum):
-            return self._typed(type(value), str(value.name), pointer)
-        if isinstance(value, str):
-            return self._string(str.__str__(value), pointer)
-        if isinstance(value, int):
-            return self._integer(int(value), pointer)
-        if isinstance(value, float):
-            return _float(float(value))
-        if isinstance(value, Mapping):
-            return self._guarded(value, pointer, depth, self._mapping)
-        if isinstance(value, list | tuple | deque):
-            return self._guarded(value, pointer, depth, self._items)
-        if isinstance(value, AbstractSet):
-            return self._guarded(
-                sorted(value, key=lambda item: (type(item).__name__, repr(item))), pointer, depth, self._items
-            )
-        if isinstance(value, bytes | bytearray | memoryview):
-            return self._typed(type(value), repr(bytes(value))[2:-1], pointer)
-        if isinstance(value, datetime | date | time):
-            return self._typed(type(value), value.isoformat(), pointer)
-        if not isinstance(value, type):
-            if callable(getattr(value, "to_dict", None)):
-                return self._guarded(value, pointer, depth, self._exported)
-            if dataclasses.is_dataclass(value):
-                return self._guarded(value, pointer, depth, self._fields)
-        return self._unknown(value, pointer)
+        return _asked(self._way_of, value)(value, pointer, depth)
 
-    def _integer(self, number: int, pointer: str) -> Any:  # noqa: ANN401
+    def _way_of(self, value: Any) -> Callable[[Any, str, int], Any]:  # noqa: ANN401 - one case a type
+        """Return what converts a value of this type; it may ask the value, so it is called through `_asked`."""
+        if isinstance(value, Enum):
+            return self._enum
+        if isinstance(value, str):
+            return self._text
+        if isinstance(value, int):
+            return self._integer
+        if isinstance(value, float):
+            return self._float
+        if isinstance(value, Mapping):
+            return self._mapping
+        if isinstance(value, list | tuple | deque):
+            return self._items
+        if isinstance(value, AbstractSet):
+            return self._set
+        if isinstance(value, bytes | bytearray | memoryview):
+            return self._bytes
+        if isinstance(value, datetime | date | time):
+            return self._moment
+        return self._unknown if isinstance(value, type) else self._object
+
+    def _enum(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
+        return self._typed(type(value), _asked(lambda: str(value.name)), pointer)
+
+    def _text(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
+        return self._string(str.__str__(value), pointer)
+
+    def _float(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
+        return _float(_asked(float, value))
+
+    def _bytes(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
+        return self._typed(type(value), repr(_asked(bytes, value))[2:-1], pointer)
+
+    def _moment(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
+        return self._typed(type(value), _asked(value.isoformat), pointer)
+
+    def _object(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
+        """Return an object by its `to_dict()`, else its fields, else its repr: the first that it really gives."""
+        told = _answer(_exported, value)
+        if told is not _NO_ANSWER:
+            return self._guarded(value, lambda: self.convert(told, pointer, depth + 1))
+        fields = _answer(_fields, value)
+        if fields is not _NO_ANSWER:
+            return self._guarded(value, lambda: self._members(fields, pointer, depth))
+        return self._unknown(value, pointer, depth)
+
+    def _integer(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
+        number = _asked(int, value)
         if -MAX_INTEGER <= number <= MAX_INTEGER:
             return self._policy.number(number, pointer)
         return self._typed(int, _integer_text(number), pointer)
@@ -194,35 +221,35 @@ class _Conversion:
     def _typed(self, kind: type, text: str, pointer: str) -> dict[str, Any]:
         return typed(kind, self._policy.text(printable(text), pointer + "/$text"))
 
-    def _guarded(self, value: Any, pointer: str, depth: int, walk: Any) -> Any:  # noqa: ANN401
+    def _guarded(self, value: Any, walk: Callable[[], Any]) -> Any:  # noqa: ANN401
         identity = id(value)
         if identity in self._inside:
             return typed(type(value), "contains itself")
         self._inside.add(identity)
         try:
-            return walk(value, pointer, depth)
+            return walk()
         finally:
             self._inside.discard(identity)
 
-    def _exported(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
-        return self.convert(value.to_dict(), pointer, depth + 1)
-
-    def _fields(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return self._mapping(fields, pointer, depth)
-
-    def _unknown(self, value: Any, pointer: str) -> dict[str, Any]:  # noqa: ANN401
+    def _unknown(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
         # Redacted before it is cut: a cut secret would no longer be recognised.
-        recorded = self._typed(type(value), _text_of(value), pointer)
+        recorded = self._typed(type(value), _asked(_text_of, value), pointer)
         text = recorded["$text"]
         if len(text) > _MAX_REPR:
             recorded["$text"] = text[:_MAX_REPR] + "…"
         return recorded
 
-    def _items(self, value: Any, pointer: str, depth: int) -> list[Any]:  # noqa: ANN401
-        items = list(value)
-        names = getattr(value, "_fields", None)
-        if isinstance(value, tuple) and isinstance(names, tuple) and len(names) == len(items):
+    def _items(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
+        items = _asked(list, value)
+        names = _asked(getattr, value, "_fields", None) if isinstance(value, tuple) else None
+        return self._guarded(value, lambda: self._listed(items, names, pointer, depth))
+
+    def _set(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
+        items = sorted(_asked(list, value), key=_order)
+        return self._guarded(value, lambda: self._listed(items, None, pointer, depth))
+
+    def _listed(self, items: list[Any], names: object, pointer: str, depth: int) -> list[Any]:
+        if isinstance(names, tuple) and len(names) == len(items):
             # A named tuple is a list like any other, but its names may tell what is a secret.
             places = [pointer_to(pointer, position) for position in range(len(items))]
             return [self._member(str(n), item, at, depth) for n, item, at in zip(names, items, places, strict=True)]
@@ -244,13 +271,16 @@ class _Conversion:
             plain.append(self._policy.commit(text, at, None) if position in hidden else self._string(text, at))
         return plain
 
-    def _mapping(self, value: Any, pointer: str, depth: int) -> dict[str, Any]:  # noqa: ANN401
-        members = list(value.items())
+    def _mapping(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
+        members = _asked(lambda: [(key, item) for key, item in value.items()])
+        return self._guarded(value, lambda: self._members(members, pointer, depth))
+
+    def _members(self, members: list[tuple[Any, Any]], pointer: str, depth: int) -> dict[str, Any]:
         told = self._told_beside(members)
         if told is not None:
             # `{"name": "DB_PASSWORD", "value": …}`: as a member of that name.
             members = [(key, _Named(told, item) if key == "value" else item) for key, item in members]
-        if all(isinstance(key, str) and not isinstance(key, Enum) and printable(key) is key for key, _ in members):
+        if _are_names([key for key, _ in members]):
             return {
                 (name := self._key(key, pointer)): self._member(key, item, pointer_to(pointer, name), depth)
                 for key, item in members
@@ -302,6 +332,70 @@ class _Reveal(KeepAll):
         return self._policy.reveal(value) if isinstance(value, Secret) else value
 
 
+class _UnreadableError(Exception):
+    """Somebody else's code raised what is no Exception."""
+
+
+def _asked(question: Callable[..., Any], *about: Any) -> Any:  # noqa: ANN401
+    """Return what somebody else's code answers; what it raises is an Exception, or KeyboardInterrupt.
+
+    The recorder never raises after an action has run, whatever a `__repr__` does.
+    """
+    try:
+        return question(*about)
+    except (Exception, KeyboardInterrupt):
+        # An interrupt is the operator's, whoever's code it meets, and cannot be told from one that this code raised.
+        raise
+    except BaseException as error:
+        # SystemExit is this code's idea of an end, and not ours: the action has run and is not recorded yet. A task's
+        # cancellation is delivered where it awaits, and nothing awaits here: a CancelledError is that of some future
+        # that was asked, and the task's own comes at its next await. Only calls of foreign code are looked after in
+        # this way, not the walk as a whole: the SystemExit of a signal's handler must end the process.
+        raise _UnreadableError from error
+
+
+def _answer(question: Callable[[Any], Any], value: Any) -> Any:  # noqa: ANN401
+    """Return what the value answers, or _NO_ANSWER where it cannot (arguments are missing, or it is broken)."""
+    try:
+        return _asked(question, value)
+    except Exception:  # noqa: BLE001 - there are other questions
+        return _NO_ANSWER
+
+
+def _exported(value: Any) -> Any:  # noqa: ANN401
+    export = getattr(value, "to_dict", None)
+    return export() if callable(export) else _NO_ANSWER
+
+
+def _fields(value: Any) -> Any:  # noqa: ANN401
+    if not dataclasses.is_dataclass(value):
+        return _NO_ANSWER
+    return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+
+
+def _are_names(keys: list[Any]) -> bool:
+    """Whether these can be the names of a JSON object: texts, and none of them twice."""
+    # By type, as an object may lie about its class. `items()` of headers and forms may well repeat a name.
+    names = [str.__str__(key) for key in keys if issubclass(type(key), str) and not issubclass(type(key), Enum)]
+    return len(names) == len(keys) == len(set(names)) and all(printable(name) is name for name in names)
+
+
+def _order(item: Any) -> tuple[str, str]:  # noqa: ANN401
+    shown = _answer(repr, item)
+    return _class_name(type(item)), "" if shown is _NO_ANSWER else str.__str__(shown)
+
+
+def _name_of(error: Exception) -> str:
+    return _class_name(type(error.__cause__ if isinstance(error, _UnreadableError) else error))
+
+
+def _class_name(kind: type) -> str:
+    try:
+        return str(type.__getattribute__(kind, "__name__"))
+    except Exception:  # noqa: BLE001 - a property of the metaclass stands in the way
+        return "object"
+
+
 def _integer_text(number: int) -> str:
     # Decimal conversion of huge integers is quadratic and limited (PEP 674's sibling, CVE-2020-10735): use hex there.
     return str(number) if number.bit_length() <= 10_000 else hex(number)  # noqa: PLR2004 - below the 4300 digits
@@ -316,9 +410,9 @@ def _float(number: float) -> Any:  # noqa: ANN401
 def text_of(value: object) -> str:
     """Return the text of anything that is used as one; never raises."""
     try:
-        return printable(str.__str__(value) if isinstance(value, str) else str(value))
+        return printable(str.__str__(value) if issubclass(type(value), str) else _asked(str, value))
     except Exception as error:  # noqa: BLE001 - evidence is not lost for want of a text
-        return f"<{type(value).__name__} without a text: {type(error).__name__}>"
+        return f"<{_class_name(type(value))} without a text: {_name_of(error)}>"
 
 
 def _text_of(value: object) -> str:

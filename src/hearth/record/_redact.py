@@ -12,7 +12,7 @@ import secrets
 import threading
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hearth.errors import RecordError
 from hearth.record._canonical import canonical_bytes
@@ -127,8 +127,8 @@ class Redactor:
     def make_known(self, *values: object) -> None:
         """Make the value of each `Secret` among these known."""
         for value in values:
-            if isinstance(value, Secret):
-                self.add_secret(value.reveal())
+            if issubclass(type(value), Secret):  # by type: an object may raise when it is asked for its class
+                self.add_secret(cast("Secret", value).reveal())
 
     def suspicious(self, raw: bytes) -> bool:
         """Whether these bytes (UTF-8 text or compact JSON) may hold a secret; False is certain, True is not."""
