@@ -19,13 +19,15 @@ __all__ = ["STATES", "approvals", "print_request", "request"]
 
 STATES = {
     "approved": "green",
-    "missing": "yellow",
+    "waiting": "yellow",
+    "untrusted": "yellow",
     "not_yet": "yellow",
     "spent": "dim",
     "expired": "dim",
     "denied": "red",
 }
-_WORDS = {"missing": "waits for approval"}
+_WORDS = {"waiting": "waits for approval"}
+_OPEN = ("approved", "waiting", "untrusted", "not_yet")
 
 
 @click.command()
@@ -105,7 +107,7 @@ def approvals(
         found = [known.view(request_id)] if request_id else known.listing(plan_id=plan, limit=limit)
         waiting = ledger.approvals.emergencies_without_review()
     if only_open:
-        found = [view for view in found if view.state in ("approved", "missing", "not_yet")]
+        found = [view for view in found if view.state in _OPEN]
     if as_json:
         print_json(
             {

@@ -25,6 +25,20 @@ __all__ = ["record_refusal", "sense_recovered", "sense_verified", "tell_damage",
 _log = logging.getLogger(__name__)
 _WINDOW = timedelta(hours=1)
 _LONGEST = 2000
+_WORDS = {
+    "missing": "there was none",
+    "denied": "it was denied",
+    "expired": "it had expired",
+    "not_yet": "its time had not come",
+    "spent": "another run had used it",
+    "plan": "the plan or an input was not what was approved",
+    "host": "it was for another host",
+    "mode": "it was for another mode",
+    "ledger": "it was for another ledger",
+    "posture": "the posture was worse than it bore",
+    "preview": "it was for another preview",
+    "untrusted": "no key that the policy trusts had given it",
+}
 
 
 def sense_verified(verified: Verified) -> Finding | None:
@@ -81,9 +95,10 @@ def record_refusal(kernel: HearthKernel, *, plan_digest: str, code: str, who: st
     """Keep that a run was refused for want of an approval; too many within an hour make the boundary ELEVATED.
 
     The policy's `sensors: refused_approvals` says how many. Refusals before the last restoration do not count: an
-    operator has answered for them.
+    operator has answered for them. Nor does one that only waits for its approvers: looking whether they have spoken
+    is no attack.
     """
-    if kernel.home is None:
+    if kernel.home is None or code == "waiting":
         return
     now = utc_now()
     approvals, postures = kernel.ledger.approvals, kernel.ledger.postures
@@ -94,7 +109,8 @@ def record_refusal(kernel: HearthKernel, *, plan_digest: str, code: str, who: st
         kernel.report(
             Finding(
                 boundary=BoundaryState.ELEVATED,
-                reason=f"{number} runs were refused for want of an approval within an hour, the last one {code}",
+                reason=f"{number} runs were refused for want of an approval within an hour, the last one because "
+                f"{_WORDS.get(code, code)}",
                 source="approvals",
                 who=who,
             )

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Circumstances", "Grant", "grant"]
 
+# So far the clock of whoever asked may be ahead; beyond that a date would only stretch how long an approval holds.
+_CLOCKS_APART = timedelta(minutes=5)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
@@ -50,14 +53,10 @@ class Grant:
         """Raise ApprovalRefusedError (`not_yet`, `expired`, `host`, `posture`) where it does not hold any more."""
         request, now = self.request, circumstances.now
         what = f"the approval {request.request_id} of the plan {request.plan_id}"
+        _refuse_expired(what, self.expires, now)
         if now < self.not_before:
             raise ApprovalRefusedError(
                 f"{what} holds from {format_time(self.not_before)} on; wait until then", code="not_yet"
-            )
-        if now >= self.expires:
-            raise ApprovalRefusedError(
-                f"{what} expired at {format_time(self.expires)}; ask for a new one with `hearth request`",
-                code="expired",
             )
         if "*" not in self.hosts and circumstances.host not in self.hosts:
             named = ", ".join(sorted(self.hosts)) or "no host that all approvers named"
@@ -91,11 +90,22 @@ def grant(
 ) -> Grant:
     """Return the grant of a run, or raise ApprovalRefusedError with the `code` of what stands against it.
 
-    Signatures of keys that the policy does not trust (or no longer trusts) count for nothing. One denial by a
-    trusted approver outweighs every approval. That a request was used before, the store knows.
+    Signatures of keys that the policy does not trust (or no longer trusts) count for nothing: where they are all that
+    is missing the code is `untrusted`, where nobody has spoken it is `waiting`. One denial by a trusted approver
+    outweighs every approval; then comes what no further approval could mend, such as the time. That a request was used
+    before, the store knows.
     """
     asked = _asked(request, policy, circumstances)
-    approvals = _approvals(asked, decisions, policy)
+    approvals, strange = _approvals(asked, decisions, policy)
+    longest = timedelta(seconds=math.ceil(policy.break_glass_for if asked.emergency else policy.valid_for))
+    what = f"the request {asked.request_id} for the plan {asked.plan_id}"
+    _refuse_expired(what, min(asked.expires, asked.created + longest), circumstances.now)
+    if asked.created > circumstances.now + _CLOCKS_APART:
+        raise ApprovalRefusedError(
+            f"{what} is dated {format_time(asked.created)}, and it is {format_time(circumstances.now)}; set the clock "
+            "of this host or of the one that asked, and ask anew",
+            code="not_yet",
+        )
     needed = 1 if asked.emergency else policy.quorum
     requester_key = _signer(request, policy)
     if not asked.emergency and not policy.self_approval:
@@ -111,12 +121,12 @@ def grant(
         hint = ""
     if len(approvals) < needed:
         have = f"{len(approvals)} of {needed} approvals" if needed > 1 or approvals else "no approval"
+        if strange:
+            hint += f" ({strange} more by no key that the policy trusts for it, or on other words than these)"
         raise ApprovalRefusedError(
-            f"the request {asked.request_id} for the plan {asked.plan_id} has {have}{hint}; "
-            f"somebody whom the policy trusts runs `hearth approve {asked.request_id}`",
-            code="missing",
+            f"{what} has {have}{hint}; somebody whom the policy trusts runs `hearth approve {asked.request_id}`",
+            code="untrusted" if strange else "waiting",
         )
-    longest = policy.break_glass_for if asked.emergency else policy.valid_for
     every = (asked, *approvals.values())
     hosts: frozenset[str] | None = None
     for one in every:
@@ -127,13 +137,20 @@ def grant(
         approvers=tuple(approvals),
         hosts=frozenset("*") if hosts is None else hosts,
         not_before=max(one.not_before for one in every),
-        expires=min(*(one.expires for one in every), asked.created + timedelta(seconds=math.ceil(longest))),
+        expires=min(*(one.expires for one in every), asked.created + longest),
         worst_security=Posture(
             min(one.worst_posture.security for one in every), min(one.worst_posture.boundary for one in every)
         ),
     )
     found.check(circumstances)
     return found
+
+
+def _refuse_expired(what: str, expires: datetime, now: datetime) -> None:
+    if now >= expires:
+        raise ApprovalRefusedError(
+            f"{what} expired at {format_time(expires)}; ask for a new one with `hearth request`", code="expired"
+        )
 
 
 def _asked(envelope: Envelope, policy: ApprovalPolicy, here: Circumstances) -> ApprovalRequest:
@@ -160,17 +177,23 @@ def _asked(envelope: Envelope, policy: ApprovalPolicy, here: Circumstances) -> A
 
 def _approvals(
     asked: ApprovalRequest, decisions: Iterable[Envelope], policy: ApprovalPolicy
-) -> dict[str, ApprovalDecision]:
-    """Return the valid approvals by the name of the key that gave each; a valid denial raises."""
+) -> tuple[dict[str, ApprovalDecision], int]:
+    """Return the valid approvals by the name of the key that gave each, and how many others pretend to be some.
+
+    A valid denial raises.
+    """
     trusted = _keys(policy.with_role("emergency" if asked.emergency else "approver"))
     denying = _keys(policy.with_role("approver"))
     approvals: dict[str, ApprovalDecision] = {}
+    strange = 0
     for envelope in decisions:
         try:
             decision = ApprovalDecision.read(envelope)
         except SigningError:
-            continue  # whatever it is, it approves nothing; `hearth fsck` names it
+            strange += 1  # whatever it is, it approves nothing; `hearth fsck` names it
+            continue
         if not _belongs(decision, asked):
+            strange += 1
             continue
         if decision.verdict == "deny":
             for name in envelope.verified_by(denying):
@@ -180,9 +203,11 @@ def _approvals(
                     code="denied",
                 )
             continue
-        for name in envelope.verified_by(trusted):
+        names = envelope.verified_by(trusted)
+        strange += not names
+        for name in names:
             approvals.setdefault(name, decision)
-    return approvals
+    return approvals, strange
 
 
 def _belongs(decision: ApprovalDecision, asked: ApprovalRequest) -> bool:

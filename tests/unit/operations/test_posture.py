@@ -231,7 +231,10 @@ def test_refused_approvals_elevate_the_boundary(home: LedgerHome, operator: Trus
         policy.write("sensors: {refused_approvals: 3}\n")
     assert refuse(home, 2) == Posture()
     assert refuse(home, 1) == Posture(boundary=BoundaryState.ELEVATED)
-    assert posture(home).why == "3 runs were refused for want of an approval within an hour, the last one missing"
+    assert (
+        posture(home).why
+        == "3 runs were refused for want of an approval within an hour, the last one because there was none"
+    )
     restore_posture(home, operator, why="it was a script of ours")
     assert refuse(home, 2) == Posture(), "an operator has answered for the earlier ones"
     with closing(sqlite3.connect(home.database)) as connection, connection:

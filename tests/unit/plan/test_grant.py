@@ -94,7 +94,7 @@ def test_each_refusal_has_its_own_code_and_words() -> None:
     request = asked()
     yes = word(request, "ann")
     said = {
-        refused("missing", request),
+        refused("waiting", request),
         refused("denied", request, yes, word(request, "bob", "deny")),
         refused("expired", request, yes, now=request.expires),
         refused("not_yet", request, yes, now=request.not_before - timedelta(seconds=1)),
@@ -112,25 +112,25 @@ def test_each_refusal_has_its_own_code_and_words() -> None:
 
 def test_a_quorum_counts_different_keys() -> None:
     request, two = asked(), policy(quorum=2)
-    refused("missing", request, word(request, "ann"), rules=two)
-    refused("missing", request, word(request, "ann"), word(request, "ann"), rules=two)
+    refused("waiting", request, word(request, "ann"), rules=two)
+    refused("waiting", request, word(request, "ann"), word(request, "ann"), rules=two)
     assert decide(request, word(request, "ann"), word(request, "bob"), rules=two).approvers == ("ann", "bob")
 
 
 @pytest.mark.parametrize("who", ["fire", "bot"])
 def test_a_key_without_the_role_approves_nothing(who: str) -> None:
-    refused("missing", asked(), word(asked(), who))
+    refused("untrusted", asked(), word(asked(), who))
 
 
 def test_a_key_that_nobody_trusts_approves_and_denies_nothing() -> None:
     request = asked()
-    refused("missing", request, word(request, "ann", key=STRANGER))
+    refused("untrusted", request, word(request, "ann", key=STRANGER))
     assert decide(request, word(request, "ann"), word(request, "bob", "deny", key=STRANGER))
 
 
 def test_ones_own_approval_counts_only_where_the_policy_says_so() -> None:
     request = asked(requester="ann")
-    assert "own does not count" in refused("missing", request, word(request, "ann"), signer="ann")
+    assert "own does not count" in refused("waiting", request, word(request, "ann"), signer="ann")
     assert decide(request, word(request, "ann"), signer="ann", rules=policy(self_approval=True))
     assert decide(request, word(request, "ann"), word(request, "bob"), signer="ann").approvers == ("bob",)
 
@@ -138,7 +138,7 @@ def test_ones_own_approval_counts_only_where_the_policy_says_so() -> None:
 def test_a_name_in_the_request_is_not_believed() -> None:
     """Whoever calls themselves by another name is still who signed."""
     request = asked(requester="somebody else")
-    refused("missing", request, word(request, "ann"), signer="ann")
+    refused("waiting", request, word(request, "ann"), signer="ann")
 
 
 def test_a_decision_belongs_to_one_request_word_for_word() -> None:
@@ -152,7 +152,7 @@ def test_a_decision_belongs_to_one_request_word_for_word() -> None:
         asked(worst_posture=Posture(SecurityState.COMPROMISED)),
         asked(plan_copy="e" * 64),
     ):
-        refused("missing", changed, yes, rules=policy(self_approval=True))
+        refused("untrusted", changed, yes, rules=policy(self_approval=True, break_glass_for=86400.0))
 
 
 def test_the_narrowest_of_all_words_counts() -> None:
@@ -173,9 +173,39 @@ def test_the_policys_longest_time_binds_whatever_was_signed() -> None:
     refused("expired", request, word(request, "ann"), rules=policy(valid_for=60.0))
 
 
+def test_what_no_further_approval_could_mend_is_said_before_that_some_are_wanting() -> None:
+    request, two = asked(), policy(quorum=2)
+    late = request.expires
+    assert "expired" in refused("expired", request, now=late)
+    refused("expired", request, word(request, "ann"), rules=two, now=late)
+    refused("expired", request, word(request, "ann", key=STRANGER), now=late)
+    refused("expired", asked(expires=NOW + timedelta(days=9)), rules=policy(valid_for=60.0))
+    refused("denied", request, word(request, "ann", "deny"), now=late)
+    refused("waiting", asked(not_before=NOW + timedelta(minutes=1)))
+
+
+def test_a_request_from_the_future_stretches_nothing() -> None:
+    """Else its date would add to the policy's `valid_for`, for it counts from there."""
+    for ahead, holds in ((timedelta(minutes=4), True), (timedelta(minutes=6), False), (timedelta(days=300), False)):
+        request = asked(created=NOW + ahead, expires=NOW + timedelta(days=301))
+        if holds:
+            assert decide(request, word(request, "ann"))
+        else:
+            assert "set the clock" in refused("not_yet", request, word(request, "ann"))
+
+
+def test_an_approval_that_counts_for_nothing_is_told_from_one_that_is_awaited() -> None:
+    request, two = asked(), policy(quorum=2)
+    forged = word(request, "bob", key=STRANGER)
+    assert "no key that the policy trusts" in refused("untrusted", request, word(request, "ann"), forged, rules=two)
+    refused("waiting", request, word(request, "ann"), rules=two)
+    refused("waiting", request, word(request, "bob", "deny", key=STRANGER))
+    assert decide(request, word(request, "ann"), forged)
+
+
 def test_an_emergency_needs_its_own_role_and_no_quorum() -> None:
     request = asked(emergency=True, created=NOW - timedelta(minutes=30))
-    refused("missing", request, word(request, "ann"), rules=policy(quorum=2))
+    refused("untrusted", request, word(request, "ann"), rules=policy(quorum=2))
     found = decide(request, word(request, "fire"), signer="fire", rules=policy(quorum=2))
     assert found.to_dict()["kind"] == "emergency"
     refused("denied", request, word(request, "fire"), word(request, "ann", "deny"), signer="fire")
