@@ -17,10 +17,12 @@ from hearth.errors import GateRefusedError
 if TYPE_CHECKING:
     from hearth.cli._screen import Screen
     from hearth.cli._settings import Settings
-    from hearth.operations import Approvals, ApprovalView, Material
+    from hearth.operations import Approvals, ApprovalView, LastApproved, Material
     from hearth.plan import Plan
 
 __all__ = ["approve", "deny", "review"]
+
+_NO_END = "\\ No newline at end of file"
 
 
 @click.command()
@@ -33,6 +35,13 @@ __all__ = ["approve", "deny", "review"]
 @click.option(
     "--digest", metavar="HEX", help=f"The plan's digest (at least {DIGITS} digits of it), where nobody can be asked."
 )
+@click.option(
+    "--accept-unseen",
+    "accepted",
+    multiple=True,
+    metavar="SHA256",
+    help=f"Approve this input, which is no text, unseen (at least {DIGITS} digits of its SHA-256); repeatable.",
+)
 @key_option
 @json_option
 @click.pass_obj
@@ -44,13 +53,15 @@ def approve(
     *,
     reason: str,
     digest: str | None,
+    accepted: tuple[str, ...],
     key: str | None,
     as_json: bool,
 ) -> None:
     """Read a plan that somebody wants to run, and approve one run of it.
 
-    All of it is shown, with what differs from the version that ran last. To approve, you type the first digits of its
-    digest, which is how one knows that it was this plan.
+    All of it is shown, with what differs from the version that was approved last. To approve, you type the first digits
+    of its digest, which is how one knows that it was this plan. An input that cannot be shown refuses the approval: a
+    text that was not kept is read with --plan, a binary one has to be accepted by its own SHA-256.
     """
     from hearth.ledger import Ledger
     from hearth.operations import Approvals, load_key, notify_of_request
@@ -60,9 +71,11 @@ def approve(
     with Ledger.open(home) as ledger:
         approvals = Approvals(home, ledger)
         view = approvals.view(request_id)
+        approvals.require_open(view)
         material = approvals.material(view, plan)
         screen = settings.screen(to_stderr=True)
         _show(screen, approvals, view, material)
+        _require_seen(material, accepted)
         _require_digest(view, digest)
         signer = load_key(home, key, passphrase=ask_passphrase)
         view = approvals.decide(view.asked.request_id, signer, verdict="approve", reason=reason)
@@ -131,19 +144,62 @@ def _show(screen: Screen, approvals: Approvals, view: ApprovalView, material: Ma
         screen.heading(f"Input {name}")
         screen.line((f"sha256 {known.digest}", "dim"), indent=2)
         if known.text is None:
-            screen.line((known.missing, "yellow"), indent=2)
+            screen.line((known.missing or f"{known.binary}; it cannot be shown", "yellow"), indent=2)
         else:
-            screen.block([line.expandtabs(4) for line in known.text.splitlines()], indent=2)
-    before = approvals.last_approved(view)
+            _show_text(screen, known.text)
+    _show_changes(screen, view, material, approvals.last_approved(view))
+
+
+def _show_text(screen: Screen, text: str) -> None:
+    r"""Print an input whole. A line ends at LF alone; a CR or another control character is printed as an escape."""
+    *lines, last = text.split("\n")
+    screen.block([line.expandtabs(4) for line in lines], indent=2)
+    if last:
+        screen.block([last.expandtabs(4)], indent=2)
+        screen.line((_NO_END, "dim"), indent=2)
+    if not text:
+        screen.line(("empty", "dim"), indent=2)
+
+
+def _show_changes(screen: Screen, view: ApprovalView, material: Material, before: LastApproved | None) -> None:
     if before is None:
-        screen.heading("No other version of this plan ran before with an approval")
+        screen.heading("No version of this plan was approved before")
         return
-    screen.heading(f"Against the version that ran last ({before[0].asked.request_id})")
-    changes = list(material.diff(before[1]))
+    asked, use = before.view.asked, before.view.use
+    when = f"{asked.request_id}, asked for at {asked.created:%Y-%m-%d %H:%M:%S} UTC, " + (
+        "not run" if use is None else f"run as {use.execution_id}"
+    )
+    if before.same:
+        screen.heading(f"This very version was approved before ({when})")
+        screen.line((f"digest {view.asked.plan_digest}: the plan and every input are the same", "dim"), indent=2)
+        return
+    if before.material is None:
+        screen.heading(f"The version that was approved last ({when}) cannot be shown, so nothing is compared")
+        screen.line((before.why, "yellow"), indent=2)
+        return
+    screen.heading(f"Against the version that was approved last ({when})")
+    changes = list(material.diff(before.material))
     for line in changes:
         screen.line((line, {"+": "green", "-": "red"}.get(line[:1], "dim")), indent=2)
     if not changes:
-        screen.line("nothing that is shown differs", indent=2)
+        screen.line("the texts are the same; the digests differ by the version of a task, or by a secret", indent=2)
+
+
+def _require_seen(material: Material, accepted: tuple[str, ...]) -> None:
+    """Have the approver accept each input that is no text by its SHA-256; refuse what cannot be shown at all."""
+    unseen = material.unseen(accepted)
+    if unseen and not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        named = "; ".join(f"{name} ({known.binary}): {known.digest}" for name, known in unseen.items())
+        raise GateRefusedError(
+            "not approved: inputs that are no text cannot be shown, and there is no terminal to ask on; where you know "
+            f"what they hold, give --accept-unseen with the SHA-256 of each: {named}"
+        )
+    for name, known in unseen.items():
+        typed = ask(f"Type the first {DIGITS} digits of the SHA-256 of {name} to approve it unseen: ").lower()
+        if len(typed) < DIGITS or not known.digest.startswith(typed):
+            raise GateRefusedError(
+                f"not approved: {typed or 'nothing'!r} is not how the SHA-256 of {name} begins ({DIGITS} digits)"
+            )
 
 
 def _require_digest(view: ApprovalView, given: str | None) -> None:
@@ -169,7 +225,9 @@ def _tell(settings: Settings, view: ApprovalView, what: str, troubles: tuple[str
         return
     screen = settings.screen()
     screen.line((f"{screen.symbols.done} ", "green"), f"{view.asked.request_id} {what}")
-    if view.state == "approved":
+    if view.state == "denied" and view.use is not None:
+        screen.line((f"{view.use.execution_id} used it: it stops before its next step", "yellow"), indent=2)
+    elif view.state == "approved":
         screen.line((f"a run may use it until {view.asked.expires:%Y-%m-%d %H:%M:%S} UTC", "dim"), indent=2)
     elif view.why:
         screen.line((view.why, "yellow"), indent=2)

@@ -14,15 +14,17 @@ from hearth.record import format_time
 from hearth.signing import Envelope
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
     from hearth.ledger._database import Database
 
 __all__ = ["ApprovalRow", "ApprovalUse", "LedgerApprovals"]
 
 _LIKELY = 20
+_BATCH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,43 @@ class LedgerApprovals:
         return self._database.read(
             lambda connection: tuple(_row(connection, str(name)) for name in connection.scalars(query).all())
         )
+
+    def each(
+        self,
+        *,
+        plan_digest: str | None = None,
+        plan_id: str | None = None,
+        unused: bool = False,
+        oldest_first: bool = False,
+    ) -> Iterator[ApprovalRow]:
+        """Yield every request of a plan, the newest first; memory is bounded and no transaction stays open.
+
+        With `unused` only those that no run has used when they are looked at.
+        """
+        column = approval_requests.c.id
+        query = select(column, approval_requests.c.request_id).limit(_BATCH)
+        query = query.order_by(column if oldest_first else column.desc())
+        if plan_digest is not None:
+            query = query.where(approval_requests.c.plan_digest == plan_digest)
+        if plan_id is not None:
+            query = query.where(approval_requests.c.plan_id == plan_id)
+        if unused:
+            uses = select(approval_uses.c.id).where(approval_uses.c.request_id == approval_requests.c.request_id)
+            query = query.where(~uses.exists())
+        last: int | None = None
+        while True:
+            onward = query
+            if last is not None:
+                onward = query.where(column > last if oldest_first else column < last)
+
+            def work(connection: Connection, batch: Select[Any] = onward) -> tuple[int | None, list[ApprovalRow]]:
+                found = connection.execute(batch).all()
+                return (found[-1].id if found else None), [_row(connection, str(one.request_id)) for one in found]
+
+            last, rows = self._database.read(work)
+            yield from rows
+            if len(rows) < _BATCH:
+                return
 
     def use(self, request_id: str, execution_id: str, *, now: datetime, emergency: bool) -> ApprovalUse | None:
         """Use a request up for one run: None means that this run has it, else who had it before. Durable."""

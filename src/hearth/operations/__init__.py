@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hearth._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hearth.operations._approvals import Approvals, ApprovalView
+    from hearth.operations._approvals import Approvals, ApprovalView, LastApproved
     from hearth.operations._backup import Backup, back_up
     from hearth.operations._checks import HANDOFF, Check, checks
     from hearth.operations._command import command_plan
@@ -77,6 +77,7 @@ __all__ = [
     "InputText",
     "JournalNote",
     "KeptPlan",
+    "LastApproved",
     "Lockdown",
     "Material",
     "PlanArchive",
@@ -160,6 +161,7 @@ __getattr__, __dir__ = lazy_names(
         "review_of": "_review",
         "ApprovalView": "_approvals",
         "Approvals": "_approvals",
+        "LastApproved": "_approvals",
         "InputText": "_material",
         "Material": "_material",
         "TrustedAs": "_keys",

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import ApprovalRefusedError, SigningError
+from hearth.errors import (
+    ApprovalRefusedError,
+    ExecutionNotFoundError,
+    ExecutionPurgedError,
+    HearthError,
+    RecordError,
+    SigningError,
+)
 from hearth.execution import load_policy
 from hearth.operations._material import Material, keep_inputs, material_of
 from hearth.operations._plans import PlanArchive
 from hearth.plan import ApprovalDecision, ApprovalRequest, Circumstances, grant
-from hearth.record import format_time, utc_now
+from hearth.record import Redactor, format_time, utc_now
+from hearth.recorder import journal_is_live
 from hearth.security import LiveMode, Posture
 
 if TYPE_CHECKING:
@@ -25,14 +34,14 @@ if TYPE_CHECKING:
     from hearth.plan import Plan
     from hearth.security import Policy
 
-__all__ = ["ApprovalView", "Approvals"]
+__all__ = ["ApprovalView", "Approvals", "LastApproved"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalView:
     """A request as it stands now.
 
-    `state` is `approved` (a run may use it), or the code of what stands against it: `missing`, `denied`, `expired`,
+    `state` is `approved` (a run may use it), or the code of what stands against it: `waiting`, `denied`, `expired`,
     `spent` …; `why` says it in words. `approvers` are those whose approval holds, whatever else is missing.
     """
 
@@ -60,6 +69,20 @@ class ApprovalView:
             "execution_id": None if self.use is None else self.use.execution_id,
             "used": None if self.use is None else self.use.used,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class LastApproved:
+    """The version of a plan that was approved before, to be held against a new one.
+
+    `same` says that it is this very version, and then there is nothing to compare. `material` is None then, and where
+    it cannot be shown any more: `why` says the reason.
+    """
+
+    view: ApprovalView
+    material: Material | None
+    same: bool = False
+    why: str = ""
 
 
 class Approvals:
@@ -98,7 +121,9 @@ class Approvals:
         longest = rules.break_glass_for if emergency else rules.valid_for
         seconds = longest if valid_for is None else valid_for
         if seconds > longest:
-            raise SigningError(f"{self.home.policy} lets an approval hold for {longest:g} s at most, not {seconds:g}")
+            raise SigningError(
+                f"{self.home.policy} lets an approval hold for {_time_text(longest)} at most, not {_time_text(seconds)}"
+            )
         keep_inputs(self.home, plan)
         asked = ApprovalRequest(
             request_id=ApprovalRequest.new_id(),
@@ -111,7 +136,7 @@ class Approvals:
             not_before=now if not_before is None else not_before,
             expires=now + timedelta(seconds=seconds),
             worst_posture=worst_posture or Posture(),
-            reason=reason.strip(),
+            reason=_clean(reason, plan),
             created=now,
             requester=signer.name or requester,
             plan_copy=PlanArchive(self.home).keep(plan),
@@ -127,14 +152,22 @@ class Approvals:
         return self.view(asked.request_id)
 
     def decide(self, request_id: str, signer: TrustedAs, *, verdict: str, reason: str) -> ApprovalView:
-        """Sign an approval or a denial. ApprovalRefusedError where this key's word would count for nothing."""
+        """Sign an approval or a denial; what looks like a secret does not stay in the reason.
+
+        ApprovalRefusedError where this key's word would count for nothing: it is not trusted, the request was denied,
+        is expired, or was used (for a denial: by a run that is over). SigningError for a denial without a reason.
+        """
         row = self._store.find(request_id)
         asked = ApprovalRequest.read(row.request)
         name = self.require_role(signer, "emergency" if asked.emergency and verdict == "approve" else "approver")
-        now = utc_now()
         if verdict == "approve":
-            self._refuse_pointless(row, asked, signer, now)
-        decision = ApprovalDecision.on(asked, approver=name, verdict=verdict, reason=reason.strip(), now=now)
+            self._refuse_pointless(row, self._view(row), signer)
+        elif not reason.strip():
+            raise SigningError("a denial needs a reason; give --reason TEXT")
+        elif row.use is not None:
+            self._refuse_late(row.use)
+        now = utc_now()
+        decision = ApprovalDecision.on(asked, approver=name, verdict=verdict, reason=_clean(reason), now=now)
         added = self._store.add_decision(
             decision.sign(signer.key),
             request_id=asked.request_id,
@@ -172,6 +205,11 @@ class Approvals:
             return view
         return self.decide(view.asked.request_id, signer, verdict="approve", reason=reason)
 
+    def require_open(self, view: ApprovalView) -> None:
+        """Raise ApprovalRefusedError where no further approval could let a run use this request."""
+        if view.state in {"denied", "spent", "expired"}:
+            raise ApprovalRefusedError(view.why, code=view.state)
+
     def view(self, beginning: str) -> ApprovalView:
         """Return one request as it stands now; RequestNotFoundError."""
         return self._view(self._store.find(beginning))
@@ -182,20 +220,20 @@ class Approvals:
 
     def usable(self, plan: Plan, mode: LiveMode) -> str | None:
         """Return the oldest request whose approval a run of this plan may use now; None where there is none."""
-        found = [self._view(row) for row in self._store.listing(plan_digest=plan.digest)]
-        return next(
-            (view.asked.request_id for view in reversed(found) if view.state == "approved" and view.asked.mode is mode),
-            None,
-        )
+        for row in self._store.each(plan_digest=plan.digest, unused=True, oldest_first=True):
+            view = self._view(row)
+            if view.state == "approved" and view.asked.mode is mode:
+                return view.asked.request_id
+        return None
 
     def refusal(self, plan: Plan, mode: LiveMode) -> ApprovalRefusedError:
         """Return why no approval lets this plan run now: what the newest request lacks, or that there is none."""
-        for row in self._store.listing(plan_digest=plan.digest):
+        for row in self._store.each(plan_digest=plan.digest):
             view = self._view(row)
             if view.asked.mode is mode and view.state != "approved":
                 return ApprovalRefusedError(view.why, code=view.state)
         older = self._store.listing(plan_id=plan.id, limit=1)
-        if older:
+        if older and older[0].plan_digest != plan.digest:
             return ApprovalRefusedError(
                 f"the plan {plan.id} or one of its inputs is not what was approved: its digest is {plan.digest} now, "
                 f"and the newest request {older[0].request_id} is for {older[0].plan_digest}; "
@@ -214,45 +252,64 @@ class Approvals:
         )
 
     def material(self, view: ApprovalView, plan: Plan | None = None) -> Material:
-        """Return the plan and the inputs that are to be approved; ApprovalRefusedError where they cannot be shown."""
-        return material_of(self.home, view.asked, self._kept(view.asked), plan)
+        """Return the plan and the inputs that are to be approved, from the plan's file where it is given.
 
-    def last_approved(self, view: ApprovalView) -> tuple[ApprovalView, Material] | None:
-        """Return the newest other version of this plan that ran with an approval; None where there is none to read."""
-        for row in self._store.listing(plan_id=view.asked.plan_id):
-            if row.use is None or row.request_id == view.asked.request_id or row.plan_digest == view.asked.plan_digest:
+        ApprovalRefusedError where the plan cannot be shown; an input that cannot be shown says why.
+        """
+        kept = self._kept(view.asked) if plan is None else None
+        return material_of(self.home, view.asked, kept, plan)
+
+    def last_approved(self, view: ApprovalView) -> LastApproved | None:
+        """Return the version of this plan that was approved last, apart from the request itself; None for the first.
+
+        A run may have used the approval, or it may lie there still or have expired.
+        """
+        for row in self._store.each(plan_id=view.asked.plan_id):
+            if row.request_id == view.asked.request_id or not self._was_approved(row):
                 continue
             before = self._view(row)
+            if before.asked.plan_digest == view.asked.plan_digest:
+                return LastApproved(before, None, same=True)
             try:
-                return before, self.material(before)
-            except ApprovalRefusedError:
-                continue
+                return LastApproved(before, self.material(before))
+            except HearthError as error:
+                return LastApproved(before, None, why=str(error))
         return None
+
+    def _was_approved(self, row: ApprovalRow) -> bool:
+        """Whether it ever had the approvals that it needs: judged at the time of the last one, by today's keys."""
+        if row.use is not None:
+            return True
+        asked = ApprovalRequest.read(row.request)
+        times = [one.created for one in _decisions(row) if one.verdict == "approve"]
+        if not times:
+            return False
+        then = replace(self._here(asked), now=max(*times, asked.not_before))
+        try:
+            grant(row.request, row.decisions, policy=self.policy.approvals, circumstances=then)
+        except ApprovalRefusedError:
+            return False
+        return True
 
     def _kept(self, asked: ApprovalRequest) -> KeptPlan | None:
         return PlanArchive(self.home).read(asked.plan_copy)
 
     def _view(self, row: ApprovalRow) -> ApprovalView:
         asked = ApprovalRequest.read(row.request)
-        decisions = []
-        for envelope in row.decisions:
-            try:
-                decisions.append(ApprovalDecision.read(envelope))
-            except SigningError:
-                continue  # it counts for nothing; `hearth fsck` names it
+        decisions = _decisions(row)
         state, why = "approved", ""
-        if row.use is not None:
+        if row.use is None or any(one.verdict == "deny" for one in decisions):
+            try:
+                grant(row.request, row.decisions, policy=self.policy.approvals, circumstances=self._here(asked))
+            except ApprovalRefusedError as refusal:
+                state, why = refusal.code, str(refusal)
+        if row.use is not None and state != "denied":
             state = "spent"
             why = (
                 f"the approval {asked.request_id} was used by the run {row.use.execution_id} at {row.use.used}; "
                 "one approval is one run: ask for another with `hearth request`"
             )
-        else:
-            try:
-                grant(row.request, row.decisions, policy=self.policy.approvals, circumstances=self._here(asked))
-            except ApprovalRefusedError as refusal:
-                state, why = refusal.code, str(refusal)
-        return ApprovalView(asked=asked, state=state, why=why, decisions=tuple(decisions), use=row.use)
+        return ApprovalView(asked=asked, state=state, why=why, decisions=decisions, use=row.use)
 
     def _here(self, asked: ApprovalRequest) -> Circumstances:
         return Circumstances(
@@ -273,19 +330,61 @@ class Approvals:
                 code="untrusted",
             )
 
-    def _refuse_pointless(self, row: ApprovalRow, asked: ApprovalRequest, signer: TrustedAs, now: datetime) -> None:
-        if row.use is not None:
-            raise ApprovalRefusedError(
-                f"the request {asked.request_id} was used by the run {row.use.execution_id} already", code="spent"
-            )
-        if now >= asked.expires:
-            raise ApprovalRefusedError(
-                f"the request {asked.request_id} expired at {format_time(asked.expires)}; ask for a new one",
-                code="expired",
-            )
+    def _refuse_pointless(self, row: ApprovalRow, view: ApprovalView, signer: TrustedAs) -> None:
+        """Refuse an approval that could not let anything run."""
+        self.require_open(view)
         own = row.request.verified_by({"": signer.key.public})
-        if own and not asked.emergency and not self.policy.approvals.self_approval:
+        if own and not view.asked.emergency and not self.policy.approvals.self_approval:
             raise ApprovalRefusedError(
-                f"the request {asked.request_id} is {signer.name}'s own, and the policy wants somebody else's approval",
+                f"the request {view.asked.request_id} is {signer.name}'s own, and the policy wants somebody else's "
+                "approval",
                 code="untrusted",
             )
+
+    def _refuse_late(self, use: ApprovalUse) -> None:
+        """Refuse a denial of what is over: it would stop nothing. A run that is just beginning is not over."""
+        try:
+            self.ledger.get_bytes(use.execution_id)
+        except ExecutionNotFoundError:
+            journal = self.home.journal_path(use.execution_id)
+            over = journal.exists() and not journal_is_live(journal)
+        except (ExecutionPurgedError, RecordError):
+            over = True
+        else:
+            over = True
+        if over:
+            raise ApprovalRefusedError(
+                f"the request {use.request_id} was used by the run {use.execution_id}, which is over; a denial changes "
+                f"nothing of it any more: `hearth show {use.execution_id}` says what it did",
+                code="spent",
+            )
+
+
+def _decisions(row: ApprovalRow) -> tuple[ApprovalDecision, ...]:
+    decisions = []
+    for envelope in row.decisions:
+        try:
+            decisions.append(ApprovalDecision.read(envelope))
+        except SigningError:
+            continue  # it counts for nothing; `hearth fsck` names it
+    return tuple(decisions)
+
+
+def _clean(reason: str, plan: Plan | None = None) -> str:
+    """Return a reason as it is signed: what is recognised as a secret, or is one of the plan's, does not stay in it."""
+    redactor = Redactor()
+    if plan is not None:
+        for value in plan.secret_variables(redactor.telling):
+            redactor.add_secret(value)
+    return redactor.text(reason.strip())
+
+
+def _time_text(seconds: float) -> str:
+    """Return a time in the units in which a policy writes it: `1d 3h`, `99d`, `90s`."""
+    rest = math.ceil(seconds)
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        number, rest = divmod(rest, size)
+        if number:
+            parts.append(f"{number}{unit}")
+    return " ".join(parts) or "0s"

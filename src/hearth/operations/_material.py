@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import hashlib
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ from hearth.plan import plan_digest, plan_text
 from hearth.record import Redactor, thaw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
 
     from hearth.ledger import LedgerHome
     from hearth.operations._plans import KeptPlan
@@ -22,15 +24,44 @@ if TYPE_CHECKING:
 __all__ = ["InputText", "Material", "keep_inputs", "material_of"]
 
 _LARGEST_KEPT = 1 << 20
+_CHUNK = 1 << 20
+_ACCEPTED_DIGITS = 8
+# How files of these kinds begin; `ustar` stands behind the first member's name.
+_KINDS = (
+    (b"\x7fELF", "an ELF program or library"),
+    (b"MZ", "a Windows program or library"),
+    (b"\xca\xfe\xba\xbe", "a Java class or a macOS program"),
+    (b"\xcf\xfa\xed\xfe", "a macOS program"),
+    (b"\x00asm", "a WebAssembly module"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"%PDF-", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive (also: JAR, wheel, office document)"),
+    (b"\x1f\x8b", "gzip-compressed"),
+    (b"BZh", "bzip2-compressed"),
+    (b"\xfd7zXZ\x00", "xz-compressed"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard-compressed"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"!<arch>\n", "an ar archive (also: a Debian package)"),
+    (b"\xed\xab\xee\xdb", "an RPM package"),
+    (b"SQLite format 3\x00", "an SQLite database"),
+)
+_TAR_PLACE = 257
 
 
 @dataclass(frozen=True, slots=True)
 class InputText:
-    """An input: its SHA-256, and its content where that is text and at hand; `missing` says why it is not shown."""
+    """An input: its SHA-256, and its content where that is text and at hand.
+
+    `missing` says why nothing can be shown, and what to do. `binary` describes one that is no text (how many bytes, of
+    what kind): it was read and has this SHA-256, and a person can only take it or leave it.
+    """
 
     digest: str
     text: str | None
     missing: str = ""
+    binary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +72,35 @@ class Material:
     inputs: dict[str, InputText] = field(default_factory=dict)
 
     def diff(self, before: Material) -> Iterator[str]:
-        """Yield the lines of a unified diff from an earlier version to this one; none where nothing differs."""
-        yield from _diff("plan", plan_text(before.document).splitlines(), plan_text(self.document).splitlines())
+        r"""Yield the lines of a unified diff from an earlier version to this one; none where nothing differs.
+
+        Lines end at LF alone, and every other difference shows: a last line without an end is followed by
+        `\ No newline at end of file`, and a CR stays in its line, for whoever prints it to make visible.
+        """
+        yield from _diff("plan", plan_text(before.document), plan_text(self.document))
         for name in sorted({*before.inputs, *self.inputs}):
             old, new = before.inputs.get(name), self.inputs.get(name)
             if old is not None and new is not None and old.digest == new.digest:
                 continue
-            yield from _diff(name, _lines(old), _lines(new))
+            yield from _diff(name, _text(old), _text(new))
+
+    def unseen(self, accepted: Collection[str] = ()) -> dict[str, InputText]:
+        """Return the binary inputs that no SHA-256 in `accepted` (or the first eight digits of one) stands for.
+
+        ApprovalRefusedError (`plan`) where an input cannot be shown at all: no acknowledgement makes up for that.
+        """
+        for name, known in self.inputs.items():
+            if known.missing:
+                raise ApprovalRefusedError(
+                    f"the input {name} cannot be shown: {known.missing}; what was not shown is not approved",
+                    code="plan",
+                )
+        taken = tuple(digest.strip().lower() for digest in accepted if len(digest.strip()) >= _ACCEPTED_DIGITS)
+        return {
+            name: known
+            for name, known in self.inputs.items()
+            if known.binary and not any(known.digest.startswith(digest) for digest in taken)
+        }
 
 
 def keep_inputs(home: LedgerHome, plan: Plan) -> None:
@@ -105,22 +158,71 @@ def material_of(
 def _input(store: ContentStore, name: str, digest: str, plan: Plan | None) -> InputText:
     path = store.path(digest) if plan is None else plan.folder / name
     try:
-        data = path.read_bytes()
-    except OSError:
-        return InputText(digest, None, "not kept here; name the plan's file with --plan to read it where it lies")
-    if hashlib.sha256(data).hexdigest() != digest:
-        return InputText(digest, None, f"{path} is not the input with this SHA-256")
-    try:
-        return InputText(digest, data.decode("utf-8"))
-    except UnicodeDecodeError:
-        return InputText(digest, None, f"{len(data)} bytes that are no text")
+        found, text, kind, size = _read(path)
+    except OSError as error:
+        if plan is None:
+            why = (
+                "it is not kept with the request (larger than 1 MiB, no text, or holding what looks like a secret); "
+                "give --plan FILE to read it where it lies"
+            )
+        else:
+            why = f"{path}: {error.strerror or error}"
+        return InputText(digest, None, why)
+    if found != digest:
+        return InputText(digest, None, f"{path} has the SHA-256 {found}, and the input that was asked for has {digest}")
+    if text is None:
+        return InputText(digest, None, binary=f"{size} bytes that are no text" + (f": {kind}" if kind else ""))
+    return InputText(digest, text)
 
 
-def _lines(known: InputText | None) -> list[str]:
+def _read(path: Path) -> tuple[str, str | None, str, int]:
+    """Return a file's SHA-256, its text (None where it is no UTF-8), its kind by its first bytes, and its size.
+
+    What is no text is not held in memory, however large it is.
+    """
+    digest = hashlib.sha256()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    pieces: list[str] | None = []
+    kind, size = "", 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            kind = kind if size else _kind(chunk)
+            size += len(chunk)
+            digest.update(chunk)
+            if pieces is not None:
+                try:
+                    pieces.append(decoder.decode(chunk))
+                except UnicodeDecodeError:
+                    pieces = None
+    if pieces is not None:
+        try:
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            pieces = None
+    return digest.hexdigest(), None if pieces is None else "".join(pieces), kind, size
+
+
+def _kind(beginning: bytes) -> str:
+    if beginning[_TAR_PLACE:].startswith(b"ustar"):
+        return "a tar archive"
+    return next((kind for magic, kind in _KINDS if beginning.startswith(magic)), "")
+
+
+def _text(known: InputText | None) -> str:
     if known is None:
-        return []
-    return known.text.splitlines() if known.text is not None else [f"(sha256 {known.digest})"]
+        return ""
+    return known.text if known.text is not None else f"(not shown: sha256 {known.digest})\n"
 
 
-def _diff(name: str, before: list[str], after: list[str]) -> Iterator[str]:
-    return difflib.unified_diff(before, after, f"{name} (last approved)", f"{name} (now)", lineterm="")
+def _diff(name: str, before: str, after: str) -> Iterator[str]:
+    heads = f"{name} (approved last)", f"{name} (now)"
+    for number, line in enumerate(difflib.unified_diff(_lines(before), _lines(after), *heads, lineterm="")):
+        yield line.removesuffix("\n")
+        # The first two lines are the heads; of the others only those of the hunks end as the text's own lines do.
+        if number > 1 and line[:1] in {" ", "+", "-"} and not line.endswith("\n"):
+            yield "\\ No newline at end of file"
+
+
+def _lines(text: str) -> list[str]:
+    *lines, last = text.split("\n")
+    return [*(f"{line}\n" for line in lines), *([last] if last else [])]

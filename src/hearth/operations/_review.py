@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import ApprovalRefusedError, LedgerError
+from hearth.errors import ApprovalRefusedError, LedgerError, SigningError
 from hearth.ledger import Ledger
 from hearth.operations._find import Records
 from hearth.plan import ApprovalDecision
-from hearth.record import canonical_bytes, format_time, strict_loads, utc_now
+from hearth.record import Redactor, canonical_bytes, format_time, strict_loads, utc_now
 from hearth.signing import Envelope
 
 if TYPE_CHECKING:
@@ -23,9 +23,12 @@ REVIEW_TYPE = "application/vnd.hearth.emergency-review.v1+json"
 def review_emergency(home: LedgerHome, execution: str, signer: TrustedAs, *, reason: str) -> dict[str, Any]:
     """Sign and keep the review of an emergency run, and return what was signed.
 
-    ApprovalRefusedError for a key that is neither an operator's nor an approver's, and for the one that broke the
-    glass; LedgerError for a run that was no emergency, or was reviewed before.
+    What looks like a secret does not stay in the reason; SigningError for a blank one. ApprovalRefusedError for a key
+    that is neither an operator's nor an approver's, and for the one that broke the glass; LedgerError for a run that
+    was no emergency, or was reviewed before.
     """
+    if not reason.strip():
+        raise SigningError("a review needs a reason: what it found; give --reason TEXT")
     if signer.name is None or not {"operator", "approver"} & set(signer.roles):
         raise ApprovalRefusedError(
             f"the policy does not trust {signer.path} to review an emergency (role operator or approver)",
@@ -48,7 +51,7 @@ def review_emergency(home: LedgerHome, execution: str, signer: TrustedAs, *, rea
             "execution_id": execution_id,
             "request_id": use.request_id,
             "reviewer": signer.name,
-            "reason": reason.strip(),
+            "reason": Redactor().text(reason.strip()),
             "created": format_time(utc_now()),
         }
         envelope = Envelope.sign(canonical_bytes(document), REVIEW_TYPE, signer.key)
