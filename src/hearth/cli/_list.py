@@ -199,4 +199,4 @@ def _print_waiting(screen: Screen, waiting: Sequence[JournalNote]) -> None:
         name = note.execution_id or note.path.name
         screen.line(("running  ", "cyan") if note.running else ("killed   ", "red"), name)
     if not all(note.running for note in waiting):
-        screen.line(("`hearth recover` seals and stores what was killed", "dim"))
+        screen.line(("`hearth recover` seals and stores what was killed, and sets aside what is damaged", "dim"))

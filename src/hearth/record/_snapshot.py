@@ -68,7 +68,8 @@ def _ask(kernel: object, method: str, name: str) -> tuple[str, str]:
         text = state if isinstance(state, str) else getattr(state, "name", None)
         text = getattr(state, "name", text) if isinstance(state, Enum) else text
         if not isinstance(text, str) or not text.strip():
-            return UNKNOWN, f"the kernel's {name} was a {type(state).__name__}, neither an enum's member nor a text"
+            what = "an empty text" if isinstance(text, str) else f"a {type(state).__name__}"
+            return UNKNOWN, f"the kernel's {name} was {what}, neither an enum's member nor a state's name"
     except Exception as error:  # noqa: BLE001 - a broken kernel must not keep the record from being written
         return UNKNOWN, f"the kernel's {name} could not be read: {type(error).__name__}"
     return printable(text).upper(), ""

@@ -332,6 +332,18 @@ def test_a_journal_of_a_stored_record(home: LedgerHome) -> None:
     assert find(fsck(home), "quarantine", "killed")
 
 
+def test_an_approval_of_a_run_in_quarantine_was_not_used_by_a_run_that_never_began(home: LedgerHome) -> None:
+    path = home.journal_path("killed")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:2] + lines[3:]))
+    with Records(home) as records:
+        list(recover(records))
+    edit(home, "UPDATE approval_uses SET execution_id = 'killed' WHERE execution_id = 'run-1'")
+    report = fsck(home)
+    assert find(report, "quarantine", "killed")
+    assert not [note for note in report.notes if "never began" in note]
+
+
 def test_modes_are_closed_again(home: LedgerHome) -> None:
     home.outputs.chmod(0o755)
     home.database.chmod(0o644)

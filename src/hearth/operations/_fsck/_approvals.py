@@ -55,7 +55,8 @@ def check_approvals(connection: sqlite3.Connection, findings: Findings, facts: F
         check_signed(
             findings, keys, row["envelope"], row, ("execution_id", "reviewer", "created"), where=where, record=name
         )
-        if name not in facts.records and name not in facts.tombstones and name not in facts.broken | {*facts.journals}:
+        known = {*facts.records, *facts.tombstones, *facts.journals, *facts.broken, *facts.quarantined}
+        if name not in known:
             findings.damage(
                 "loose-row", f"the review is of {name!r}, of which there is nothing", where=where, records=[name]
             )
@@ -132,7 +133,7 @@ def _uses(
         if said is not None and said != request:
             what = f"it says that {name} used the request {request}, and its record names {said or 'none'}"
             findings.damage("approval", what, where=where, records=[name])
-        elif said is None and name not in facts.broken:
+        elif said is None and name not in facts.broken | facts.quarantined:
             findings.note(f"the approval {request} was used up by {name}, which never began, or is just beginning")
     return used
 

@@ -48,6 +48,7 @@ class Facts:
     on_disk: frozenset[str] = frozenset()
     records: dict[str, Recorded] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    quarantined: set[str] = field(default_factory=set)
     tombstones: dict[str, dict[str, Any]] = field(default_factory=dict)
     purged_rows: set[int] = field(default_factory=set)
     purged_files: set[str] = field(default_factory=set)

@@ -43,6 +43,7 @@ def check_journals(root: Path, findings: Findings, facts: Facts, live: Callable[
         if _REFUSED.fullmatch(path.name):
             what = "a damaged journal lies in quarantine"
             findings.damage("quarantine", what, where=_name(root, path), records=[_id_of(path)])
+            facts.quarantined.add(_id_of(path))
 
 
 def compare_journals(root: Path, findings: Findings, facts: Facts) -> None:
