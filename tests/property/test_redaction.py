@@ -27,7 +27,7 @@ TEXTS = 30_000
 KEYS: tuple[str, ...] = (
     *("password", "PASSWORD", "db_password", "passwd1", "pwd", "secret", "client.secret", "token", "GITHUB_TOKEN"),
     *("apiKey", "X-Api-Key", "Authorization", "cookie", "private_key", "auth", "pin", "credentials", "accessToken"),
-    "jwt",
+    *("jwt", "bearer", "sessionid", "webhook_url", "sas"),
 )
 AROUND = (
     *string.ascii_letters,
@@ -84,6 +84,11 @@ class Shapes:
             f"mysql{self.one_of('', 'dump')} {self.around(8)}{self.blank(1)}-p{self.value()}",
             f"mariadb{self.blank(1)}-p{self.value()}",
             f"sshpass{self.blank(1)}-p{self.blank()}{self.value()}",
+            f"curl{self.blank(1)}-{self.one_of('', 's', 'fsS')}u{self.blank()}{self.word()}:{self.value()}",
+            f"docker {self.one_of('', '-D ')}login{self.blank(1)}-p{self.blank()}{self.value()}",
+            f"redis-cli {self.around(8)}{self.blank(1)}-a{self.blank(1)}{self.value()}",
+            f"-{self.one_of('pass', 'passin', 'passout')}{self.blank(1)}pass:{self.value()}",
+            f"-U{self.blank()}{self.word()}%{self.value()}",
         )
 
     def header(self) -> str:
@@ -109,6 +114,11 @@ class Shapes:
             f"sk_live_{self.word(10, 30)}",
             f"sk-{loose}",
             f"SG.{loose}.{loose}",
+            f"glrt-{loose}",
+            f"dckr_pat_{loose}",
+            f"shpat_{long}",
+            f"https://hooks.slack.com/services/{self.word(9, 11)}/{self.word(9, 11)}/{self.word(24, 24)}",
+            f"{self.one_of('?', '&')}sig={self.value()}",
             f"eyJ{loose}.{loose}.{loose}",
         )
 

@@ -16,7 +16,7 @@ from hearth.record._telling import is_surely_telling, is_telling
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["KEY_SIGNS", "SQL_PASSWORD", "TAG", "find_secrets", "secret_arguments"]
+__all__ = ["COMMAND_SIGNS", "KEY_SIGNS", "SIGNATURE", "SQL_PASSWORD", "TAG", "find_secrets", "secret_arguments"]
 
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
@@ -24,14 +24,14 @@ _PEM = re.compile(
     re.DOTALL,
 )
 # Makers' keys. Each must hold sixteen letters, digits or underscores in a row, so that `suspicious` cannot miss it; the
-# two kinds that may lack such a run are looked for by their beginning.
-_SHORT_KEYS = r"glpat-[\w-]{16,}+|AIza[\w-]{30,}+"
+# kinds that may lack such a run are looked for by their beginning.
+_SHORT_KEYS = r"gl(?:pat|rt)-[\w-]{16,}+|AIza[\w-]{30,}+|dckr_pat_[\w-]{16,}+"
 _LONG_KEYS = (
     r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"
     r"|gh[pousr]_[A-Za-z0-9]{16,}+|github_pat_\w{16,}+|npm_[A-Za-z0-9]{20,}+|pypi-[\w-]{16,}+"
     r"|xox[a-z]-[\w-]{10,}+|xapp-[\w-]{10,}+|hf_[A-Za-z0-9]{20,}+|hvs\.[\w-]{16,}+|dop_v1_[a-f0-9]{16,}+"
     r"|ya29\.[\w-]{16,}+|[sr]k_(?:live|test)_[A-Za-z0-9]{10,}+|sk-[\w-]{16,}+|SG\.[\w-]{16,}+\.[\w-]{16,}+"
-    r"|AGE-SECRET-KEY-1[A-Z0-9]{16,}+"
+    r"|AGE-SECRET-KEY-1[A-Z0-9]{16,}+|shp(?:at|ca|pa|ss|tka)_[A-Za-z0-9]{16,}+"
     r"|eyJ[\w-]{6,}+\.[\w-]{6,}+(?:\.[\w-]*+)?"
 )
 _KEYS = re.compile(rf"(?<![A-Za-z0-9])(?:(?P<short>{_SHORT_KEYS})|{_LONG_KEYS})", re.ASCII)
@@ -39,6 +39,7 @@ _RUN = re.compile(r"\w{16}", re.ASCII)
 KEY_SIGNS = (
     "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "npm_", "pypi-",
     "xox", "xapp-", "hf_", "hvs.", "dop_v1_", "AIza", "ya29.", "k_live_", "k_test_", "sk-", "SG.", "AGE-SECRET", "eyJ",
+    "glrt-", "dckr_pat_", "shpat_", "shpca_", "shppa_", "shpss_", "shptka_", "hooks.slack",
 )  # fmt: skip
 
 # Behind a telling word: a quoted value (the quotes escaped, or not), or what goes on to the next blank or quote.
@@ -55,6 +56,13 @@ _URL = re.compile(r"(?<=[A-Za-z0-9])://[^\s/:@'\"]{0,512}+:(?!\d{1,5}/)(?P<secre
 _TELLING_OPTION = re.compile(r"--?[A-Za-z][\w-]{2,}", re.ASCII)
 _PAIR = 2
 _TOKEN_URL = re.compile(r"(?<=[A-Za-z0-9])://(?P<secret>[\w-]{20,512}+)@", re.ASCII)
+# The last part of a webhook of Slack, which alone lets one write, is a run of twenty-four.
+_SLACK = re.compile(
+    r"hooks\.slack(?:-gov)?\.com\\*+/(?:services|workflows|triggers)\\*+/(?P<secret>[\w-]++(?:\\*+/[\w-]++)*+)",
+    re.ASCII,
+)
+SIGNATURE = "sig="
+_SIGNED_URL = re.compile(r"[?&;]sig=(?P<secret>[^\s&;\"'<>\\]++)", re.ASCII)
 SQL_PASSWORD = re.compile(
     r"\b(?:password|identified\s{1,4}+by(?:\s{1,4}+password)?)\s{1,4}+\\*+'(?P<secret>(?:[^'\\]|''|\\.)++)'",
     re.ASCII | re.IGNORECASE,
@@ -66,11 +74,40 @@ _HEADER = re.compile(
 )
 _BEARER = re.compile(r"\b[Bb]earer\s{1,4}+(?P<secret>(?=[^\s\"']*[0-9._~+/=-])[^\s\"',;<>\\]{6,}+)", re.ASCII)
 TAG = re.compile(r"<(?P<key>[A-Za-z_][\w.:-]*+)(?:\s[^<>]{0,400}+)?>(?P<secret>[^<>]++)</", re.ASCII)
+# Behind a command's option: quoted (by then the quote is behind us), or what goes on to the next blank or quote.
+_ARGUMENT = r"\\*+[\"']?(?P<secret>(?<=\")[^\"]++|(?<=')[^']++|[^\s\"']++)"
+_SAME_COMMAND = r"(?:[^|;&\n]|\\\n){0,400}?"
 _COMMANDS = (
-    re.compile(r"(?<![\w-])(?:-u|--user|--proxy-user)[\s=]{1,4}+[\"']?[^\s:\"']++:(?P<secret>[^\s\"']++)", re.ASCII),
-    re.compile(r"\b(?:mysql|mariadb)\w*\b(?:[^|;&\n]|\\\n){0,400}?\s-p(?P<secret>[^\s\"'-][^\s\"']*+)", re.ASCII),
-    re.compile(r"\bsshpass\s{1,4}+-p\s{0,4}+[\"']?(?P<secret>[^\s\"']++)", re.ASCII),
+    # Not `date -u +%H:%M`.
+    re.compile(
+        r"(?<![\w-])(?:-u|--user|--proxy-user)[\s=]{1,4}+[\"']?(?!\+%)[^\s:\"']++:(?P<secret>[^\s\"']++)", re.ASCII
+    ),
+    # Of curl also glued, and behind other letters; `&` stands in its URLs.
+    re.compile(
+        r"\bcurl\b(?:[^\n]|\\\n){0,400}?\s-[A-Za-z]{0,8}?[uU][\s=]{0,4}+[\"']?[^\s:\"'/-][^\s:\"'/]*+:(?P<secret>[^\s\"'/][^\s\"']*+)",
+        re.ASCII,
+    ),
+    re.compile(rf"\b(?:mysql|mariadb)\w*\b{_SAME_COMMAND}\s-p(?P<secret>[^\s\"'-][^\s\"']*+)", re.ASCII),
+    re.compile(rf"\bsshpass\s{{1,4}}+-p\s{{0,4}}+{_ARGUMENT}", re.ASCII),
+    # `-p` alone means many things: only where somebody logs in to a registry.
+    re.compile(
+        r"\b(?:docker|podman|buildah|nerdctl|skopeo|oras|helm)\b(?:\\\n|(?!\blogin\b)[^|;&\n]){0,100}+\blogin\b"
+        rf"{_SAME_COMMAND}\s-p[\s=]{{0,4}}+{_ARGUMENT}",
+        re.ASCII,
+    ),
+    re.compile(rf"\b(?:redis|valkey|keydb)-cli\b{_SAME_COMMAND}\s-a\s{{1,4}}+{_ARGUMENT}", re.ASCII),
+    # Of openssl: `-passin pass:…`, `-passout`, `-pass`.
+    re.compile(
+        r"(?<![\w-])--?[A-Za-z]{0,8}pass(?:in|out|word)?[\s=]{1,4}+\\*+[\"']?pass:"
+        r"(?P<secret>(?<=\"pass:)[^\"]++|(?<='pass:)[^']++|[^\s\"']++)",
+        re.ASCII,
+    ),
+    # Of Samba: `-U name%password`.
+    re.compile(r"(?<![\w-])(?:-U|--user(?:name)?)[\s=]{0,4}+[\"']?[^\s\"'%]++%(?P<secret>[^\s\"']++)", re.ASCII),
 )
+COMMAND_SIGNS = (
+    "-u", "-U", "curl", "sshpass", "mysql", "mariadb", "login", "-cli", "pass:",
+)  # fmt: skip
 _REFERENCE = re.compile(
     r"(?:\$(?:[A-Za-z_]\w*|\{[^}]*\}|\([^)]*\)|\d)|%\w+%|\*+|(?i:none|null|true|false|bearer|basic|digest|negotiate))[,)}\]]*"
     r"|\{\{.*|\[redacted:.*",
@@ -85,9 +122,7 @@ def find_secrets(text: str) -> list[tuple[int, int]]:
         spans += [match.span() for match in _PEM.finditer(text)]
     if any(sign in text for sign in KEY_SIGNS):
         spans += [match.span() for match in _KEYS.finditer(text) if match["short"] or _RUN.search(match[0])]
-    if "://" in text and "@" in text:
-        spans += _secrets(_URL, text)
-        spans += _secrets(_TOKEN_URL, text)
+    spans += _in_addresses(text)
     if "'" in text:
         spans += _secrets(SQL_PASSWORD, text)
     if "=" in text or ":" in text:
@@ -106,6 +141,16 @@ def find_secrets(text: str) -> list[tuple[int, int]]:
             if is_telling(match["key"]) and match["secret"].strip() and not _is_reference(match["secret"])
         )
     return _merged(spans)
+
+
+def _in_addresses(text: str) -> Iterator[tuple[int, int]]:
+    if "://" in text and "@" in text:
+        yield from _secrets(_URL, text)
+        yield from _secrets(_TOKEN_URL, text)
+    if SIGNATURE in text:
+        yield from _secrets(_SIGNED_URL, text)
+    if "hooks.slack" in text:
+        yield from (match.span("secret") for match in _SLACK.finditer(text) if _RUN.search(match["secret"]))
 
 
 def secret_arguments(texts: list[str]) -> set[int]:
@@ -134,7 +179,11 @@ def _is_reference(value: str) -> bool:
 
 
 def _secrets(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
-    return (match.span("secret") for match in pattern.finditer(text) if not _is_reference(match["secret"]))
+    return (
+        match.span("secret")
+        for match in pattern.finditer(text)
+        if not _is_reference(match["secret"]) and not text.endswith("[redacted:", 0, match.start("secret"))
+    )
 
 
 def _behind(keys: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:

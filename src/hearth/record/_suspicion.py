@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from hearth.record._patterns import KEY_SIGNS, SQL_PASSWORD, TAG
+from hearth.record._patterns import COMMAND_SIGNS, KEY_SIGNS, SIGNATURE, SQL_PASSWORD, TAG
 from hearth.record._telling import is_telling
 
 __all__ = ["CLASSES", "LONG_RUN", "suspicious"]
@@ -48,7 +48,7 @@ def suspicious(raw: bytes, text: str | None = None, shape: str | None = None) ->
         return _looks_closer(text)
     if "-" in shape:
         # Without a hyphen, such keys have a run of sixteen.
-        if "glpat-" in text or "AIza" in text:
+        if "glpat-" in text or "AIza" in text or "glrt-" in text or "dckr_pat_" in text:
             return True
         if _DASH.search(shape) and _has_option(text):
             return True
@@ -69,7 +69,7 @@ def _tells_before_colon(text: str, shape: str) -> bool:
 
 def _has_option(text: str) -> bool:
     return (
-        "-----" in text or "-u" in text or "sshpass" in text or "mysql" in text or "mariadb" in text
+        "-----" in text or any(sign in text for sign in COMMAND_SIGNS)
         or any(is_telling(option) for option in _OPTIONS.findall(text))
     )  # fmt: skip
 
@@ -84,6 +84,8 @@ def _plain(escape: re.Match[str]) -> str:
 
 def _shows_sign(text: str) -> bool:
     if any(sign in text for sign in KEY_SIGNS) or "PRIVATE KEY" in text or ("@" in text and "://" in text):
+        return True
+    if SIGNATURE in text:
         return True
     if "earer " in text or "earer\t" in text or ("-" in text and _has_option(text)):
         return True

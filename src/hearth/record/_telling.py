@@ -12,7 +12,7 @@ _ANYWHERE = (
     "password", "passwd", "passphrase", "secret", "apikey", "privatekey", "accesskey", "authkey", "signingkey",
     "encryptionkey", "sshkey", "sharedkey", "accountkey", "masterkey", "credential", "authorization", "authtoken",
     "accesstoken", "refreshtoken", "idtoken", "sessiontoken", "csrftoken", "bearertoken", "connectionstring",
-    "jsessionid", "amzsignature", "amzcredential", "passcode", "hmackey",
+    "sessionid", "webhookurl", "amzsignature", "amzcredential", "passcode", "hmackey",
 )  # fmt: skip
 _AS_A_WORD = frozenset(
     (
@@ -31,9 +31,11 @@ _AS_A_WORD = frozenset(
         "creds",
         "jwt",
         "dsn",
+        "bearer",
+        "sas",
     )
 )
-_SURE_WORDS = frozenset(("pwd", "cookie", "cookies"))
+_SURE_WORDS = frozenset(("pwd", "cookie", "cookies", "bearer"))
 _TOKEN = frozenset(("token", "tokens"))
 _COUNTED = frozenset(
     ("max", "min", "count", "total", "num", "number", "limit", "prompt", "completion", "input", "output", "usage",
