@@ -69,8 +69,6 @@ def choose_approval(
         if mode is LiveMode.STAGING and reason and reason.strip():
             return Chosen(confirmation=Confirmation(by=person(), reason=reason.strip(), interactive=False))
         return Chosen()
-    if emergency and not (reason or "").strip():
-        raise click.UsageError("--emergency needs --reason TEXT: whoever breaks the glass says why")
     if emergency and request_id:
         raise click.UsageError("--emergency uses no approval that was given before")
     if request_id:

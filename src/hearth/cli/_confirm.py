@@ -22,8 +22,10 @@ DIGITS = 8
 """How many digits of a digest a person types."""
 
 
-def require_reason(*, yes: bool, reason: str | None) -> None:
-    """Make --yes without --reason a usage error."""
+def require_reason(*, yes: bool, reason: str | None, emergency: bool = False) -> None:
+    """Make --emergency or --yes without --reason a usage error, that of the graver one."""
+    if emergency and not (reason or "").strip():
+        raise click.UsageError("--emergency needs --reason TEXT: whoever breaks the glass says why")
     if yes and not (reason or "").strip():
         raise click.UsageError("--yes needs --reason TEXT: a run that nobody was asked about says why it was made")
 

@@ -62,7 +62,7 @@ def exec_command(
     Its input is empty, also where this one's is a pipe, unless --stdin names one. That is read to its end, at most
     64 MiB, before anything runs, and belongs to the plan as every input does.
     """
-    require_reason(yes=yes, reason=reason)
+    require_reason(yes=yes, reason=reason, emergency=emergency)
     given = _environment(environment)
     from pathlib import Path
 

@@ -49,7 +49,7 @@ def run(
     shows you the plan and asks you to approve it here; without a terminal that needs --yes and --reason. Ctrl-C stops
     the run and seals its record.
     """
-    require_reason(yes=yes, reason=reason)
+    require_reason(yes=yes, reason=reason, emergency=emergency)
     values = read_variables(variables)
     from hearth.cli._finish import finish, print_outcome_json
     from hearth.cli._late_signals import LateSignals

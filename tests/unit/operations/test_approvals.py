@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -203,11 +204,11 @@ def test_looking_whether_the_approvers_have_spoken_is_no_attack(
     plan = make_plan(STEP)
     asked = ask(approvals, plan, signer).asked.request_id
     for request_id in (None, asked) * 3:
-        assert code_of(lambda chosen=request_id: _try(home, plan, chosen)) == "waiting"
+        assert code_of(partial(_try, home, plan, request_id)) == "waiting"
     assert read_posture(home).entry.kept.posture == Posture()
     approvals.decide(asked, signer, verdict="deny", reason="no")
     for _ in range(2):
-        assert code_of(lambda: _try(home, plan, asked)) == "denied"
+        assert code_of(partial(_try, home, plan, asked)) == "denied"
     kept = read_posture(home).entry.kept
     assert kept.posture != Posture()
     assert kept.why == "2 runs were refused for want of an approval within an hour, the last one because it was denied"
