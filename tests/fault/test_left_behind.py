@@ -69,14 +69,55 @@ def hearth(text: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", RUNNER, text], stdout=subprocess.PIPE)
 
 
+SESSIONS: dict[int, set[str]] = {}
+
+
 def watchers(pid: int) -> list[int]:
-    """Return the processes that this HEARTH set to watch over its steps."""
+    """Return the processes that this HEARTH set to watch over its steps; to be asked once while it lives.
+
+    Known by their session, which one of them made as its child: their environment is for root alone to read.
+    """
     found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
+    guards = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            if f"HEARTH_PID={pid}".encode() in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
+            name, _, fields = path.read_text().rpartition(")")
+            _, parent, _, session, *_ = fields.split()
+            if name.endswith("(step-guard"):
+                guards.append((int(path.parent.name), session))
+                if parent == str(pid):
+                    SESSIONS.setdefault(pid, set()).add(session)
+    for guard, session in guards:
+        if session in SESSIONS.get(pid, ()):
+            found.append(guard)
     return found
+
+
+# Holds processes as a debugger does: they answer to no signal but KILL.
+TRACER = """
+import ctypes, sys, time
+libc = ctypes.CDLL(None)
+libc.ptrace.argtypes = [ctypes.c_long] * 4
+failed = [libc.ptrace(16, int(pid), 0, 0) for pid in sys.argv[2:]]
+print("cannot" if any(failed) else "traced", flush=True)
+time.sleep(40)
+"""
+
+
+class Traced(Sink):
+    """Has arrived when a tracer has said whether it holds what it was to hold."""
+
+    def feed(self, chunk: bytes) -> None:
+        self.content += chunk
+        if b"traced" in self.content or b"cannot" in self.content:
+            self.arrived.set()
+
+
+def tracer(folder: Path) -> str:
+    """Write TRACER there; return the command that starts it in a session of its own, for a shell."""
+    path = folder / "tracer.py"
+    path.write_text(TRACER)
+    return f"setsid {sys.executable} -I -S {path}"
 
 
 def run(text: str, *, cancellation: Cancellation | None = None, out: Sink | None = None) -> ProcessOutcome:
@@ -108,6 +149,7 @@ class TestHearthIsKilled:
         with hearth(f"{script(tmp_path)} hopping {mark}; sleep 30") as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"away\n"
+            assert watchers(process.pid)
             process.kill()
             assert wait_until(lambda: not watchers(process.pid))
             assert is_still(tmp_path / mark)
@@ -117,6 +159,7 @@ class TestHearthIsKilled:
         with hearth(f"{script(tmp_path)} silent {mark}") as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"away\n"
+            assert watchers(process.pid)
             process.kill()
             assert wait_until(lambda: not living(mark) and not watchers(process.pid))
 
@@ -216,6 +259,44 @@ class TestWhatWatchesIsKilled:
         assert living(mark) == []
         assert (outcome.stopped, outcome.exit_code) == ("cancelled", -9)
         assert time.monotonic() - started < 15
+
+    def test_both_are_traced_by_the_step(self, tmp_path: Path, mark: str) -> None:
+        """Neither answers then, nor does any signal but KILL reach them: HEARTH itself ends what is below them."""
+        run("true")
+        assert NURSERY._process is not None
+        out, cancellation = Traced(), Cancellation()
+        timer = threading.Thread(target=lockdown, args=(out, cancellation))
+        timer.start()
+        text = f"{script(tmp_path)} bare {mark}; {tracer(tmp_path)} {mark} {NURSERY._process.pid} $PPID & sleep 30"
+        outcome = run(text, cancellation=cancellation, out=out)
+        timer.join()
+        assert living(mark) == []
+        assert (outcome.stopped, outcome.exit_code, outcome.unkilled) == ("cancelled", -9, ())
+        assert run("true").reach == "descendants"
+        if os.geteuid() != 0:
+            assert b"cannot" in out.content, "only root may trace them at all"
+
+    @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may trace what watches")
+    def test_one_is_traced_and_the_other_killed(self, tmp_path: Path, mark: str) -> None:
+        """HEARTH ends what became the first one's children, and spares the command that another one watches over."""
+        other, out, cancellation = new_mark(), Sink(), Cancellation()
+        done: list[ProcessOutcome] = []
+        beside = f"{script(tmp_path)} bare {other}; sleep 30"
+        thread = threading.Thread(target=lambda: done.append(run(beside, cancellation=cancellation, out=out)))
+        thread.start()
+        assert out.arrived.wait(15)
+        assert NURSERY._process is not None
+        outcome = run(
+            f"{script(tmp_path)} bare {mark}; {tracer(tmp_path)} {mark} {NURSERY._process.pid} & sleep 1; "
+            "kill -KILL $PPID; sleep 30"
+        )
+        assert living(mark) == []
+        assert (outcome.exit_code, outcome.reach, outcome.unkilled) == (-signal.SIGKILL, "mark", ())
+        assert len(living(other)) == 1
+        cancellation.request("enough", immediate=True)
+        thread.join(15)
+        assert living(other) == []
+        assert (done[0].stopped, done[0].reach) == ("cancelled", "descendants")
 
     def test_a_start_that_nobody_answers_is_not_repeated(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whether the command was started is not known then, so it must not be started again."""

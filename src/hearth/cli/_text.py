@@ -16,6 +16,11 @@ _MINUTE = 60.0
 _HOUR = 3600.0
 _LONGEST_LINE = 1 << 16
 _KIB = 1024
+_REACHES = {
+    "group": "HEARTH could only reach its process group: what has left that goes on",
+    "mark": "HEARTH could only reach its process group, what its supervising process left, and what carries its mark, "
+    "for that process was killed: look at the host",
+}
 
 
 def visible(text: str) -> str:
@@ -96,6 +101,9 @@ def left_behind(details: Mapping[str, Any]) -> list[str]:
             said.append(f"KILL did not end {', '.join(alive)}: look at the host")
     if details.get("output_open") is True:
         said.append("a process out of reach still held its output open, and may go on")
+    reach = details.get("reach")
+    if isinstance(reach, str) and reach in _REACHES:
+        said.append(_REACHES[reach])
     return said
 
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-__all__ = ["Process", "family", "look", "process_ids", "signal_family", "signal_process"]
+__all__ = ["Process", "end_family", "family", "look", "process_ids", "signal_family", "signal_process"]
 
 _STATE, _PARENT, _GROUP, _THREADS, _START = 0, 1, 2, 17, 19  # fields after the name, proc_pid_stat(5)
 _DEAD = (b"Z", b"X", b"x")
 _STOPPED = (b"T", b"t")
+_PAUSE = 0.005
+_EMPTY_LOOKS = 2  # one alone may miss what is born meanwhile
 
 
 class Process:
@@ -37,6 +40,11 @@ class Process:
         # A process whose first thread has ended looks like a dead one, but its other threads go on.
         self.alive = fields[_STATE] not in _DEAD or int(fields[_THREADS]) > 1
         self.stopped = fields[_STATE] in _STOPPED
+
+    def still_lives(self) -> bool:
+        """Whether the number is still that of this process."""
+        now = look(self.pid)
+        return now is not None and now.start == self.start
 
 
 def look(pid: int) -> Process | None:
@@ -123,6 +131,18 @@ def signal_family(root: int, numbers: Collection[int], besides: Collection[int] 
         for handle in handles:
             os.close(handle)
     return [process for process in met if process.alive]
+
+
+def end_family(root: int, patience: float, besides: Collection[int] = ()) -> list[Process]:
+    """Kill all that descend from `root`, in rounds until none is left; return those that live after so many seconds."""
+    deadline = time.monotonic() + patience
+    empty = 0
+    while True:
+        left = signal_family(root, (signal.SIGKILL,), besides)
+        empty = 0 if left else empty + 1
+        if empty == _EMPTY_LOOKS or time.monotonic() > deadline:
+            return left
+        time.sleep(_PAUSE)
 
 
 def signal_process(handle: int, number: int) -> bool:

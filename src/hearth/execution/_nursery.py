@@ -6,20 +6,27 @@ import atexit
 import contextlib
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hearth.execution._inherited import inherited
+from hearth.execution._kin import end_family, look
+
+if TYPE_CHECKING:
+    from hearth.execution._kin import Process
 
 __all__ = ["NURSERY", "Nursery", "UnreachableError"]
 
 _log = logging.getLogger(__name__)
 
 _START_SECONDS = 20.0
-_SWEEP_SECONDS = 8.0
+_SWEEP_SECONDS = 5.0
+_SILENT_SECONDS = 1.0  # after which this process does itself what it asked for
 _CLOSE_SECONDS = 1.0
 _MOST_IDLE = 4
 _ATTEMPTS = 3
@@ -33,6 +40,9 @@ for name in ("hearth", "hearth.execution"):
 from hearth.execution._nursery_process import main
 main()
 """
+
+
+_LATE: list[subprocess.Popen[bytes]] = []  # had not ended when they were closed; they will, by themselves
 
 
 class UnreachableError(Exception):
@@ -56,6 +66,7 @@ class Nursery:
         self._requests: socket.socket | None = None
         self._idle: list[socket.socket] = []
         self._lent: set[socket.socket] = set()
+        self._guards: dict[socket.socket, Process] = {}
         self._inherited: tuple[object, ...] = ()
         self._ready = False
         self._retired: list[subprocess.Popen[bytes]] = []
@@ -84,6 +95,14 @@ class Nursery:
                     return control
         raise UnreachableError("the process that makes them is killed as soon as it is started")
 
+    def is_served_by(self, control: socket.socket, pid: int) -> Process | None:
+        """Note which process the other end is: it, and its command, are spared when others leave something."""
+        guard = look(pid)
+        if guard is not None:
+            with self._lock:
+                self._guards[control] = guard
+        return guard
+
     def give_back(self, control: socket.socket) -> None:
         """Take a supervising process back that has nothing left to do."""
         with self._lock:
@@ -97,30 +116,57 @@ class Nursery:
         """Hang up on a supervising process: it kills what there may be of its command, and ends."""
         with self._lock:
             self._lent.discard(control)
+            self._guards.pop(control, None)
             with contextlib.suppress(OSError):
                 control.shutdown(socket.SHUT_RDWR)  # heard also where a forked child of ours has it open too
             control.close()
 
+    def wake(self) -> None:
+        """Let the process go on where it was stopped; waits for nobody."""
+        process = self._process
+        if process is not None:
+            process.send_signal(signal.SIGCONT)
+
     def sweep(self) -> tuple[int, ...]:
-        """Kill what supervising processes left behind that were killed themselves; return what does not die."""
+        """Kill what supervising processes left behind that were killed themselves; return what does not die.
+
+        The process behind it does that, its parent; where it does not answer (a step may stop it, or trace it as a
+        debugger does), this one.
+        """
         with self._lock:
-            if self._requests is None:
+            if self._requests is None or self._process is None:
                 return ()
+            left: list[Process] = []
             try:
-                self._requests.settimeout(_SWEEP_SECONDS)
+                self.wake()
+                self._requests.settimeout(_SILENT_SECONDS)
                 self._requests.sendall(b"o")
-                return tuple(int(pid) for pid in self._line(self._requests).split()[1:])
+                try:
+                    said = self._line(self._requests)
+                except TimeoutError:
+                    left = end_family(self._process.pid, _SWEEP_SECONDS, self._known_guards())
+                    self.wake()
+                    said = self._line(self._requests)
+                return tuple(int(pid) for pid in said.split()[1:])
             except OSError:  # it was killed too, or does not answer
+                if not left:  # else it stays their parent, so that they are not lost
+                    self._process.kill()
                 self._retire()
-                return ()
+                return tuple(process.pid for process in left)
+
+    def _known_guards(self) -> list[int]:
+        """Return the supervising processes that live; one that was killed may have left its number to a stray."""
+        return [guard.pid for guard in self._guards.values() if guard.still_lives()]
 
     def close(self) -> None:
         """End the process; commands under way keep their supervising processes."""
         with self._lock:
             self._retire()
             for process in self._retired:
-                with contextlib.suppress(subprocess.TimeoutExpired):
+                try:
                     process.wait(timeout=_CLOSE_SECONDS)
+                except subprocess.TimeoutExpired:
+                    _LATE.append(process)
             self._retired.clear()
 
     def forget(self) -> None:
@@ -202,11 +248,13 @@ class Nursery:
                 return control
             except OSError:
                 pass
+            self._guards.pop(control, None)
             control.close()  # it says nothing while it waits: so this was its end
         return None
 
     def _new(self, requests: socket.socket) -> socket.socket:
         ours, theirs = socket.socketpair()
+        self.wake()
         with theirs:
             try:
                 socket.send_fds(requests, [b"s"], [theirs.fileno()])
@@ -234,6 +282,8 @@ class Nursery:
             if end is not None:
                 end.close()
         self._requests = None
+        for control in self._idle:
+            self._guards.pop(control, None)
         self._idle.clear()
         self._lent.clear()
         self._ready = False

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
+_PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 4, 15, 36
 # What `ps` and `killall` take for its name. Who kills all that is called python, or hearth, kills HEARTH; not this.
 _NAME = b"step-guard"
 _DEADLINE = 5.0  # seconds after which a process that KILL does not end is given up
@@ -61,13 +61,14 @@ def main() -> None:
 
 
 def _prctl() -> None:
-    """Become a child subreaper. OSError when the system does not know that."""
+    """Become a child subreaper that no other process of this user can trace. OSError when the system knows none."""
     import ctypes
 
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     if prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"no child subreaper: {os.strerror(ctypes.get_errno())}")
     prctl(_PR_SET_NAME, _NAME, 0, 0, 0)
+    prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0)  # a command has it again, by its exec
 
 
 class _Nursery:

@@ -14,18 +14,23 @@ import time
 from typing import TYPE_CHECKING
 
 from hearth.errors import TaskError
+from hearth.execution._kin import signal_family
 from hearth.execution._nursery import NURSERY, UnreachableError
 from hearth.execution._strays import MARK, kill_marked, new_mark
 from hearth.execution._wire import encode_request
 
 if TYPE_CHECKING:
+    from hearth.execution._kin import Process
     from hearth.execution._leader import Command
 
 __all__ = ["Supervised", "can_supervise"]
 
 _START_SECONDS = 10.0
 _ATTEMPTS = 3
-_SILENT_SECONDS = 1.0  # after which a supervising process that was told to kill is taken for lost
+# A supervising process that was told to kill says every quarter of a second how far it is.
+_HELP_SECONDS = 0.4  # after which HEARTH itself kills what it sees below a silent one
+_SILENT_SECONDS = 1.0  # after which one with nothing left below it is taken for lost
+_LOST_SECONDS = 3.0  # after which any silent one is
 _SWEEP_SECONDS = 5.0
 _PROCESS_GROUP = 4  # PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
 
@@ -45,6 +50,7 @@ class Supervised:
     def __init__(self, command: Command) -> None:
         self.reach = "descendants"
         self.pid = self.left = 0
+        self._guard: Process | None = None
         self.exit_code: int | None = None
         self.gone = False
         self._stuck: tuple[int, ...] = ()
@@ -107,7 +113,9 @@ class Supervised:
                 f"whether {command.argv[0]!r} was started is not known: its supervising process was killed or did not "
                 f"answer; {f'processes that live: {left}' if left else 'nothing of it is left'}"
             )
-        self.pid = int(number)
+        own, _, guards = number.partition(b" ")
+        self.pid = int(own)
+        self._guard = NURSERY.is_served_by(self._control, int(guards))
         self._control.settimeout(0)
         self._take_in(b"")
 
@@ -130,8 +138,8 @@ class Supervised:
         try:
             said = self._control.recv(4096)
         except BlockingIOError:
-            if self._kill_asked and time.monotonic() > max(self._kill_asked, self._heard_at) + _SILENT_SECONDS:
-                self._signal(1, signal.SIGKILL)
+            if self._kill_asked:
+                self._step_in(time.monotonic() - max(self._kill_asked, self._heard_at))
             return
         except OSError:
             said = b""
@@ -154,6 +162,18 @@ class Supervised:
             elif word == "gone":
                 self.gone = True
                 self._stuck = ()
+
+    def _step_in(self, silent: float) -> None:
+        """Kill what a supervising process does not that was told to: it is stopped, or traced by the command itself.
+
+        It stays their parent as long as anything is left, so that nothing is lost; what it is traced by ends first.
+        """
+        if silent > _HELP_SECONDS:
+            seen = self._guard is not None and self._guard.still_lives()
+            left = signal_family(self._guard.pid, (signal.SIGKILL,)) if self._guard is not None and seen else []
+            over = silent > (_LOST_SECONDS if left else _SILENT_SECONDS)
+            self._signal(1, signal.SIGKILL if over else signal.SIGCONT)
+            NURSERY.wake()  # who traced the one may have traced the other
 
     def _lost(self) -> None:
         """Kill what there is, now that the supervising process has ended before its time."""
@@ -221,7 +241,7 @@ class Supervised:
         if not self.gone:
             self.kill()
         while not self.gone and (rest := deadline - time.monotonic()) > 0:
-            wait.poll(min(rest, _SILENT_SECONDS) * 1000)
+            wait.poll(min(rest, _HELP_SECONDS / 4) * 1000)
             self.look()
         with self._lock:
             if self._closed:

@@ -5,7 +5,7 @@ subreaper, it becomes the parent of every descendant of the command that loses i
 environment that has made itself. So it is certain when nothing is left: when it has no child any more.
 
 From HEARTH, over the control socket: a command (`_wire`), then single letters: `t` sends TERM to all; `c` the same,
-and counts them first; `k` kills until nothing is left. To HEARTH, lines: `started PID` (with a descriptor of the
+and counts them first; `k` kills until nothing is left. To HEARTH, lines: `started PID OWN` (with a descriptor of the
 command, and one of this process) or `failed ERRNO`; `exit CODE`; `left NUMBER`, the answer to `c`; while it kills,
 `stuck PID …` with what still lives; and at last `gone`. When HEARTH is gone, it kills as for `k`.
 """
@@ -102,7 +102,7 @@ class _Supervisor:
                 os.close(stream)
             os.chdir("/")
         handles = os.pidfd_open(self._leader), os.pidfd_open(os.getpid())
-        self._say(f"started {self._leader}", handles)
+        self._say(f"started {self._leader} {os.getpid()}", handles)
         for handle in handles:
             os.close(handle)
         self._serve()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearth.cli._text import OutputLines, bytes_text, count, seconds_text, visible
+from hearth.cli._text import OutputLines, bytes_text, count, left_behind, seconds_text, visible
 
 
 @given(st.text(st.characters()))
@@ -113,3 +113,14 @@ def test_a_line_without_end_is_given_out_in_pieces() -> None:
     assert len(lines) > 3
     assert all(len(line) < 100_000 for line in lines)
     assert "".join([*lines, *reader.finish()]) == "x" * (64 * 8192)
+
+
+@pytest.mark.parametrize("reach", ["group", "mark"])
+def test_how_far_a_stop_could_reach_is_said(reach: str) -> None:
+    (said,) = left_behind({"reach": reach})
+    assert said.startswith("HEARTH could only reach its process group")
+
+
+@pytest.mark.parametrize("details", [{}, {"reach": "descendants"}, {"reach": ["mark"]}, {"reach": "\x1b[2J"}])
+def test_nothing_is_said_where_all_was_within_reach(details: dict[str, object]) -> None:
+    assert left_behind(details) == []

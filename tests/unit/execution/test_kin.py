@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hearth.execution import _kin
-from hearth.execution._kin import family, look, process_ids, signal_family
+from hearth.execution._kin import end_family, family, look, process_ids, signal_family
 from hearth.execution._strays import MARK, kill_marked, new_mark
 from hearth.execution._supervised import can_supervise
 from tests import strays
@@ -83,6 +83,18 @@ class TestFamily:
         assert len(signal_family(tree.pid, (signal.SIGKILL,))) == 3
         assert strays.wait_until(lambda: not any(process.alive for process in family(tree.pid)))
         assert tree.wait(5) == 0  # it was not killed: its `wait` came to an end
+
+    def test_all_are_ended_but_a_branch_that_is_left_out(self, tree: subprocess.Popen[bytes]) -> None:
+        inner = next(process.parent for process in family(tree.pid) if process.parent != tree.pid)
+        assert end_family(tree.pid, 10, besides={inner}) == []
+        assert [process.pid for process in family(tree.pid) if process.alive and process.parent == tree.pid] == [inner]
+        assert end_family(tree.pid, 10) == []
+        assert not any(process.alive for process in family(tree.pid))
+
+    def test_who_cannot_be_ended_is_named(self, tree: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(_kin, "signal_process", lambda *_: False)
+            assert len(end_family(tree.pid, 0.05)) == 3
 
     def test_nobody_descends_from_who_is_gone(self) -> None:
         process = subprocess.Popen(["true"])
