@@ -73,9 +73,12 @@ def check_structure(document: Any) -> None:  # noqa: ANN401 - anything that was 
     if document["timestamp_end"] is not None:
         _moment(document["timestamp_end"], "timestamp_end")
     forms = EntryForms()
-    _report(document["side_effects_report"], forms)
-    _entries(document["step_events"], "step_events", _STEP_TYPES, forms)
-    _entries(document["marks"], "marks", _MARK_TYPES, forms)
+    try:
+        _report(document["side_effects_report"], forms)
+        _entries(document["step_events"], "step_events", _STEP_TYPES, forms)
+        _entries(document["marks"], "marks", _MARK_TYPES, forms)
+    except _UnnumberedError as error:
+        raise RecordError(str(error), first_bad=_first_missing(document)) from None
     _signatures(document["signatures"])
     for disclosure in _list(document.get("disclosures", []), "disclosures"):
         Disclosure.from_dict(disclosure)
@@ -166,15 +169,21 @@ def _check_extra(entry: Mapping[str, Any], place: str) -> None:
         if not (entry["elapsed_us"] is None or type(entry["elapsed_us"]) is int):
             _refuse(f"{place}: elapsed_us {reprlib.repr(entry['elapsed_us'])} is not a whole number", entry)
     else:
-        for declared in _list(entry["declared_effects"], f"{place}: declared_effects"):
-            _object(declared, f"{place}: a declared effect")
+        effects = entry["declared_effects"]
+        if not isinstance(effects, list) or not all(isinstance(effect, dict) for effect in effects):
+            _refuse(f"{place}: declared_effects is not a list of objects", entry)
 
 
 def _entries(entries: Any, place: str, types: frozenset[str], forms: EntryForms) -> None:  # noqa: ANN401
     for position, entry in enumerate(_list(entries, place)):
-        if type(entry) is not dict:
-            _object(entry, f"{place}[{position}]")
-        forms.check(entry, place, position)
+        try:
+            if type(entry) is not dict:
+                _object(entry, f"{place}[{position}]")
+            forms.check(entry, place, position)
+        except RecordError as error:
+            if error.first_bad is None:
+                raise _UnnumberedError(str(error)) from None
+            raise
         if entry["event_type"] not in types:
             _refuse(f"{place}[{position}] holds a {entry['event_type']}, which belongs elsewhere", entry)
 
@@ -263,3 +272,17 @@ def _refuse(message: str, entry: Any = None) -> NoReturn:  # noqa: ANN401
     sequence = entry.get("sequence") if isinstance(entry, dict) else None
     named = type(sequence) is int and sequence >= 0
     raise RecordError(f"not an execution record: {message}", first_bad=sequence if named else None)
+
+
+class _UnnumberedError(RecordError):
+    """An entry is refused that does not say by itself which one it is."""
+
+
+def _first_missing(document: Mapping[str, Any]) -> int | None:
+    """Return the least sequence that no entry has: where one entry has lost its own, that is the one."""
+    report = document["side_effects_report"]
+    lists = (document["marks"], document["step_events"], report.get("side_effects_observed") if report else None)
+    entries = [entry for some in lists if isinstance(some, list) for entry in some]
+    numbers = (entry.get("sequence") for entry in entries if isinstance(entry, dict))
+    there = {number for number in numbers if type(number) is int}
+    return next((number for number in range(len(entries)) if number not in there), None)
