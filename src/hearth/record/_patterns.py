@@ -11,6 +11,7 @@ from bisect import bisect_right
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
+from hearth.record._about import is_about, is_status
 from hearth.record._telling import is_surely_telling, is_telling
 
 if TYPE_CHECKING:
@@ -127,7 +128,9 @@ def find_secrets(text: str) -> list[tuple[int, int]]:
         spans += _secrets(SQL_PASSWORD, text)
     if "=" in text or ":" in text:
         spans += _behind(_KEYED, text)
-        spans += _secrets(_HEADER, text)
+        spans += (
+            span for span in _secrets(_HEADER, text) if not is_status("", text[slice(*span)].rstrip(), text, span[1])
+        )
     if "-" in text:
         spans += _behind(_OPTION, text)
         for pattern in _COMMANDS:
@@ -159,11 +162,16 @@ def secret_arguments(texts: list[str]) -> set[int]:
     What a text shows by itself (`--password=…`) is not among them; `find_secrets` finds that. A list of two texts of
     which the first tells (`["X-Api-Key", "…"]`) is taken as a pair.
     """
-    if len(texts) == _PAIR and is_telling(texts[0]) and not _is_reference(texts[1]):
+    if len(texts) == _PAIR and is_telling(texts[0]) and not _is_reference(texts[1]) and not is_about(*texts):
         return {1}
     found: set[int] = set()
     for position, (option, value) in enumerate(pairwise(texts), 1):
-        if _TELLING_OPTION.fullmatch(option) and is_telling(option) and value[:1] != "-" and not _is_reference(value):
+        if (
+            _TELLING_OPTION.fullmatch(option)
+            and is_telling(option)
+            and value[:1] != "-"
+            and not (_is_reference(value) or is_about(option, value))
+        ):
             found.add(position)
     # The commands that take a secret behind a short option, or glued to one.
     joined = " ".join(texts)
@@ -200,8 +208,12 @@ def _behind(keys: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
         if _is_reference(value[group]):
             continue
         start, end = value.span(group)
+        if keys is _KEYED and is_status(match["key"], value[group], text, end):
+            continue
         if group == "u":
             end = start + len(value["u"].rstrip(",)}]")) or end
+        if is_about(match["key"], text[start:end]):
+            continue
         yield start, end
         position = max(position, value.end())
 

@@ -16,6 +16,7 @@ from datetime import date, datetime, time
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hearth.record._foreign import NO_ANSWER, answer, asked, class_name, exported, fields_of, name_of, settled_order
 from hearth.record._secret import Secret
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ _MAX_VALUES = 250_000
 NAMING = frozenset(("name", "key", "Name", "Key"))
 """The keys under which the name of what stands under `value` is written."""
 _PAIR = 2
-_NO_ANSWER: Any = object()
 
 
 class Policy(Protocol):
@@ -38,6 +38,9 @@ class Policy(Protocol):
 
     def telling(self, key: str) -> bool:
         """Whether the value under this key is a secret."""
+
+    def about(self, key: str, value: Any) -> bool:  # noqa: ANN401 - anything
+        """Whether the value under a telling key only says something about the secret."""
 
     def text(self, text: str, pointer: str) -> str:
         """Return the text as it may be recorded at this JSON pointer (RFC 6901)."""
@@ -61,6 +64,10 @@ class KeepAll:
     def telling(self, key: str) -> bool:  # noqa: ARG002 - fulfils Policy
         """Return False: no key tells a secret."""
         return False
+
+    def about(self, key: str, value: Any) -> bool:  # noqa: ANN401, ARG002 - fulfils Policy
+        """Return True: nothing is a secret."""
+        return True
 
     def text(self, text: str, pointer: str) -> str:  # noqa: ARG002 - fulfils Policy
         """Return the text unchanged."""
@@ -153,7 +160,7 @@ class _Conversion:
         try:
             return self._other(value, pointer, depth)
         except Exception as error:  # noqa: BLE001 - a hostile or broken object must not stop the recorder
-            return typed(kind, f"could not be read: {_name_of(error)}")
+            return typed(kind, f"could not be read: {name_of(error)}")
 
     def _string(self, text: str, pointer: str) -> Any:  # noqa: ANN401
         safe = printable(text)
@@ -163,10 +170,10 @@ class _Conversion:
     def _other(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
         if issubclass(type(value), Secret):
             return self._policy.commit(value, pointer, None)
-        return _asked(self._way_of, value)(value, pointer, depth)
+        return asked(self._way_of, value)(value, pointer, depth)
 
     def _way_of(self, value: Any) -> Callable[[Any, str, int], Any]:  # noqa: ANN401 - one case a type
-        """Return what converts a value of this type; it may ask the value, so it is called through `_asked`."""
+        """Return what converts a value of this type; it may ask the value, so it is called through `asked`."""
         if isinstance(value, Enum):
             return self._enum
         if isinstance(value, str):
@@ -188,32 +195,32 @@ class _Conversion:
         return self._unknown if isinstance(value, type) else self._object
 
     def _enum(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
-        return self._typed(type(value), _asked(lambda: str(value.name)), pointer)
+        return self._typed(type(value), asked(lambda: str(value.name)), pointer)
 
     def _text(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
         return self._string(str.__str__(value), pointer)
 
     def _float(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
-        return _float(_asked(float, value))
+        return _float(asked(float, value))
 
     def _bytes(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
-        return self._typed(type(value), repr(_asked(bytes, value))[2:-1], pointer)
+        return self._typed(type(value), repr(asked(bytes, value))[2:-1], pointer)
 
     def _moment(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
-        return self._typed(type(value), _asked(value.isoformat), pointer)
+        return self._typed(type(value), asked(value.isoformat), pointer)
 
     def _object(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
         """Return an object by its `to_dict()`, else its fields, else its repr: the first that it really gives."""
-        told = _answer(_exported, value)
-        if told is not _NO_ANSWER:
+        told = answer(exported, value)
+        if told is not NO_ANSWER:
             return self._guarded(value, lambda: self.convert(told, pointer, depth + 1))
-        fields = _answer(_fields, value)
-        if fields is not _NO_ANSWER:
+        fields = answer(fields_of, value)
+        if fields is not NO_ANSWER:
             return self._guarded(value, lambda: self._members(fields, pointer, depth))
         return self._unknown(value, pointer, depth)
 
     def _integer(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
-        number = _asked(int, value)
+        number = asked(int, value)
         if -MAX_INTEGER <= number <= MAX_INTEGER:
             return self._policy.number(number, pointer)
         return self._typed(int, _integer_text(number), pointer)
@@ -233,19 +240,19 @@ class _Conversion:
 
     def _unknown(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401, ARG002 - as every way
         # Redacted before it is cut: a cut secret would no longer be recognised.
-        recorded = self._typed(type(value), _asked(_text_of, value), pointer)
+        recorded = self._typed(type(value), asked(_text_of, value), pointer)
         text = recorded["$text"]
         if len(text) > _MAX_REPR:
             recorded["$text"] = text[:_MAX_REPR] + "…"
         return recorded
 
     def _items(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
-        items = _asked(list, value)
-        names = _asked(getattr, value, "_fields", None) if isinstance(value, tuple) else None
+        items = asked(list, value)
+        names = asked(getattr, value, "_fields", None) if isinstance(value, tuple) else None
         return self._guarded(value, lambda: self._listed(items, names, pointer, depth))
 
     def _set(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
-        items = sorted(_asked(list, value), key=_order)
+        items = sorted(asked(list, value), key=settled_order)
         return self._guarded(value, lambda: self._listed(items, None, pointer, depth))
 
     def _listed(self, items: list[Any], names: object, pointer: str, depth: int) -> list[Any]:
@@ -272,7 +279,7 @@ class _Conversion:
         return plain
 
     def _mapping(self, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
-        members = _asked(lambda: [(key, item) for key, item in value.items()])
+        members = asked(lambda: [(key, item) for key, item in value.items()])
         return self._guarded(value, lambda: self._members(members, pointer, depth))
 
     def _members(self, members: list[tuple[Any, Any]], pointer: str, depth: int) -> dict[str, Any]:
@@ -314,7 +321,7 @@ class _Conversion:
     def _member(self, key: str, value: Any, pointer: str, depth: int) -> Any:  # noqa: ANN401
         if type(value) is _Named:
             return self._member(value.name, value.value, pointer, depth)
-        if value is None or type(value) is bool or not self._policy.telling(key):
+        if value is None or type(value) is bool or not self._policy.telling(key) or self._policy.about(key, value):
             return self.convert(value, pointer, depth + 1)
         if type(value) is Secret:
             return self._policy.commit(value, pointer, key)
@@ -332,68 +339,11 @@ class _Reveal(KeepAll):
         return self._policy.reveal(value) if isinstance(value, Secret) else value
 
 
-class _UnreadableError(Exception):
-    """Somebody else's code raised what is no Exception."""
-
-
-def _asked(question: Callable[..., Any], *about: Any) -> Any:  # noqa: ANN401
-    """Return what somebody else's code answers; what it raises is an Exception, or KeyboardInterrupt.
-
-    The recorder never raises after an action has run, whatever a `__repr__` does.
-    """
-    try:
-        return question(*about)
-    except (Exception, KeyboardInterrupt):
-        # An interrupt is the operator's, whoever's code it meets, and cannot be told from one that this code raised.
-        raise
-    except BaseException as error:
-        # SystemExit is this code's idea of an end, and not ours: the action has run and is not recorded yet. A task's
-        # cancellation is delivered where it awaits, and nothing awaits here: a CancelledError is that of some future
-        # that was asked, and the task's own comes at its next await. Only calls of foreign code are looked after in
-        # this way, not the walk as a whole: the SystemExit of a signal's handler must end the process.
-        raise _UnreadableError from error
-
-
-def _answer(question: Callable[[Any], Any], value: Any) -> Any:  # noqa: ANN401
-    """Return what the value answers, or _NO_ANSWER where it cannot (arguments are missing, or it is broken)."""
-    try:
-        return _asked(question, value)
-    except Exception:  # noqa: BLE001 - there are other questions
-        return _NO_ANSWER
-
-
-def _exported(value: Any) -> Any:  # noqa: ANN401
-    export = getattr(value, "to_dict", None)
-    return export() if callable(export) else _NO_ANSWER
-
-
-def _fields(value: Any) -> Any:  # noqa: ANN401
-    if not dataclasses.is_dataclass(value):
-        return _NO_ANSWER
-    return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
-
-
 def _are_names(keys: list[Any]) -> bool:
     """Whether these can be the names of a JSON object: texts, and none of them twice."""
     # By type, as an object may lie about its class. `items()` of headers and forms may well repeat a name.
     names = [str.__str__(key) for key in keys if issubclass(type(key), str) and not issubclass(type(key), Enum)]
     return len(names) == len(keys) == len(set(names)) and all(printable(name) is name for name in names)
-
-
-def _order(item: Any) -> tuple[str, str]:  # noqa: ANN401
-    shown = _answer(repr, item)
-    return _class_name(type(item)), "" if shown is _NO_ANSWER else str.__str__(shown)
-
-
-def _name_of(error: Exception) -> str:
-    return _class_name(type(error.__cause__ if isinstance(error, _UnreadableError) else error))
-
-
-def _class_name(kind: type) -> str:
-    try:
-        return str(type.__getattribute__(kind, "__name__"))
-    except Exception:  # noqa: BLE001 - a property of the metaclass stands in the way
-        return "object"
 
 
 def _integer_text(number: int) -> str:
@@ -410,9 +360,9 @@ def _float(number: float) -> Any:  # noqa: ANN401
 def text_of(value: object) -> str:
     """Return the text of anything that is used as one; never raises."""
     try:
-        return printable(str.__str__(value) if issubclass(type(value), str) else _asked(str, value))
+        return printable(str.__str__(value) if issubclass(type(value), str) else asked(str, value))
     except Exception as error:  # noqa: BLE001 - evidence is not lost for want of a text
-        return f"<{_class_name(type(value))} without a text: {_name_of(error)}>"
+        return f"<{class_name(type(value))} without a text: {name_of(error)}>"
 
 
 def _text_of(value: object) -> str:

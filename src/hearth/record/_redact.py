@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from hearth.errors import RecordError
+from hearth.record._about import is_about
 from hearth.record._canonical import canonical_bytes
 from hearth.record._patterns import find_secrets, secret_arguments
 from hearth.record._plain import convert, printable
@@ -185,6 +186,9 @@ class _Walk:
 
     def telling(self, key: str) -> bool:
         return self._redactor.telling(key)
+
+    def about(self, key: str, value: Any) -> bool:  # noqa: ANN401 - anything
+        return key not in self._redactor.disclosable and is_about(key, value)
 
     def text(self, text: str, pointer: str) -> str:
         return self._redactor.text(text, pointer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["is_surely_telling", "is_telling"]
+__all__ = ["is_surely_telling", "is_telling", "words_of"]
 
 _WORD_BREAK = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 _ANYWHERE = (
@@ -45,6 +45,7 @@ _HARMLESS_END = frozenset(
     ("type", "method", "mode", "provider", "scheme", "url", "uri", "endpoint", "host", "enabled", "required",
      "expires", "expiry")
 )  # fmt: skip
+_OTHER_WORDS = frozenset(("secretary", "secretaries", "secretariat", "secretarial"))
 _WORKING_DIRECTORY = frozenset(("PWD", "OLDPWD"))
 _EITHER_END = 130
 _DIGITS = "0123456789"
@@ -62,6 +63,11 @@ def is_surely_telling(key: str) -> bool:
         return False
     words = _words(key)
     return not words <= _AS_A_WORD or bool(words & _SURE_WORDS)
+
+
+def words_of(key: str) -> list[str]:
+    """Return the words of a key's name, in lower case and without digits around them."""
+    return _split(_bounded(key))
 
 
 def _bounded(key: str) -> str:
@@ -82,10 +88,11 @@ def _is_telling(key: str) -> bool:
     words = _split(key)
     if not words or key in _WORKING_DIRECTORY:
         return False
+    words = [word for word in words if word not in _OTHER_WORDS]
     joined = "".join(words)
     if any(part in joined for part in _ANYWHERE):
         return True
-    if words[-1] in _HARMLESS_END:
+    if not words or words[-1] in _HARMLESS_END:
         return False
     found = set(words)
     if found & _TOKEN or joined.endswith("token"):

@@ -24,7 +24,7 @@ API_KEY apikey APIKEY api-key X-API-Key x-api-key X-Api-Key api_keys OPENAI_API_
 privateKey PrivateKey PRIVATE_KEY private-key ssh_private_key privateKeyPem credential credentials Credentials
 dbCredentials aws_credentials user_credential authorization Authorization AUTHORIZATION Proxy-Authorization
 proxy_authorization http_authorization cookie Cookie Set-Cookie set_cookie cookies access_key accessKey
-AWS_ACCESS_KEY_ID encryption_key encryptionKey signing_key signingKey ssh_key master_key accountKey
+AWS_ACCESS_KEY_ID encryption_key encryptionKey signing_key signingKey ssh_key master_key accountKey secretary_password
 connection_string connectionString otp totp pin cvv cvc jwt dsn auth
 bearer Bearer session_id sessionId sessionid SESSION_ID JSESSIONID PHP_SESSION_ID sas SAS sas_token webhook_url
 webhookUrl SLACK_WEBHOOK_URL
@@ -38,7 +38,7 @@ overpass encompass key keys primary_key foreign_key public_key publicKey sort_ke
 monkey hockey turkey name user username email host port path url id type status command stdout stderr exit_code
 duration_us rows bytes secondary section sector pinned pinning opinion spin shipping happiness pin_count auth_method
 authMethod auth_type auth_provider authentication_required tokenizer tokenize tokenized description message reason
-cookie_policy_url process_id mission session url_id sassy disaster forbearer
+cookie_policy_url secretary Secretaries secretariat process_id mission session url_id sassy disaster forbearer
 """)
 
 
