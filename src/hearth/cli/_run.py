@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -91,5 +92,8 @@ def run(
     if as_json:
         print_outcome_json(outcome, str(home.root))
     elif quiet:
-        click.echo(outcome.record.execution_id)
+        from hearth.cli._text import visible
+
+        name = outcome.record.execution_id
+        click.echo(visible(name) if sys.stdout.isatty() else name)
     return finish(None if quiet else screen, outcome, where=f"the ledger {home.root}")

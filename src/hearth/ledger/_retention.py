@@ -57,10 +57,15 @@ class LedgerRetention:
     # --- holds
 
     def hold(self, kind: Literal["execution", "plan"], name: str, *, who: str, why: str) -> Hold:
-        """Hold an execution or a plan from now on, durably; LedgerError when it is held already."""
+        """Hold an execution or a plan from now on, durably.
+
+        LedgerError when it is held already; ExecutionPurgedError when it was purged, perhaps a moment ago.
+        """
         fresh = Hold(kind=kind, name=name, who=who, why=why, created=format_time(utc_now()))
 
         def work(connection: Connection) -> Hold:
+            if kind == "execution":
+                refuse_purged(connection, name)
             if _held(connection, kind, name):
                 raise LedgerError(f"the {kind} {name} is on hold already; `hearth hold list` says why")
             row = {key: value for key, value in fresh.to_dict().items() if value is not None}

@@ -118,6 +118,17 @@ def test_a_hold_stands_until_it_is_released(home: LedgerHome, kind: str, name: s
     assert fsck(home).findings == ()
 
 
+def test_what_was_purged_a_moment_ago_is_not_held(home: LedgerHome) -> None:
+    store(home, "old")
+    with Ledger.open(home) as ledger:
+        full = ledger.find_id("old")  # and then, before the hold, another process:
+    assert outcomes(home, executions=["old"]) == {"old": "purged"}
+    with Ledger.open(home) as ledger:
+        with pytest.raises(ExecutionPurgedError):
+            ledger.retention.hold("execution", full, who="ann", why="the court")
+        assert ledger.retention.holds(released=True) == ()
+
+
 def test_a_hold_that_comes_in_between_is_respected(home: LedgerHome, monkeypatch: pytest.MonkeyPatch) -> None:
     store(home, "old")
     from hearth.operations import _purge
