@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hearth.errors import ApprovalRefusedError, LedgerError, PlanError, RecorderError, TaskError
 from hearth.execution._approval import ApprovalGuard
+from hearth.execution._bounded import bounded
 from hearth.execution._called_plan import CalledPlan
 from hearth.execution._concurrency import plan_slot
 from hearth.execution._health import RecorderHealth
@@ -78,7 +79,7 @@ class ApprovalExecutor:
         policy: Policy | None = None,
         keep: Callable[[ExecutionRecord], None] | None = None,
     ) -> None:
-        self._kernel = kernel
+        self._kernel = bounded(kernel)
         self._execute_step = execute_step
         self._journal = journal
         self._tasks = tasks

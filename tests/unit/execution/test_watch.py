@@ -7,14 +7,18 @@ import signal
 import threading
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hearth.errors import ArtemisEscalationError
+from hearth.execution import _bounded
 from hearth.execution._watch import RunWatch
 from hearth.kernel import HearthKernel
 from hearth.security import BoundaryState, Posture, SecurityState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class ForeignKernel:
@@ -29,6 +33,29 @@ class ForeignKernel:
 
     def get_boundary_state(self) -> str:
         return self.boundary
+
+
+class StuckKernel(ForeignKernel):
+    """One that does not answer any more, or ends the thread that asks, as soon as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trouble = ""
+        self.let_go = threading.Event()
+
+    def get_security_state(self) -> str:
+        if self.trouble == "hangs":
+            self.let_go.wait(60)
+        elif self.trouble == "exits":
+            raise SystemExit(3)
+        return super().get_security_state()
+
+
+@pytest.fixture
+def stuck() -> Iterator[StuckKernel]:
+    kernel = StuckKernel()
+    yield kernel
+    kernel.let_go.set()
 
 
 def watch_threads() -> list[threading.Thread]:
@@ -93,6 +120,76 @@ def test_the_thread_asks_a_foreign_kernel_while_a_task_runs() -> None:
         assert watch.cancellation.immediate
         assert len(watch_threads()) == 1
     assert watch_threads() == []
+
+
+@pytest.mark.parametrize("trouble,said", [("hangs", "NoAnswerError"), ("exits", "KernelEndedError")])
+def test_a_kernel_that_does_not_answer_is_an_escalation(
+    stuck: StuckKernel, trouble: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_bounded, "_READ_SECONDS", 0.5)
+    with RunWatch(stuck) as watch:
+        watch.start_thread(polls=True)
+        stuck.trouble = trouble
+        assert watch.cancellation.wait(10)
+        assert watch.cancellation.immediate
+        assert watch.escalation is not None
+        assert watch.escalation.new_state == "UNKNOWN"
+        assert said in watch.escalation.reason
+        assert watch.look() is watch.escalation, "and between steps nobody waits for the kernel"
+
+
+def test_whatever_ends_the_watching_is_an_escalation(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RunWatch(ForeignKernel()) as watch:
+
+        def look() -> None:
+            raise SystemExit
+
+        monkeypatch.setattr(watch, "look", look)
+        watch.start_thread(polls=True)
+        assert watch.cancellation.wait(10)
+        assert watch.cancellation.immediate
+        assert "SystemExit" in watch.cancellation.reason
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_signals_are_taken_while_a_kernel_hangs(stuck: StuckKernel) -> None:
+    with RunWatch(stuck) as watch:
+        watch.start_thread(polls=True)
+        stuck.trouble = "hangs"
+        time.sleep(0.2)  # by now it is asked, and has three seconds to answer
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert watch.cancellation.wait(10)
+        assert watch.interruption == "interrupted by SIGTERM"
+        assert watch.cancellation.reason == "interrupted by SIGTERM", "the signal did not wait for the kernel"
+        stuck.let_go.set()
+
+
+def test_a_kernel_that_calls_while_it_holds_its_lock_is_asked_in_its_own_thread() -> None:
+    class Locking(ForeignKernel):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lock = threading.RLock()
+            self.callbacks: list[Any] = []
+
+        def subscribe(self, callback: Any) -> Any:
+            self.callbacks.append(callback)
+            return self.callbacks.clear
+
+        def get_security_state(self) -> str:
+            with self.lock:
+                return self.security
+
+        def lock_down(self) -> None:
+            with self.lock:
+                self.security = "LOCKDOWN"
+                for callback in self.callbacks:
+                    callback("stop everything")
+
+    kernel = Locking()
+    with RunWatch(kernel) as watch:
+        kernel.lock_down()
+        assert watch.escalation is not None
+        assert watch.escalation.new_state is SecurityState.LOCKDOWN
 
 
 def test_no_thread_where_nothing_needs_one() -> None:
