@@ -32,9 +32,7 @@ __all__ = ["Journal"]
 
 # How long lines gather before the thread writes them; with the write itself that stays below 5 ms.
 _WINDOW_SECONDS = 0.003
-# With as many lines in memory there is nothing to gather any more; waiting would only let the thread queue once more
-# for the interpreter, behind a caller that keeps it busy.
-_FLOOD = 256
+_FLOOD = 256  # as many lines need not gather: waiting would only let the thread queue behind a busy caller once more
 # Back pressure: with as many lines in memory the caller waits for the disk.
 _MOST_PENDING = 8192
 _DEADLINE_SECONDS = 30.0
