@@ -47,9 +47,14 @@ def load_policy(path: Path) -> Policy:
         raise _refused(path, f"the policy is larger than {_LARGEST} bytes")
     try:
         document = yaml.load(data, _Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _refused(path, " ".join(str(error).split())) from None
-    return Policy.from_mapping(document, str(path))
+    except Exception as error:  # noqa: BLE001 - PyYAML raises whatever a value that is none of its tag leads to
+        said = str(error) if isinstance(error, yaml.YAMLError | ValueError | RecursionError) else repr(error)
+        raise _refused(path, " ".join(said.split())) from None
+    try:
+        return Policy.from_mapping(document, str(path))
+    except GateRefusedError as error:
+        # Escapes of YAML can make lone surrogates, which no terminal and no log takes.
+        raise GateRefusedError(str(error).encode("utf-8", "backslashreplace").decode()) from None
 
 
 def _check_writers(path: Path, status: os.stat_result) -> None:
@@ -102,7 +107,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - PyYAML's nodes
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f"line {parent.start_mark.line + 1}: aliases are not accepted")
+            raise yaml.YAMLError(f"line {self.peek_event().start_mark.line + 1}: aliases are not accepted")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:  # noqa: ANN401 - as above
@@ -119,4 +124,5 @@ _Loader.add_implicit_resolver(_BOOLEAN, re.compile(r"(?:true|True|TRUE|false|Fal
 
 
 def _refused(path: Path, what: str) -> GateRefusedError:
+    what = what.encode("utf-8", "backslashreplace").decode()
     return GateRefusedError(f"{path}: {what}; nothing is run until the policy is put right")

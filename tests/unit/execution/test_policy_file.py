@@ -47,7 +47,7 @@ def test_an_empty_policy_lists_nothing(tmp_path: Path, text: str) -> None:
         ("staging: {targets: [a], also: b}", "unknown key staging.also"),
         ("staging: {targets: [a]}\nstaging: {targets: [b]}", "the key 'staging' stands there twice"),
         ("staging: {targets: [a], targets: [b]}", "the key 'targets' stands there twice"),
-        ("staging: &x {targets: [a]}\nmore: *x", "line 1: aliases are not accepted"),
+        ("staging: &x {targets: [a]}\nmore: *x", "line 2: aliases are not accepted"),
         ("staging: [", "while parsing"),
         ("staging: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
         ("staging: {targets: [2024-99-99]}", "month must be in 1..12"),
