@@ -18,7 +18,7 @@ from hearth.execution._nursery import NURSERY, UnreachableError
 from hearth.execution._supervised import Supervised, can_supervise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from hearth.execution._cancellation import Cancellation
     from hearth.execution._leader import Leader
@@ -91,21 +91,27 @@ def run_process(
     stop was requested before.
     """
     run = _Run(command, timeout)
-    try:
+
+    def go_on() -> None:
         if cancellation.requested:
             raise TaskError(f"stopped: {cancellation.reason}; nothing was started")
-        run.start(sinks)
+
+    try:
+        go_on()
+        run.start(sinks, go_on)
         with cancellation.on_request(lambda: run.wake(immediate=cancellation.immediate)):
             return run.until_end()
     finally:
         run.close()
 
 
-def _started(command: Command) -> Leader:
+def _started(command: Command, go_on: Callable[[], None]) -> Leader:
+    """Start it; `go_on` raises where it must not be any more, and is asked last of all: getting ready takes a while."""
     try:
         if can_supervise():
             with contextlib.suppress(UnreachableError):
-                return Supervised(command)
+                return Supervised(command, go_on)
+        go_on()
         return Grouped(command)
     except (OSError, ValueError) as error:
         raise TaskError(why_not_started(command, error)) from error
@@ -135,13 +141,13 @@ class _Run:
     _exited_at: float | None
     _gone_at: float | None
 
-    def start(self, sinks: Mapping[str, Sink]) -> None:
+    def start(self, sinks: Mapping[str, Sink], go_on: Callable[[], None]) -> None:
         """Start the command and open every way to hear from it."""
         result = self._command.result_pipe
         self._started = time.monotonic_ns()
         if self._timeout is not None:
             self._deadline = self._started / 1e9 + self._timeout
-        self._leader = leader = _started(self._command)
+        self._leader = leader = _started(self._command, go_on)
         self._read_from(leader.stdout, sinks["stdout"])
         self._read_from(leader.stderr, sinks["stderr"])
         if result is not None:

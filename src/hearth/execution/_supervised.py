@@ -20,6 +20,8 @@ from hearth.execution._strays import MARK, kill_marked, new_mark
 from hearth.execution._wire import encode_request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hearth.execution._kin import Process
     from hearth.execution._leader import Command
 
@@ -44,10 +46,11 @@ class Supervised:
     """A Leader, whose other side is `_supervisor`.
 
     OSError and ValueError when the command cannot be started, UnreachableError when it could be in another way;
-    TaskError when nobody knows whether it was started: what there is of it has been killed then.
+    TaskError when nobody knows whether it was started: what there is of it has been killed then. What `go_on` raises
+    just before the command is sent away is passed on: nothing was started then.
     """
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Command, go_on: Callable[[], None] = lambda: None) -> None:
         self.reach = "descendants"
         self.pid = self.left = 0
         self._guard: Process | None = None
@@ -67,7 +70,7 @@ class Supervised:
             request = encode_request(
                 command.argv, cwd=command.cwd, env={**command.env, MARK: self._mark}, targets=targets
             )
-            self._control, answer, self._handles = _ask_for(request, theirs)
+            self._control, answer, self._handles = _ask_for(request, theirs, go_on)
         except BaseException:
             self._give_back()
             raise
@@ -261,7 +264,7 @@ class Supervised:
         self._handles = []
 
 
-def _ask_for(request: bytes, streams: list[int]) -> tuple[socket.socket, bytes, list[int]]:
+def _ask_for(request: bytes, streams: list[int], go_on: Callable[[], None]) -> tuple[socket.socket, bytes, list[int]]:
     """Send a command to a supervising process; return its control socket, its answer (b"": none), and its descriptors.
 
     One that is killed before it has read the whole command has started nothing: then the next one gets it.
@@ -270,6 +273,7 @@ def _ask_for(request: bytes, streams: list[int]) -> tuple[socket.socket, bytes, 
         control = NURSERY.take()
         control.settimeout(_START_SECONDS)
         try:
+            go_on()
             sent = socket.send_fds(control, [request], streams)
             control.sendall(request[sent:])
             return control, *socket.recv_fds(control, 4096, 2, socket.MSG_CMSG_CLOEXEC)[:2]

@@ -302,6 +302,22 @@ class TestCancellation:
             sh(f"touch {tmp_path}/started", cancellation=cancellation)
         assert not list(tmp_path.iterdir())
 
+    def test_nor_after_one_that_comes_while_it_gets_ready(
+        self, tmp_path: Path, reach: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cancellation = Cancellation()
+
+        def ready() -> bool:
+            cancellation.request("LOCKDOWN", immediate=True)
+            return reach == "descendants"
+
+        monkeypatch.setattr(_process, "can_supervise", ready)
+        with pytest.raises(TaskError, match="stopped: LOCKDOWN; nothing was started"):
+            run("touch", str(tmp_path / "acted"), cancellation=cancellation)
+        monkeypatch.undo()
+        assert run("true").outcome.exit_code == 0
+        assert not (tmp_path / "acted").exists()
+
     def test_immediate_kills_while_a_sink_is_busy(self) -> None:
         """A sink that does not return must not keep the processes alive."""
         cancellation = Cancellation()
