@@ -293,13 +293,36 @@ def emergency(people: dict[str, str]) -> Result:
 def test_an_emergency_is_loud_in_every_view(emergency: Result) -> None:
     assert "EMERGENCY: ann breaks the glass" in emergency.stderr
     waiting = "hearth review urgent-1 --reason TEXT"
-    assert "EMERGENCY: the glass was broken" in hearth("show", "urgent-1", code=0).stdout
-    for view in (("list",), ("approvals",), ("state",)):
+    assert emergency.stdout.rstrip().endswith(waiting), "the last thing that the run says"
+    hearth("export", "urgent-1", "--output", "urgent.json", code=0)
+    for name in ("show", "verify", "rollback"):
+        assert "EMERGENCY: the glass was broken" in hearth(name, "urgent-1", code=0).stdout, name
+    view: tuple[str, ...]
+    for view in (("verify", "--all"), ("verify", "urgent.json")):
+        assert "EMERGENCY" in hearth(*view, code=0).stdout, view
+    assert document("verify", "urgent.json")["emergency"] is True
+    assert document("rollback", "urgent-1")["emergency"] is True
+    (listed,) = document("list")["executions"]
+    assert (listed["emergency"], listed["reviewed"]) == (True, False)
+    assert document("state", "--history")["emergencies_without_review"] == ["urgent-1"]
+    for view in (("list",), ("approvals",), ("state",), ("state", "--history")):
         shown = hearth(*view, code=0).stdout
         assert "EMERGENCY" in shown, view
         assert waiting in shown, view
     assert document("approvals")["emergencies_without_review"] == ["urgent-1"]
     assert document("state")["emergencies_without_review"] == ["urgent-1"]
+
+
+def test_an_emergency_is_loud_also_where_little_is_printed(people: dict[str, str]) -> None:
+    options = (*LIVE, "--emergency", "--key", people["ann"])
+    told = document("run", "plan.yaml", *options, "--id", "one")
+    assert told["emergency"] is True
+    quiet = hearth("run", "plan.yaml", *options, "--id", "two", "--quiet", code=0)
+    assert quiet.stdout == "two\n"
+    assert "EMERGENCY RUN WITHOUT A REVIEW: hearth review two" in quiet.stderr
+    single = hearth("exec", *options[2:], "--id", "three", "--", "echo", "hello", code=0)
+    assert "hearth review three --reason TEXT" in single.stderr
+    assert document("run", "plan.yaml", "--id", "dry")["emergency"] is False
 
 
 def test_somebody_else_reviews_an_emergency_once(people: dict[str, str], emergency: Result) -> None:
@@ -312,6 +335,7 @@ def test_somebody_else_reviews_an_emergency_once(people: dict[str, str], emergen
     assert (reviewed["reviewer"], reviewed["reason"]) == ("bob", "it was right")
     assert "was reviewed before" in hearth(*review, "again", "--key", people["bob"]).stderr
     assert document("state")["emergencies_without_review"] == []
+    assert document("list")["executions"][0]["reviewed"] is True
     for view in (("list",), ("approvals",), ("show", "urgent-1")):
         assert "EMERGENCY" in hearth(*view, code=0).stdout, "what was reviewed stays an emergency"
     assert "it was right" in hearth("show", "urgent-1", code=0).stdout

@@ -109,7 +109,8 @@ def hold_against(home: LedgerHome, deeds: Deeds) -> None:
         record.started["approval"]["request_id"] for record in records.values() if record.started["approval"]
     )
     assert not [name for name, times in uses.items() if times > 1], "one approval, two runs"
-    spent = {name: view for name, view in asked.items() if view.state == "spent"}
+    spent = {name: view for name, view in asked.items() if view.use is not None}
+    assert all(view.state in {"spent", "denied"} for view in spent.values())
     assert set(uses) <= set(spent)
     ran = sum(
         any(event.event_type is StepEventType.STEP_STARTED for event in record.step_events)

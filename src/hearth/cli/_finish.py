@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hearth.operations import RunOutcome, StandaloneOutcome
     from hearth.record import ExecutionRecord
 
-__all__ = ["finish", "finish_command", "outcome_code", "print_outcome_json", "short_of"]
+__all__ = ["finish", "finish_command", "is_emergency", "outcome_code", "print_outcome_json", "short_of"]
 
 
 def outcome_code(outcome: RunOutcome | StandaloneOutcome) -> int:
@@ -58,6 +58,7 @@ def finish(screen: Screen | None, outcome: RunOutcome | StandaloneOutcome, *, wh
         if not done and record.step_events and record.live_mode_state != "DRY_RUN":
             facts.append(("", f"hearth rollback {_word(record.execution_id)}"))
     screen.pairs(facts)
+    _print_emergency(screen, record)
     return code
 
 
@@ -79,7 +80,22 @@ def finish_command(screen: Screen, outcome: RunOutcome, *, own_code: int | None)
     verdict = record.verify()
     if not verdict:
         screen.line((str(verdict), "bold red"), indent=2)
+    _print_emergency(screen, record)
     return outcome_code(outcome)
+
+
+def is_emergency(record: ExecutionRecord) -> bool:
+    """Whether the record says that the glass was broken for it."""
+    approval = record.started.get("approval")
+    return isinstance(approval, dict) and approval.get("kind") == "emergency"
+
+
+def _print_emergency(screen: Screen, record: ExecutionRecord) -> None:
+    """Say last what is to be done about a run under broken glass; it is not over before somebody reviewed it."""
+    if is_emergency(record):
+        from hearth.cli._list import print_unreviewed
+
+        print_unreviewed(screen, [_word(record.execution_id)])
 
 
 def short_of(record: ExecutionRecord) -> str:
@@ -115,6 +131,7 @@ def print_outcome_json(outcome: RunOutcome | StandaloneOutcome, where: str, **mo
             "steps_completed": sum(event.event_type is StepEventType.STEP_COMPLETED for event in record.step_events),
             "steps_total": record.started.get("number_of_steps"),
             "effects": len(record.side_effects_report.side_effects_observed),
+            "emergency": is_emergency(record),
             "execution_hash": record.get_execution_hash(),
             "verdict": record.verify().to_dict(),
             "where": where,
@@ -132,6 +149,11 @@ def _complain(outcome: RunOutcome | StandaloneOutcome) -> None:
     from hearth.cli._text import visible
 
     said = () if outcome.error is None else (str(outcome.error),)
+    if is_emergency(outcome.record):
+        said = (
+            *said,
+            f"EMERGENCY RUN WITHOUT A REVIEW: hearth review {_word(outcome.record.execution_id)} --reason TEXT",
+        )
     for line in (*said, *getattr(outcome, "notes", ())):
         click.echo(f"hearth: {visible(line)}", err=True)
 

@@ -89,7 +89,12 @@ def list_executions(
         print_json(
             {
                 "executions": [
-                    {**summary.to_dict(), "emergency": summary.execution_id in emergencies} for summary in found
+                    {
+                        **summary.to_dict(),
+                        "emergency": summary.execution_id in emergencies,
+                        "reviewed": emergencies.get(summary.execution_id),  # null where there is nothing to review
+                    }
+                    for summary in found
                 ],
                 "total": total,
                 "not_sealed": [

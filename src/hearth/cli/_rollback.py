@@ -25,9 +25,15 @@ def rollback(settings: Settings, execution: str, *, as_json: bool) -> int:
     from hearth.operations import plan_rollback
 
     with settings.records() as records:
-        report = plan_rollback(records, records.find(execution))
+        found = records.find(execution)
+        report = plan_rollback(records, found)
+        use = records.ledger.approvals.use_by(found.execution_id)
+    emergency = use is not None and use.emergency
     if as_json:
-        print_json(report.to_dict())
+        print_json({**report.to_dict(), "emergency": emergency})
     else:
-        settings.screen().lines(report.scaffold.to_summary())
+        screen = settings.screen()
+        if emergency:
+            screen.line(("EMERGENCY: the glass was broken for this run", "bold red"))
+        screen.lines(report.scaffold.to_summary())
     return Exit.DONE if report.holds else Exit.NOT_VERIFIED

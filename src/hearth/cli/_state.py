@@ -39,21 +39,23 @@ def state(settings: Settings, *, history: bool, as_json: bool) -> int:
     home = settings.find_home()
     if history:
         entries = posture_history(home)
-        if as_json:
-            print_json({"ok": all(entry.ok for entry in entries), "history": [entry.to_dict() for entry in entries]})
-        else:
-            _print_history(settings.screen(), entries)
-        return Exit.DONE if all(entry.ok for entry in entries) else Exit.NOT_VERIFIED
-    view = read_posture(home)
+        told = {"ok": all(entry.ok for entry in entries), "history": [entry.to_dict() for entry in entries]}
+        holds = bool(told["ok"])
+    else:
+        view = read_posture(home)
+        told, holds = view.to_dict(), view.entry.ok
     with Ledger.open(home) as ledger:
         unreviewed = [use.execution_id for use in ledger.approvals.emergencies_without_review()]
     if as_json:
-        print_json({**view.to_dict(), "emergencies_without_review": unreviewed})
+        print_json({**told, "emergencies_without_review": unreviewed})
     else:
         screen = settings.screen()
-        _print_state(screen, view)
+        if history:
+            _print_history(screen, entries)
+        else:
+            _print_state(screen, view)
         print_unreviewed(screen, unreviewed)
-    return Exit.DONE if view.entry.ok else Exit.NOT_VERIFIED
+    return Exit.DONE if holds else Exit.NOT_VERIFIED
 
 
 @click.command()

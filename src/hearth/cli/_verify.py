@@ -127,7 +127,9 @@ def _verify_all(settings: Settings, *, quiet: bool, as_json: bool) -> int:
             )
         )
     if waiting and not as_json and not quiet:
-        screen.line((f"{count(waiting, 'execution')} not sealed; what is written so far holds; see `hearth list`", "yellow"))
+        screen.line(
+            (f"{count(waiting, 'execution')} not sealed; what is written so far holds; see `hearth list`", "yellow")
+        )
     return Exit.NOT_VERIFIED if bad else Exit.DONE
 
 
@@ -143,6 +145,8 @@ def _print(screen: Screen, found: Verified, *, whole: bool = False) -> None:
             ("  NOT VERIFIED: ", "bold red"),
             f"{verdict.why}{first}",
         )
+    if found.emergency:
+        screen.line(("EMERGENCY: the glass was broken for this run", "bold red"), indent=2)
     for note in verdict.notes:
         screen.line((f"note: {note}", "yellow"), indent=2)
     if whole and verdict and found.execution_id is not None and found.execution_hash is not None:

@@ -29,13 +29,17 @@ _HEX = frozenset(b"0123456789abcdef")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What was checked and what came out: `subject` is a file's path or an execution id."""
+    """What was checked and what came out: `subject` is a file's path or an execution id.
+
+    `emergency` says that the record, as far as it can be read, is that of a run under broken glass.
+    """
 
     subject: str
     kind: Literal["record", "journal", "ledger"]
     verdict: Verdict
     execution_id: str | None = None
     execution_hash: str | None = None
+    emergency: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -44,6 +48,7 @@ class Verified:
             "kind": self.kind,
             "execution_id": self.execution_id,
             "execution_hash": self.execution_hash,
+            "emergency": self.emergency,
             **self.verdict.to_dict(),
         }
 
@@ -151,7 +156,17 @@ def _verified(subject: str, kind: Literal["record", "ledger"], document: object,
         verdict=verdict,
         execution_id=execution_id if isinstance(execution_id, str) else None,
         execution_hash=execution_hash if isinstance(execution_hash, str) else None,
+        emergency=_is_emergency(said),
     )
+
+
+def _is_emergency(document: Mapping[str, Any]) -> bool:
+    """Whether the first mark of a record names broken glass; a document that does not verify may hold anything."""
+    marks = document.get("marks")
+    here: Any = marks[0] if isinstance(marks, list) and marks else None
+    for name in ("details", "approval", "kind"):
+        here = here.get(name) if isinstance(here, dict) else None
+    return bool(here == "emergency")
 
 
 def _is_journal(start: bytes) -> bool:
