@@ -18,7 +18,7 @@ from hearth.execution._approval import ApprovalGuard
 from hearth.execution._bounded import bounded
 from hearth.execution._called_plan import CalledPlan
 from hearth.execution._concurrency import plan_slot
-from hearth.execution._health import RecorderHealth
+from hearth.execution._health import RecorderHealth, require_room
 from hearth.execution._inputs import PlanGuard
 from hearth.execution._listener import SafeListener
 from hearth.execution._preflight import check_called_plan, check_plan, check_states, prepare_tasks
@@ -145,7 +145,7 @@ class ApprovalExecutor:
             if approval is not None:
                 if self._runs_folder is not None:
                     # On the ledger's volume, as the journal: an approval is not used up for a run that has no room.
-                    RecorderHealth(None, self._policy, folder=self._runs_folder.parent).check()
+                    require_room(self._runs_folder.parent, self._policy)
                 approval.consume(execution_id)
             journal = None
             if self._journal is not None:

@@ -6,7 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import RecorderUnfitError
+from hearth.errors import GateRefusedError, RecorderUnfitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hearth.recorder import JournalSink
     from hearth.security import Policy
 
-__all__ = ["RecorderHealth"]
+__all__ = ["RecorderHealth", "require_room"]
 
 _MEGABYTE = 1 << 20
 _READ_ONLY = getattr(os, "ST_RDONLY", 0)
@@ -29,37 +29,17 @@ class RecorderHealth:
     is sealed while that is possible. A sink without `check` has none, one without `path` takes no room.
     """
 
-    def __init__(self, journal: JournalSink | None, policy: Policy, *, folder: Path | None = None) -> None:
-        """`folder`: where the journal will lie, as long as there is none."""
+    def __init__(self, journal: JournalSink | None, policy: Policy) -> None:
         self._check: Callable[[], object] = getattr(journal, "check", _nothing)
         path: Path | None = getattr(journal, "path", None)
-        self._folder = folder if path is None else path.parent
+        self._folder = None if path is None else path.parent
         self._policy = policy
 
     def check(self) -> None:
         """Raise when the next step's start would have no evidence, or a run no room to end in."""
         self._check()
-        folder = self._folder
-        if folder is None:
-            return
-        try:
-            free, read_only = _look_at(folder)
-        except OSError as error:
-            raise RecorderUnfitError(
-                f"{folder}: how much room there is for the journal cannot be told: {error.strerror or error}; "
-                "a volume that cannot be asked is not written to. Mend it, then run the plan again"
-            ) from error
-        if read_only:
-            raise RecorderUnfitError(
-                f"{folder}: the volume of the journal is read-only now; the system's log says why. Mend it, then run "
-                "the plan again"
-            )
-        if free < self._policy.free_space:
-            raise RecorderUnfitError(
-                f"{folder}: {free / _MEGABYTE:.1f} MB are free where the journal lies, and it needs "
-                f"{self._policy.free_space / _MEGABYTE:g} MB; make room, or lower `journal: free_space_mb:` in "
-                f"{self._policy.source}"
-            )
+        if self._folder is not None:
+            _look_for_room(self._folder, self._policy)
 
     def before(self, check: Callable[[Any], None]) -> Callable[[Any], None]:
         """Return a check of steps that looks here first, then calls `check`."""
@@ -69,6 +49,38 @@ class RecorderHealth:
             check(step)
 
         return both
+
+
+def require_room(folder: Path, policy: Policy) -> None:
+    """Raise GateRefusedError where a run whose journal is to lie in this folder would have no room.
+
+    No recorder has failed then, for none has begun: it is a refusal, and says nothing against the system.
+    """
+    try:
+        _look_for_room(folder, policy)
+    except RecorderUnfitError as error:
+        raise GateRefusedError(str(error)) from error
+
+
+def _look_for_room(folder: Path, policy: Policy) -> None:
+    try:
+        free, read_only = _look_at(folder)
+    except OSError as error:
+        raise RecorderUnfitError(
+            f"{folder}: how much room there is for the journal cannot be told: {error.strerror or error}; "
+            "a volume that cannot be asked is not written to. Mend it, then run the plan again"
+        ) from error
+    if read_only:
+        raise RecorderUnfitError(
+            f"{folder}: the volume of the journal is read-only now; the system's log says why. Mend it, then run "
+            "the plan again"
+        )
+    if free < policy.free_space:
+        raise RecorderUnfitError(
+            f"{folder}: {free / _MEGABYTE:.1f} MB are free where the journal lies, and it needs "
+            f"{policy.free_space / _MEGABYTE:g} MB; make room, or lower `journal: free_space_mb:` in "
+            f"{policy.source}"
+        )
 
 
 def _look_at(folder: Path) -> tuple[int, bool]:
