@@ -98,13 +98,14 @@ class HearthKernel:
     def report(self, finding: Finding) -> Posture:
         """Worsen the posture for what a sensor found; not again for a lasting finding that it was restored after."""
         if finding.lasting and self._ledger is not None and self._ledger.postures.restored_after(finding):
-            return self.posture
+            return self._present().posture
         return self._keeper.worsen(*finding.states, who=finding.who, why=finding.reason, source=finding.source)
 
     def restore(self, to: Posture | None = None, *, who: str, why: str, envelope: bytes | None = None) -> Posture:
         """Return to a better posture (OPERATIONAL/NOMINAL without `to`): an operator's explicit act.
 
-        With a ledger it needs the `envelope` of a `Restoration` that says the same, signed by an operator's key.
+        With a ledger it needs the `envelope` of a `Restoration` that says the same, signed by an operator's key. Where
+        the ledger's rows are in doubt it answers for them, and starts from the worst that they may mean.
         Raises GateRefusedError while a run is under way in any process, without who and why, or for a worse posture;
         SigningError for a signature that is not an operator's.
         """
@@ -113,6 +114,8 @@ class HearthKernel:
         def rule(kept: KeptPosture, runs: int) -> KeptPosture:
             posture = Artemis.restore(kept.posture, target, who=who, why=why, runs_under_way=runs)
             if self._ledger is not None:
+                if posture == kept.posture and not self._ledger.postures.judged()[1]:
+                    return kept  # a signature is used only where there is something to restore, or to answer for
                 self._signed(envelope).check(
                     ledger_id=self._ledger.ledger_id, version=kept.version, to=target, who=who, why=why
                 )
@@ -129,7 +132,13 @@ class HearthKernel:
         return self._keeper.subscribe(callback)
 
     def begin_run(self) -> Callable[[], None]:
-        """Count a run as under way (the posture is not restored meanwhile); call what is returned at its end."""
+        """Count a run as under way (the posture is not restored meanwhile); call what is returned at its end.
+
+        Whether an operator whom the policy still trusts restored the posture is verified anew. GateRefusedError where
+        the posture is in doubt or cannot be read.
+        """
+        if self._ledger is not None:
+            self._ledger.postures.verify_anew()
         return self._keeper.begin_run()
 
     # --- the gate
@@ -160,7 +169,7 @@ class HearthKernel:
         Reports from outside are taken up, and the clock is compared with the ledger, before it returns.
         Raises LedgerNotFoundError where there is none, LedgerError where it cannot be used.
         """
-        from hearth.execution import NoticedPostures, Notifier, PolicyFile, RunsUnderWay, Sensors
+        from hearth.execution import NoticedPostures, Notifier, PolicyFile, RunsUnderWay, Sensors, vouching
         from hearth.ledger import Ledger, LedgerHome
 
         place = home if isinstance(home, LedgerHome) else LedgerHome(home)  # type: ignore[arg-type]
@@ -169,13 +178,15 @@ class HearthKernel:
         kernel = cls()
         kernel._home = place
         kernel._ledger = ledger = Ledger.open(place)
+        ledger.postures.believe(vouching(place.policy, ledger.ledger_id))
         kernel._notifier = Notifier(PolicyFile(place.policy).load, facts={"ledger_id": ledger.ledger_id})
         kernel._sensors = Sensors(place.reports, last_written=ledger.postures.last_written, tell=kernel.report)
         kernel._keeper = PostureKeeper(
-            NoticedPostures(ledger.postures, kernel.notify),
+            NoticedPostures(ledger.postures, kernel.notify, present=kernel._present),
             shared=True,
             runs=RunsUnderWay(place.locks),
             sense=kernel._sensors.look,
+            present=kernel._present,
         )
         try:
             kernel._sensors.open()
@@ -290,6 +301,9 @@ class HearthKernel:
         self.close()
 
     # --- inside
+
+    def _present(self) -> KeptPosture:
+        return self.ledger.postures.judged()[0]
 
     def _signed(self, envelope: bytes | None) -> Restoration:
         from hearth.execution import load_policy

@@ -101,3 +101,41 @@ def test_a_history_that_was_changed_is_not_verified(folder: Path) -> None:
 
 def test_the_first_history_is_empty() -> None:
     assert "since the ledger was made" in hearth("state", "--history", code=0).stdout
+
+
+def test_a_posture_that_nobody_signed_runs_nothing_and_is_not_verified(folder: Path) -> None:
+    hearth("lockdown", "--reason", "an intruder", code=0)
+    with closing(sqlite3.connect(folder / ".hearth" / "ledger.db")) as connection, connection:
+        connection.execute(
+            "INSERT INTO postures SELECT 2, 'OPERATIONAL', boundary, 'x', 'x', 'operator', created, x'00' FROM postures"
+        )
+    assert "no run is started, for the posture is not known" in hearth("run", "plan.yaml", code=3).stderr
+    shown = hearth("state", code=5).stdout
+    assert "LOCKDOWN/NOMINAL" in shown
+    assert "permits  nothing" in shown
+    assert document("state", code=5)["permits"] == {}
+    assert document("state", "--history", code=5)["ok"] is False
+    hearth("restore", "--reason", "it was Mallory", code=0)
+    hearth("run", "plan.yaml", code=0)
+
+
+@pytest.mark.parametrize("security", ["'SUNNY'", "x'00ff'", "CAST(x'ff' AS TEXT)"])
+def test_a_posture_that_cannot_be_read_is_refused_by_run_and_not_verified_by_state(folder: Path, security: str) -> None:
+    hearth("report", "DEGRADED", "--reason", "noise", "--source", "edr", code=0)
+    with closing(sqlite3.connect(folder / ".hearth" / "ledger.db")) as connection, connection:
+        connection.execute(f"UPDATE postures SET security = {security}")
+    for mode in ("dry-run", "staging"):
+        assert "version 1 of the posture is not readable" in hearth("run", "plan.yaml", "--mode", mode, code=3).stderr
+    assert "LOCKDOWN/LOCKDOWN" in hearth("state", code=5).stdout
+    hearth("state", "--history", code=5)
+
+
+def test_a_run_that_finds_no_room_is_refused_and_says_nothing_against_the_system(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("run", "plan.yaml", "--mode", "live", "--yes", "--reason", "a test")
+    with monkeypatch.context() as full:
+        full.setattr("hearth.execution._health._look_at", lambda _: (0, False))
+        assert "make room" in hearth(*arguments, code=3).stderr
+    assert document("state")["version"] == 0
+    hearth(*arguments, code=0)

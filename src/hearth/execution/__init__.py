@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from hearth.execution._listener import Listeners, RunListener
     from hearth.execution._policy_file import PolicyFile, load_policy
     from hearth.execution._posture_keeper import PostureKeeper
+    from hearth.execution._posture_vouching import vouching
     from hearth.execution._results import ObservedEffect, PlanResult, StepOutcome
-    from hearth.execution._sensors import Sensors, finding_of
+    from hearth.execution._sensors import Sensors, endings_reported, finding_of
     from hearth.execution._store import EMPTY_DIGEST, ContentStore, ContentWriter
     from hearth.execution._task import Task, TaskContext, TaskEffect, TaskResult
     from hearth.execution._under_way import RunsUnderWay
     from hearth.execution._unstop import StoppedProcesses
-    from hearth.execution.notify import HookTrial, NoticedPostures, Notifier, RunNotices, try_hooks
+    from hearth.execution.notify import HookTrial, NoticedPostures, Notifier, RunNotices, posture_notice, try_hooks
     from hearth.execution.tasks.python import report_effect
 
 __all__ = [
@@ -51,13 +52,16 @@ __all__ = [
     "TaskContext",
     "TaskEffect",
     "TaskResult",
+    "endings_reported",
     "finding_of",
     "load_policy",
     "new_execution_id",
+    "posture_notice",
     "report_effect",
     "running_executions",
     "scrubbed_environment",
     "try_hooks",
+    "vouching",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -89,12 +93,15 @@ __getattr__, __dir__ = lazy_names(
         "TaskContext": "_task",
         "TaskEffect": "_task",
         "TaskResult": "_task",
+        "endings_reported": "_sensors",
         "finding_of": "_sensors",
         "load_policy": "_policy_file",
         "new_execution_id": "_executor",
+        "posture_notice": "notify._postures",
         "report_effect": "tasks.python",
         "running_executions": "_concurrency",
         "scrubbed_environment": "_environment",
         "try_hooks": "notify._trial",
+        "vouching": "_posture_vouching",
     },
 )

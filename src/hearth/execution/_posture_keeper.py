@@ -6,8 +6,9 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from hearth.errors import HearthError, LedgerError
+from hearth.errors import GateRefusedError, HearthError, LedgerError
 from hearth.execution._posture_watch import PostureWatch
+from hearth.record import Redactor
 from hearth.security import Artemis, BoundaryState, KeptPosture, LiveMode, LiveModeGate, Posture, SecurityState
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class PostureKeeper:
     Whoever looks first (a caller, the watch while a run is under way) notices what another process has changed: a
     worse posture lets the gate fall back and is told to the subscribers, once. A store that cannot be read while a run
     is under way is doubt: for this process it may hold a LOCKDOWN, and the posture stays unknown (`load` raises) until
-    the store can be read again and no run is under way.
+    the store can be read again and no run is under way. `present` says what a change starts from, also where `load` of
+    the store refuses to believe what stands there: it can still worsen, and an operator can answer for it.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class PostureKeeper:
         shared: bool,
         runs: RunCounter | None = None,
         sense: Callable[[], object] = lambda: None,
+        present: Callable[[], KeptPosture] | None = None,
     ) -> None:
         self._gate = LiveModeGate()
         self._lock = threading.RLock()
@@ -57,6 +60,7 @@ class PostureKeeper:
         self._shared = shared
         self._runs = runs
         self._sense = sense
+        self._present = store.load if present is None else present
         self._seen: KeptPosture | None = None
         self._doubt = ""
         self._subscribers: dict[object, Callback] = {}
@@ -91,17 +95,22 @@ class PostureKeeper:
         return self._gate
 
     def arm(self, change: Callable[[LiveModeGate, Posture], LiveModeGate]) -> LiveModeGate:
-        """Change the gate; `change` raises where it must not be."""
-        posture = self.load().posture
+        """Change the gate; `change` raises where it must not be.
+
+        GateRefusedError while the posture is in doubt or cannot be read.
+        """
+        posture = self._load_or_refuse("nothing is armed").posture
         with self._lock:
             self._gate = change(self._gate, posture if self._seen is None else self._seen.posture)
             return self._gate
 
     def worsen(self, *states: SecurityState | BoundaryState, who: str, why: str, source: str) -> Posture:
-        """Worsen the posture to all of `states`; what is no worse changes nothing.
+        """Worsen the posture to all of `states`; what is no worse changes nothing. Secrets are taken out of the texts.
 
         When the store refuses, this process stops as if it had changed, and the error is raised.
         """
+        redactor = Redactor()
+        who, why, source = redactor.text(who), redactor.text(why), redactor.text(source)
 
         def rule(kept: KeptPosture) -> KeptPosture:
             posture = kept.posture
@@ -126,7 +135,7 @@ class PostureKeeper:
         with self._lock:
             if self._runs is None or self._under_way:
                 return self._restored(rule)
-            with self._runs.none(f"the posture {self.load().posture} is not restored"):
+            with self._runs.none(f"the posture {self._present().posture} is not restored"):
                 return self._restored(rule)
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
@@ -142,12 +151,15 @@ class PostureKeeper:
         return unsubscribe
 
     def begin_run(self) -> Callable[[], None]:
-        """Count a run as under way and watch the posture meanwhile; call what is returned at its end."""
+        """Count a run as under way and watch the posture meanwhile; call what is returned at its end.
+
+        GateRefusedError while the posture is in doubt or cannot be read.
+        """
         end_count = None if self._runs is None else self._runs.begin()
         ended = threading.Event()
         if self._shared:
             try:
-                self.load()  # what worsens from here on is told
+                self._load_or_refuse("no run is started")  # what worsens from here on is told
             except BaseException:
                 if end_count is not None:
                     end_count()
@@ -181,11 +193,18 @@ class PostureKeeper:
         self._notice(now)
         return now.posture
 
+    def _load_or_refuse(self, what: str) -> KeptPosture:
+        try:
+            return self.load()
+        except LedgerError as error:
+            raise GateRefusedError(f"{what}, for the posture is not known: {error}") from error
+
     def _change(self, rule: Callable[[KeptPosture], KeptPosture]) -> tuple[KeptPosture, KeptPosture]:
         while True:
-            kept = self._store.load()
+            kept = self._present()
             new = rule(kept)
-            if new.posture == kept.posture:
+            # A signed act counts also where it changes nothing: it may be the answer to a doubt.
+            if new is kept or (new.posture == kept.posture and new.envelope is None):
                 return kept, kept
             if self._store.compare_and_set(kept.version, new):
                 return kept, new

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hearth.errors import RecordError
-from hearth.record import strict_loads
+from hearth.record import Redactor, strict_loads
 from hearth.security import BoundaryState, Finding, SecurityState
 
 if TYPE_CHECKING:
@@ -108,9 +108,10 @@ def _finding(document: Any) -> Finding:  # noqa: ANN401 - a JSON tree
     boundary = _state(document.get("boundary"), BoundaryState)
     if security is None and boundary is None:
         raise ValueError("it names no state")
+    redactor = Redactor()  # before the texts are cut: half a secret looks like none
     return Finding(
-        reason=str(texts["reason"])[:_LONGEST],
-        source=str(texts["source"])[:_LONGEST],
+        reason=redactor.text(str(texts["reason"]))[:_LONGEST],
+        source=redactor.text(str(texts["source"]))[:_LONGEST],
         security=security,
         boundary=boundary,
     )

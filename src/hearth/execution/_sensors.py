@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import (
+    ApprovalRefusedError,
     ExecutionSealedError,
     HearthError,
     JournalDamagedError,
@@ -59,8 +60,7 @@ class Sensors:
 
 def finding_of(error: BaseException) -> Finding | None:
     """Return what an error says about the system beyond the run that it ended; None for one that says nothing."""
-    cause = error if isinstance(error, PlanChangedError) else error.__cause__
-    if isinstance(cause, PlanChangedError):
+    if any(_plan_differs(one) for one in (error, error.__cause__)):
         return Finding(boundary=BoundaryState.ELEVATED, reason=_short(error), source="inputs")
     if isinstance(error, JournalDamagedError):
         return Finding(security=SecurityState.COMPROMISED, reason=_short(error), source="journal", lasting=True)
@@ -86,6 +86,11 @@ def endings_reported(kernel: Any) -> Iterator[None]:  # noqa: ANN401 - any kerne
             except HearthError as failure:
                 error.add_note(f"the posture could not be worsened for it: {failure}")
         raise
+
+
+def _plan_differs(error: BaseException | None) -> bool:
+    """Whether it says that the plan or an input is not what its digest says, or not what was approved."""
+    return isinstance(error, PlanChangedError) or (isinstance(error, ApprovalRefusedError) and error.code == "plan")
 
 
 def _short(error: BaseException) -> str:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, insert, select, type_coerce
 from sqlalchemy.types import NullType
 
-from hearth.errors import GateRefusedError, LedgerError, RecordError
+from hearth.errors import GateRefusedError, HearthError, LedgerDamagedError, RecordError
 from hearth.ledger._look import GRACE_SECONDS, Look
 from hearth.ledger._tables import executions, postures
 from hearth.record import format_time, parse_time, utc_now
 from hearth.security import BoundaryState, KeptPosture, Posture, SecurityState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Connection
 
     from hearth.ledger._database import Database
@@ -23,48 +25,105 @@ if TYPE_CHECKING:
 
 __all__ = ["LedgerPostures"]
 
-_COLUMNS = ("version", "security", "boundary", "who", "why", "source", "created", "envelope")
-_NEWEST = f"SELECT {', '.join(_COLUMNS)} FROM postures ORDER BY version DESC LIMIT 2"  # noqa: S608 - constants
+Row = tuple[Any, ...]
+
+_WORST = Posture(SecurityState.LOCKDOWN, BoundaryState.LOCKDOWN)
+
+
+def _as_bytes(name: str) -> str:
+    # A damaged row may hold anything. The driver fails over a text that is not UTF-8, and then nobody could read the
+    # rows beside it either.
+    return f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) END"
+
+
+_SELECT = (
+    f"SELECT version, {', '.join(map(_as_bytes, ('security', 'boundary', 'who', 'why', 'source', 'created')))}, "  # noqa: S608 - constants
+    "CASE typeof(envelope) WHEN 'blob' THEN envelope WHEN 'null' THEN NULL ELSE x'' END FROM postures"
+)
+_SINCE_SIGNED = (
+    f"{_SELECT} WHERE version >= coalesce((SELECT max(version) FROM postures WHERE envelope IS NOT NULL), "  # noqa: S608 - constants
+    "(SELECT min(version) FROM postures)) ORDER BY version"
+)
 
 
 class LedgerPostures:
     """Fulfils `hearth.security.PostureStore` over the table `postures` of one ledger.
 
     Without a row the posture is OPERATIONAL/NOMINAL, version 0. Every change is a new row and none is ever changed or
-    removed: of two changes at a time one finds its version taken. `load` costs some microseconds while nothing
-    changes, so it may be asked before every step and fifty times a second beside it. What cannot be read, contradicts
-    itself or has lost rows raises LedgerError; a row that betters the posture without a signed act counts as such.
+    removed: of two changes at a time one finds its version taken.
+
+    What is believed: the newest signed row holds when `vouch` says so, and answers for everything before it; each row
+    after it (without one, each from the first on) has the next version and worsens the posture. Whatever else the rows
+    say is doubt, and `load` raises LedgerDamagedError, until an operator signs a restoration anew. A LOCKDOWN in both
+    parts is believed in any case, for nothing is worse.
+
+    `load` costs some microseconds while nothing changes, so it may be asked before every step and fifty times a second
+    beside it; a signature is verified once, and then again at `verify_anew`.
     """
 
     def __init__(self, database: Database, *, grace: float = GRACE_SECONDS) -> None:
         self._database = database
-        self._look = Look(database.path, _NEWEST, grace=grace)
-        self._lock = threading.Lock()
-        self._rows: list[tuple[Any, ...]] = []
+        self._look = Look(database.path, _SINCE_SIGNED, grace=grace)
+        self._lock = threading.RLock()
+        self._rows: list[Row] = []
         self._kept = KeptPosture()
+        self._vouch: Callable[[KeptPosture], object] = _nobody
+        self._vouched: Row | None = None
+        self._restored = 0
+
+    def believe(self, vouch: Callable[[KeptPosture], object]) -> None:
+        """Say who vouches for signed rows: `vouch(kept)` raises a HearthError unless an operator signed just that.
+
+        Until then no restoration is believed.
+        """
+        with self._lock:
+            self._vouch = vouch
+            self.verify_anew()
+
+    def verify_anew(self) -> None:
+        """Have the signature that the posture rests on verified again at the next look: keys may have gone since."""
+        with self._lock:
+            self._rows, self._vouched = [], None
 
     def load(self) -> KeptPosture:
-        """Return the newest posture that any process has committed; a busy database is waited for two seconds."""
+        """Return the newest posture that any process has committed; a busy database is waited for two seconds.
+
+        LedgerDamagedError for rows that are not believed (see the class), LedgerError for a database that cannot be
+        read.
+        """
         with self._lock:  # else a look that began earlier would seem to have lost rows
             rows = self._look.rows()
             if rows is self._rows:
                 return self._kept
-            kept = self._newest(rows)
-            if kept.version < self._kept.version:
-                raise self._damaged(
-                    f"the newest posture is version {kept.version}, but version {self._kept.version} was there; "
-                    "rows were removed"
-                )
+            try:
+                kept = self._believed(rows)
+            except _DoubtError as doubt:
+                raise self._damaged(doubt) from None
             self._kept, self._rows = kept, rows
             return kept
+
+    def judged(self) -> tuple[KeptPosture, str]:
+        """Return what a change of the posture starts from, and why `load` would not believe it ("": it would).
+
+        In doubt that is the newest row, with the worst that the posture may have been since the last restoration that
+        holds: what cannot be read, or is missing, may have been LOCKDOWN. LedgerError for a database that cannot be
+        read.
+        """
+        try:
+            return self.load(), ""
+        except LedgerDamagedError as error:
+            return self._at_worst(), str(error)
 
     def compare_and_set(self, expected: int, new: KeptPosture) -> bool:
         """Add a row with the version after `expected`, durably, if that is still the newest one.
 
-        GateRefusedError for a version other than the next one, and for a better posture without an envelope.
+        GateRefusedError for a version other than the next one, for a posture without an envelope that is better than
+        the one before in any part or no worse, and, as SigningError, for an envelope that would not be believed.
         """
         if new.version != expected + 1:
             raise GateRefusedError(f"version {new.version} of the posture does not follow version {expected}")
+        if new.envelope is not None:
+            self._vouch(new)
         row = {
             "version": new.version,
             "security": str(new.posture.security),
@@ -77,27 +136,27 @@ class LedgerPostures:
         }
 
         def work(connection: Connection) -> bool:
-            newest = connection.execute(select(*_columns()).order_by(postures.c.version.desc()).limit(1)).all()
-            if (newest[0].version if newest else 0) != expected:
+            found = connection.exec_driver_sql(f"{_SELECT} ORDER BY version DESC LIMIT 1").all()
+            if (found[0][0] if found else 0) != expected:
                 return False
-            before = self._read(tuple(newest[0])).posture if newest else Posture()
-            if before.worse_than(new.posture) and new.envelope is None:
-                raise GateRefusedError(
-                    f"the posture {before} is not restored without an operator's signature; use `hearth restore`"
-                )
+            if new.envelope is None:
+                self._require_worse(tuple(found[0]) if found else None, new.posture)
             connection.execute(insert(postures).values(**row))
             return True
 
         return self._database.write(work)
 
-    def lock_down(self, *, who: str, why: str, source: str) -> None:
-        """Add a row with the worst posture there is, whatever stands before it: for rows that cannot be read."""
+    def lock_down(self, *, who: str, why: str, source: str) -> KeptPosture:
+        """Add a row with the worst posture there is, whatever stands before it: for rows that are not believed.
 
-        def work(connection: Connection) -> None:
-            version = connection.execute(select(func.max(postures.c.version))).scalar_one_or_none() or 0
+        LedgerError where the database cannot be written.
+        """
+
+        def work(connection: Connection) -> int:
+            version = (connection.execute(select(func.max(postures.c.version))).scalar_one_or_none() or 0) + 1
             connection.execute(
                 insert(postures).values(
-                    version=version + 1,
+                    version=version,
                     security=str(SecurityState.LOCKDOWN),
                     boundary=str(BoundaryState.LOCKDOWN),
                     who=_text(who),
@@ -106,87 +165,188 @@ class LedgerPostures:
                     created=format_time(utc_now()),
                 )
             )
+            return version
 
-        self._database.write(work)
+        return KeptPosture(_WORST, self._database.write(work), _text(who), _text(why), source, utc_now())
 
     def history(self, *, after: int = 0) -> list[KeptPosture]:
-        """Return every posture with a later version than `after`, oldest first; LedgerError for damaged or lost rows.
+        """Return every posture with a later version than `after`, oldest first; LedgerDamagedError for a damaged row.
 
-        Whether signatures hold is the caller's to check.
+        Whether signatures hold, and whether a version is missing, is the caller's to check.
         """
-        query = select(*_columns()).where(postures.c.version > after).order_by(postures.c.version)
-        rows = self._database.read(lambda connection: connection.execute(query).all())
-        kept = [self._read(tuple(row)) for row in rows]
-        for place, one in enumerate(kept, after + 1):
-            if one.version != place:
-                raise self._damaged(f"version {place} of the posture is missing")
-        return kept
+        query = f"{_SELECT} WHERE version > ? ORDER BY version"
+        rows = self._database.read(lambda connection: connection.exec_driver_sql(query, (after,)).all())
+        try:
+            return [_read(tuple(row)) for row in rows]
+        except _DoubtError as doubt:
+            raise self._damaged(doubt) from None
 
     def restored_after(self, finding: Finding) -> bool:
         """Tell whether an operator has restored the posture after this very finding of this source was kept."""
-        kept = self.history()
-        found = [one.version for one in kept if (one.why, one.source) == (_text(finding.reason), _text(finding.source))]
-        return bool(found) and any(one.version > found[-1] and one.envelope is not None for one in kept)
+        if self.judged()[1]:
+            return False
+        query = select(func.max(postures.c.version)).where(
+            postures.c.why == _text(finding.reason), postures.c.source == _text(finding.source)
+        )
+        found = self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
+        return found is not None and found < self._restored
 
     def last_written(self) -> datetime | None:
         """Return the latest time at which this ledger says that it was written: of its newest posture and record."""
         stored = type_coerce(executions.c.stored, NullType())
         query = select(stored).order_by(executions.c.id.desc()).limit(1)
         found = self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
-        times = [self.load().created, None if found is None else self._time(found)]
+        try:
+            times = [self.judged()[0].created, None if found is None else _time(found)]
+        except _DoubtError as doubt:
+            raise self._damaged(doubt) from None
         return max((moment for moment in times if moment is not None), default=None)
 
     def close(self) -> None:
         """Close the connection that looks."""
         self._look.close()
 
-    def _newest(self, rows: list[tuple[Any, ...]]) -> KeptPosture:
+    def _believed(self, rows: list[Row]) -> KeptPosture:
+        """Return the posture that the rows since the newest signed one tell; _DoubtError where they cannot be right."""
+        newest = rows[-1][0] if rows else 0
+        if newest < self._kept.version:
+            raise _DoubtError(
+                f"the newest posture is version {newest}, but version {self._kept.version} was there; rows were removed"
+            )
         if not rows:
             return KeptPosture()
-        newest = self._read(rows[0])
-        if newest.posture == Posture(SecurityState.LOCKDOWN, BoundaryState.LOCKDOWN):
-            return newest  # nothing is worse, so what stands before it does not matter
-        before = self._read(rows[1]) if len(rows) > 1 else KeptPosture()
-        if newest.version != before.version + 1:
-            raise self._damaged(f"version {newest.version - 1} of the posture is missing")
-        if before.posture.worse_than(newest.posture) and newest.envelope is None:
-            raise self._damaged(
-                f"version {newest.version} betters the posture from {before.posture} to {newest.posture} "
-                "without an operator's signature"
-            )
-        return newest
+        last = _read(rows[-1])
+        if last.version == self._kept.version and last != self._kept:
+            raise _DoubtError(f"version {last.version} of the posture is not what it was; the row was changed")
+        if last.posture == _WORST:
+            return last
+        kept, restored = KeptPosture(), 0
+        for row in rows:
+            after = _read(row)
+            if after.envelope is not None:
+                self._require_vouched(row, after)
+                kept, restored = after, after.version
+                continue
+            if after.version != kept.version + 1:
+                raise _DoubtError(f"version {kept.version + 1} of the posture is missing")
+            _require_unsigned(kept, after)
+            kept = after
+        self._restored = restored
+        return kept
 
-    def _read(self, row: tuple[Any, ...]) -> KeptPosture:
-        version, security, boundary, who, why, source, created, envelope = row
-        states = SecurityState.__members__.get(security), BoundaryState.__members__.get(boundary)
-        texts_hold = all(isinstance(text, str) for text in (who, why, source))
-        if (
-            type(version) is not int
-            or version < 1
-            or states[0] is None
-            or states[1] is None
-            or not texts_hold
-            or not isinstance(envelope, bytes | None)
-        ):
-            raise self._damaged(f"version {version!r} of the posture is not readable")
-        return KeptPosture(Posture(states[0], states[1]), version, who, why, source, self._time(created), envelope)
-
-    def _time(self, text: object) -> datetime:
+    def _require_vouched(self, row: Row, kept: KeptPosture) -> None:
+        if row == self._vouched:
+            return
         try:
-            return parse_time(text)  # type: ignore[arg-type]
-        except RecordError as error:
-            raise self._damaged(f"a time in it is not readable: {error}") from None
+            self._vouch(kept)
+        except HearthError as error:
+            raise _DoubtError(
+                f"the signed act that restored the posture in version {kept.version} does not hold ({error})",
+                "a key has left the policy since, or this is tampering or a bad disk",
+            ) from None
+        self._vouched = row
 
-    def _damaged(self, what: str) -> LedgerError:
-        return LedgerError(
-            f"{self._database.path}: {what}; this is tampering or a bad disk. Nothing runs on this ledger. Keep a copy "
-            "of the whole folder, then restore the last backup, or lock it down: `hearth lockdown --reason TEXT`"
+    def _at_worst(self) -> KeptPosture:
+        rows = self._database.read(
+            lambda connection: connection.exec_driver_sql(f"{_SELECT} ORDER BY version DESC").all()
+        )
+        newest, worst = KeptPosture(_WORST, rows[0][0] if rows else 0), Posture()
+        with self._lock:
+            if newest.version < self._kept.version:
+                worst = _WORST
+            expected: int | None = None
+            for row in rows:
+                try:
+                    kept = _read(tuple(row))
+                except _DoubtError:
+                    worst = _WORST
+                    break
+                if expected is None:
+                    newest = kept
+                elif kept.version != expected:
+                    worst = _WORST
+                    break
+                expected = kept.version - 1
+                for posture in (kept.posture, *([self._kept.posture] if kept.version == self._kept.version else [])):
+                    worst = Posture(max(worst.security, posture.security), max(worst.boundary, posture.boundary))
+                if kept.envelope is not None and self._holds(tuple(row), kept):
+                    break
+            else:
+                worst = _WORST if expected else worst
+        return KeptPosture(worst, newest.version, newest.who, newest.why, newest.source, newest.created)
+
+    def _holds(self, row: Row, kept: KeptPosture) -> bool:
+        try:
+            self._require_vouched(row, kept)
+        except _DoubtError:
+            return False
+        return True
+
+    def _require_worse(self, row: Row | None, posture: Posture) -> None:
+        try:
+            before = KeptPosture() if row is None else _read(row)
+        except _DoubtError as doubt:
+            raise self._damaged(doubt) from None
+        if before.posture.worse_than(posture):
+            raise GateRefusedError(
+                f"the posture {before.posture} is not restored without an operator's signature; use `hearth restore`"
+            )
+        if not posture.worse_than(before.posture):
+            raise GateRefusedError(f"the posture is {posture} already; only what changes it is kept")
+
+    def _damaged(self, doubt: _DoubtError) -> LedgerDamagedError:
+        return LedgerDamagedError(
+            f"{self._database.path}: {doubt}; {doubt.means}. Nothing runs on this ledger. Keep a copy "
+            "of the whole folder, and look at it with `hearth state --history` and `hearth fsck`. An operator who "
+            "knows what happened answers for it with `hearth restore --reason TEXT`; else restore the last backup, or "
+            "lock the ledger down: `hearth lockdown --reason TEXT`"
         )
 
 
-def _columns() -> list[Any]:
-    # NullType: a damaged row may hold anything, and a conversion would fail in its own way.
-    return [type_coerce(postures.c[name], NullType()).label(name) for name in _COLUMNS]
+class _DoubtError(Exception):
+    """The rows are not what HEARTH writes; the message says where, `means` what that may come from."""
+
+    def __init__(self, what: str, means: str = "this is tampering or a bad disk") -> None:
+        super().__init__(what)
+        self.means = means
+
+
+def _nobody(kept: KeptPosture) -> None:
+    raise GateRefusedError(
+        f"nobody has said whose signature counts for version {kept.version} of the posture; open the ledger with "
+        "HearthKernel.open"
+    )
+
+
+def _require_unsigned(before: KeptPosture, kept: KeptPosture) -> None:
+    """Raise _DoubtError unless `kept` is a posture that needs no signature: one that is worse than the one before."""
+    if before.posture.worse_than(kept.posture):
+        raise _DoubtError(
+            f"version {kept.version} betters the posture from {before.posture} to {kept.posture} without an "
+            "operator's signature"
+        )
+    if not kept.posture.worse_than(before.posture):
+        # HEARTH keeps changes only, so this was something else once.
+        raise _DoubtError(f"version {kept.version} of the posture changes nothing, and no operator signed it")
+
+
+def _read(row: Row) -> KeptPosture:
+    version, *texts, envelope = row
+    try:
+        security, boundary, who, why, source, created = (text.decode() for text in texts)
+        posture = Posture(SecurityState(security), BoundaryState(boundary))
+    except (AttributeError, ValueError):  # no text, no UTF-8, no state
+        raise _DoubtError(f"version {version} of the posture is not readable") from None
+    if version < 1:
+        raise _DoubtError(f"there is a version {version} of the posture, and the first one is 1")
+    return KeptPosture(posture, version, who, why, source, _time(created), envelope)
+
+
+def _time(text: object) -> datetime:
+    try:
+        return parse_time(text)  # type: ignore[arg-type]
+    except RecordError as error:
+        raise _DoubtError(f"a time in it is not readable: {error}") from None
 
 
 def _text(value: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from hearth.errors import ExecutionPurgedError, GateRefusedError
 from hearth.ledger import Ledger
 from hearth.operations._people import person
+from hearth.record import Redactor
 
 if TYPE_CHECKING:
     from hearth.ledger import Hold, LedgerHome
@@ -22,7 +23,7 @@ def add_hold(home: LedgerHome, kind: Kind, name: str, *, reason: str) -> Hold:
         raise GateRefusedError("a hold needs a reason: give --reason TEXT")
     with Ledger.open(home) as ledger:
         full = ledger.find_id(name) if kind == "execution" else name
-        return ledger.retention.hold(kind, full, who=person(), why=reason.strip())
+        return ledger.retention.hold(kind, full, **_by(reason))
 
 
 def release_hold(home: LedgerHome, kind: Kind, name: str, *, reason: str) -> str:
@@ -34,7 +35,7 @@ def release_hold(home: LedgerHome, kind: Kind, name: str, *, reason: str) -> str
             full = ledger.find_id(name) if kind == "execution" else name
         except ExecutionPurgedError:
             full = name
-        ledger.retention.release(kind, full, who=person(), why=reason.strip())
+        ledger.retention.release(kind, full, **_by(reason))
         return full
 
 
@@ -42,3 +43,9 @@ def list_holds(home: LedgerHome, *, released: bool = False) -> tuple[Hold, ...]:
     """Return the holds that stand, oldest first; with `released`, also those that ended."""
     with Ledger.open(home) as ledger:
         return ledger.retention.holds(released=released)
+
+
+def _by(reason: str) -> dict[str, str]:
+    """Return who does it and why, without secrets: what is kept of a hold is kept for good."""
+    redactor = Redactor()
+    return {"who": redactor.text(person()), "why": redactor.text(reason.strip())}

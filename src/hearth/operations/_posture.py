@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import ExecutionNotFoundError, GateRefusedError, HearthError, LedgerError, SigningError
-from hearth.execution import StoppedProcesses, load_policy
+from hearth.errors import ExecutionNotFoundError, GateRefusedError, HearthError, LedgerError
+from hearth.execution import Notifier, PolicyFile, StoppedProcesses, load_policy, posture_notice, vouching
 from hearth.kernel import HearthKernel
 from hearth.operations._find import Records
-from hearth.record import format_time, utc_now
+from hearth.record import Redactor, format_time, utc_now
 from hearth.recorder import journal_is_live
 from hearth.security import (
     Artemis,
@@ -24,7 +25,9 @@ from hearth.security import (
 )
 
 if TYPE_CHECKING:
-    from hearth.ledger import Ledger, LedgerHome, LedgerPostures
+    from collections.abc import Callable
+
+    from hearth.ledger import LedgerHome, LedgerPostures
     from hearth.operations._find import JournalNote
     from hearth.operations._keys import TrustedAs
     from hearth.security import Policy
@@ -41,13 +44,15 @@ __all__ = [
     "restore_posture",
 ]
 
+_log = logging.getLogger(__name__)
 _WAIT_SECONDS = 5.0
 _PAUSE_SECONDS = 0.02
+_LOCKED = Posture(SecurityState.LOCKDOWN, BoundaryState.LOCKDOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostureEntry:
-    """One posture of the history. `signature` is "" for one that needs none, `verified`, or why it does not hold."""
+    """One posture of the history. `signature` is "" for one that needs none, `verified`, or what is wrong with it."""
 
     kept: KeptPosture
     signature: str = ""
@@ -132,38 +137,66 @@ class Lockdown:
 
 
 def read_posture(home: LedgerHome) -> PostureView:
-    """Return the present posture, after the reports from outside were taken up."""
+    """Return the present posture, after the reports from outside were taken up.
+
+    Where it is in doubt, the entry has the worst that it may be, says why, and nothing is permitted. LedgerError for a
+    database that cannot be read.
+    """
     with HearthKernel.open(home) as kernel, Records(home) as records:
-        kept = kernel.kept_posture
+        kept, doubt = kernel.ledger.postures.judged()
         running = tuple(note for note in records.journals() if note.running)
         try:
             policy = load_policy(home.policy)
         except GateRefusedError as error:
-            return PostureView(entry=PostureEntry(kept=kept), permits={}, running=running, note=str(error))
-        entry = _checked(kept, kernel.ledger, policy)
+            entry = PostureEntry(kept=kept, signature=doubt)
+            return PostureView(entry=entry, permits={}, running=running, note=str(error))
+        if doubt:
+            return PostureView(entry=PostureEntry(kept=kept, signature=doubt), permits={}, running=running)
+        entry = _checked(kept, vouching(home.policy, kernel.ledger.ledger_id))
         return PostureView(entry=entry, permits=_permits(kept.posture, policy), running=running)
 
 
 def posture_history(home: LedgerHome) -> list[PostureEntry]:
-    """Return every posture there was, oldest first, with the verdict on each signed act."""
+    """Return every posture there was, oldest first, with what is wrong with each: its signature, none, a gap.
+
+    GateRefusedError for a policy, and LedgerDamagedError for a row, that cannot be read.
+    """
     with HearthKernel.open(home) as kernel:
-        policy = load_policy(home.policy)
-        return [_checked(kept, kernel.ledger, policy) for kept in kernel.ledger.postures.history()]
+        load_policy(home.policy)  # one that cannot be read is said once, not of every row
+        vouch = vouching(home.policy, kernel.ledger.ledger_id)
+        entries, before = [], KeptPosture()
+        for kept in kernel.ledger.postures.history():
+            entries.append(_compared(before, _checked(kept, vouch)))
+            before = kept
+        return entries
 
 
 def lock_down(home: LedgerHome, *, who: str, why: str, wait: float = _WAIT_SECONDS) -> Lockdown:
     """Commit LOCKDOWN, which kills every running step on this ledger, and wait for the runs to seal their records.
 
-    It needs no policy and no readable history, only a database that can be written.
+    It needs no policy and no readable history, only a database that can be written. Once it is committed, the policy's
+    hooks are told, and waited for at most five seconds. GateRefusedError without a reason.
     """
-    if not why.strip():
+    redactor = Redactor()
+    who, why = redactor.text(who), redactor.text(why.strip())
+    if not why:
         raise GateRefusedError("a lockdown needs a reason; give --reason TEXT")
     with Records(home) as records:
         running = [note for note in records.journals() if note.running]
-        new = _commit_lockdown(records.ledger.postures, who=who, why=why.strip())
+        ledger_id = records.ledger.ledger_id
+        records.ledger.postures.believe(vouching(home.policy, ledger_id))
+        before, kept = _commit_lockdown(records.ledger.postures, who=who, why=why)
         began = time.monotonic()
-        kept = records.ledger.postures.load()
-        return Lockdown(kept=kept, new=new, runs=_outcomes(records, running, began, wait))
+        notifier = Notifier(PolicyFile(home.policy).load, facts={"ledger_id": ledger_id})
+        new = before is None or kept.version != before.version
+        if new:
+            notifier.send(*posture_notice(None if before is None else before.posture, kept))
+        try:
+            runs = _outcomes(records, running, began, wait)
+        finally:
+            for problem in notifier.settle():
+                _log.warning("%s", problem)
+        return Lockdown(kept=kept, new=new, runs=runs)
 
 
 def report_states(
@@ -175,13 +208,17 @@ def report_states(
     source: str,
     who: str,
 ) -> PostureEntry:
-    """Worsen the posture by a report from outside, and return what stands then."""
+    """Worsen the posture by a report from outside, and return what stands then.
+
+    GateRefusedError without a reason or a source; LedgerError where it cannot be kept.
+    """
     if not why.strip() or not source.strip():
         raise GateRefusedError("a report needs a reason and a source; give --reason TEXT and --source NAME")
     finding = Finding(security=security, boundary=boundary, reason=why.strip(), source=source.strip(), who=who)
     with HearthKernel.open(home) as kernel:
         kernel.report(finding)
-        return PostureEntry(kept=kernel.kept_posture)
+        kept, doubt = kernel.ledger.postures.judged()
+        return PostureEntry(kept=kept, signature=doubt)
 
 
 def restore_posture(
@@ -194,6 +231,7 @@ def restore_posture(
 ) -> PostureEntry:
     """Restore the posture by a signed act, wholly or only in the part that is named.
 
+    Where the ledger's rows are in doubt the act answers for them; what is not named stays the worst that it may be.
     GateRefusedError for a key that the policy does not trust as an operator's, while a run is under way on this
     ledger, without a reason, or for a worse posture.
     """
@@ -203,37 +241,40 @@ def restore_posture(
             f"{signer.key.public}"
         )
     with HearthKernel.open(home) as kernel:
-        kept = kernel.kept_posture
+        kept, doubt = kernel.ledger.postures.judged()
         to = Posture()
         if security is not None or boundary is not None:
             to = Posture(security or kept.posture.security, boundary or kept.posture.boundary)
-        if to == kept.posture:
+        if to == kept.posture and not doubt:
             raise GateRefusedError(f"the posture is {to} already; there is nothing to restore")
         statement = Restoration(
             ledger_id=kernel.ledger.ledger_id,
             from_version=kept.version,
             to=to,
             who=signer.name,
-            why=why.strip(),
+            why=Redactor().text(why.strip()),
             created=utc_now(),
         )
         kernel.restore(to, who=statement.who, why=statement.why, envelope=statement.sign(signer.key))
-        return _checked(kernel.kept_posture, kernel.ledger, load_policy(home.policy))
+        return _checked(kernel.kept_posture, vouching(home.policy, kernel.ledger.ledger_id))
 
 
-def _commit_lockdown(postures: LedgerPostures, *, who: str, why: str) -> bool:
-    """Commit it; return False where it stands already. What cannot be read keeps nobody from locking down."""
+def _commit_lockdown(postures: LedgerPostures, *, who: str, why: str) -> tuple[KeptPosture | None, KeptPosture]:
+    """Commit it; return what stood before and what stands now, the same where nothing had to change.
+
+    What cannot be read or is not believed (None) keeps nobody from locking down.
+    """
     try:
         while True:
-            kept = postures.load()
-            posture = Artemis.escalate(kept.posture, SecurityState.LOCKDOWN)
-            if posture == kept.posture:
-                return False
-            if postures.compare_and_set(kept.version, KeptPosture(posture, kept.version + 1, who, why, "lockdown")):
-                return True
+            before = postures.load()
+            posture = Artemis.escalate(before.posture, SecurityState.LOCKDOWN)
+            if posture == before.posture:
+                return before, before
+            new = KeptPosture(posture, before.version + 1, who, why, "lockdown", utc_now())
+            if postures.compare_and_set(before.version, new):
+                return before, new
     except LedgerError:
-        postures.lock_down(who=who, why=why, source="lockdown")
-        return True
+        return None, postures.lock_down(who=who, why=why, source="lockdown")
 
 
 def _outcomes(records: Records, running: list[JournalNote], began: float, wait: float) -> tuple[StoppedRun, ...]:
@@ -291,14 +332,24 @@ def _tasks(posture: Posture, policy: Policy) -> tuple[str, ...] | None:
     return allowed
 
 
-def _checked(kept: KeptPosture, ledger: Ledger, policy: Policy) -> PostureEntry:
+def _checked(kept: KeptPosture, vouch: Callable[[KeptPosture], Restoration]) -> PostureEntry:
     if kept.envelope is None:
         return PostureEntry(kept=kept)
     try:
-        statement = Restoration.verified(kept.envelope, policy.approvals.with_role("operator"))
-        statement.check(
-            ledger_id=ledger.ledger_id, version=kept.version - 1, to=kept.posture, who=kept.who, why=kept.why
-        )
-    except (SigningError, GateRefusedError) as error:
+        vouch(kept)
+    except HearthError as error:
         return PostureEntry(kept=kept, signature=str(error))
     return PostureEntry(kept=kept, signature="verified")
+
+
+def _compared(before: KeptPosture, entry: PostureEntry) -> PostureEntry:
+    """Return the entry with what its place in the history says against it."""
+    kept = entry.kept
+    wrong = [] if entry.ok else [entry.signature]
+    if kept.version != before.version + 1:
+        wrong.append(f"version {before.version + 1} is missing")
+    if kept.envelope is None and before.posture.worse_than(kept.posture):
+        wrong.append(f"nobody signed this, and it is better than {before.posture} before it")
+    elif kept.envelope is None and kept.posture == before.posture and kept.posture != _LOCKED:
+        wrong.append("nobody signed this, and it changes nothing")
+    return PostureEntry(kept=kept, signature="; ".join(wrong)) if wrong else entry

@@ -14,6 +14,7 @@ from hearth.errors import (
     LedgerError,
     RecorderError,
 )
+from hearth.execution import endings_reported
 from hearth.kernel import HearthKernel
 from hearth.operations._approvals import Approvals
 from hearth.operations._people import person
@@ -83,7 +84,8 @@ def run_plan(
             kernel.require_new(execution_id)  # before an approval is used up for nothing
         try:
             if mode is LiveMode.LIVE:
-                approval, why = _find_approval(kernel, home, plan, mode, request_id)
+                with endings_reported(kernel):
+                    approval, why = _find_approval(kernel, home, plan, mode, request_id)
             if mode is not LiveMode.DRY_RUN:
                 kernel.arm(mode, who=who if confirmation is None else confirmation.by, why=why)
             plan_copy = PlanArchive(home).keep(plan)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hearth.security._approval_policy import TrustedKey
+    from hearth.security._posture import KeptPosture
     from hearth.signing import SigningKey
 
 __all__ = ["RESTORATION_TYPE", "Restoration"]
@@ -60,6 +61,18 @@ class Restoration:
                 f"the restoration by {statement.who} is not signed by a key that the policy trusts under this name "
                 "as an operator's"
             )
+        return statement
+
+    @classmethod
+    def of(cls, kept: KeptPosture, *, ledger_id: str, operators: Mapping[str, TrustedKey]) -> Self:
+        """Return the act by which one of `operators` made the posture what `kept` says, in this version and ledger.
+
+        SigningError where none of them signed it, GateRefusedError where what was signed is another change.
+        """
+        if kept.envelope is None:
+            raise SigningError(f"version {kept.version} of the posture is not signed")
+        statement = cls.verified(kept.envelope, operators)
+        statement.check(ledger_id=ledger_id, version=kept.version - 1, to=kept.posture, who=kept.who, why=kept.why)
         return statement
 
     def check(self, *, ledger_id: str, version: int, to: Posture, who: str, why: str) -> None:

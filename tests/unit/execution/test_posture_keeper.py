@@ -162,3 +162,27 @@ def test_restoring_waits_for_no_run_and_counts_own_ones() -> None:
         keeper.restore(rule)
     end()
     assert keeper.restore(rule) == Posture()
+
+
+def test_in_doubt_nothing_is_armed_or_started_but_it_can_worsen_and_be_answered_for() -> None:
+    store = Store()
+    store.broken = "nobody signed that"
+    keeper = PostureKeeper(store, shared=True, present=lambda: store.kept)
+    for refused in (keeper.begin_run, lambda: armed(keeper)):
+        with pytest.raises(GateRefusedError, match="the posture is not known: nobody signed that"):
+            refused()
+    assert threads() == []
+    assert keeper.worsen(SecurityState.DEGRADED, who="", why="noise", source="edr") == Posture(SecurityState.DEGRADED)
+    same = keeper.restore(
+        lambda kept, _: KeptPosture(kept.posture, kept.version + 1, "Ada", "x", "operator", None, b"s")
+    )
+    assert same == Posture(SecurityState.DEGRADED)
+    assert store.kept.envelope == b"s", "a signed act counts also where it changes nothing"
+
+
+def test_what_worsens_is_kept_without_secrets() -> None:
+    store = Store()
+    secret = "ghp_" + "0123456789abcdefghij" * 2
+    keeper_of(store).worsen(SecurityState.DEGRADED, who=secret, why=f"pushed with {secret}", source=secret)
+    assert "[redacted:" in store.kept.why
+    assert secret not in str(store.kept)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hearth.errors import (
+    ApprovalRefusedError,
     ExecutionSealedError,
     GateRefusedError,
     HearthError,
@@ -40,6 +41,7 @@ def caused(error: HearthError, cause: HearthError) -> HearthError:
     [
         (PlanChangedError("other bytes"), (BoundaryState.ELEVATED,), "inputs"),
         (caused(StepFailedError("not begun"), PlanChangedError("x")), (BoundaryState.ELEVATED,), "inputs"),
+        (ApprovalRefusedError("another digest", code="plan"), (BoundaryState.ELEVATED,), "inputs"),
         (JournalDamagedError("j", 3, "a hash"), (SecurityState.COMPROMISED,), "journal"),
         (RecorderError("disk full"), (SecurityState.DEGRADED,), "recorder"),
     ],
@@ -53,7 +55,14 @@ def test_an_error_may_say_something_about_the_system(error: HearthError, states:
 
 @pytest.mark.parametrize(
     "error",
-    [JournalLockedError("x"), ExecutionSealedError("x"), TaskError("x"), StepFailedError("x"), LedgerError("x")],
+    [
+        ApprovalRefusedError("x", code="missing"),
+        JournalLockedError("x"),
+        ExecutionSealedError("x"),
+        TaskError("x"),
+        StepFailedError("x"),
+        LedgerError("x"),
+    ],
 )
 def test_other_errors_say_nothing(error: HearthError) -> None:
     assert finding_of(error) is None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hearth.errors import GateRefusedError, LedgerError
+from hearth.errors import GateRefusedError, LedgerDamagedError, LedgerError, SigningError
 from hearth.ledger import Ledger, LedgerPostures
 from hearth.ledger._database import Database
 from hearth.security import BoundaryState, Finding, KeptPosture, Posture, SecurityState
@@ -28,6 +28,30 @@ LOCKED = Posture(SecurityState.LOCKDOWN)
 
 def worsen(ledger: Ledger, posture: Posture, version: int = 1, why: str = "a test") -> bool:
     return ledger.postures.compare_and_set(version - 1, KeptPosture(posture, version, "Ada", why, "test"))
+
+
+def vouch(kept: KeptPosture) -> None:
+    """Vouch for one envelope: what signatures are is the business of `security`, and of tests above."""
+    if kept.envelope != b"signed":
+        raise SigningError("nobody signed that")
+
+
+def restore(ledger: Ledger, version: int, posture: Posture = Posture()) -> bool:  # noqa: B008 - frozen
+    ledger.postures.believe(vouch)
+    return ledger.postures.compare_and_set(
+        version - 1, KeptPosture(posture, version, "Ada", "well", "operator", None, b"signed")
+    )
+
+
+def forge(home: LedgerHome, version: int, posture: Posture = Posture(), envelope: bytes | None = None) -> None:  # noqa: B008 - frozen
+    execute(
+        home,
+        "INSERT INTO postures VALUES (?, ?, ?, 'x', 'x', 'operator', '2025-09-01T12:00:00.000000Z', ?)",
+        version,
+        str(posture.security),
+        str(posture.boundary),
+        envelope,
+    )
 
 
 def execute(home: LedgerHome, statement: str, *values: object) -> None:
@@ -66,8 +90,123 @@ def test_a_better_posture_needs_a_signature(ledger: Ledger) -> None:
     worsen(ledger, LOCKED)
     with pytest.raises(GateRefusedError, match="without an operator's signature"):
         worsen(ledger, DEGRADED, 2)
-    assert ledger.postures.compare_and_set(1, KeptPosture(Posture(), 2, "Ada", "well", "operator", None, b"signed"))
+    with pytest.raises(GateRefusedError, match="nobody has said whose signature counts"):
+        ledger.postures.compare_and_set(1, KeptPosture(Posture(), 2, "Ada", "well", "operator", None, b"signed"))
+    assert restore(ledger, 2)
     assert ledger.postures.load().envelope == b"signed"
+    with pytest.raises(SigningError):
+        ledger.postures.compare_and_set(2, KeptPosture(Posture(), 3, "Ada", "well", "operator", None, b"else"))
+
+
+def test_what_changes_nothing_is_not_kept(ledger: Ledger) -> None:
+    with pytest.raises(GateRefusedError, match="OPERATIONAL/NOMINAL already"):
+        worsen(ledger, Posture())
+    worsen(ledger, LOCKED)
+    with pytest.raises(GateRefusedError, match="LOCKDOWN/NOMINAL already"):
+        worsen(ledger, LOCKED, 2)
+
+
+def test_a_signature_is_verified_once_and_anew_on_demand(ledger: Ledger, home: LedgerHome) -> None:
+    asked: list[int] = []
+    trusted = [True]
+
+    def counting(kept: KeptPosture) -> None:
+        asked.append(kept.version)
+        if not trusted[0]:
+            raise SigningError("the key has left")
+
+    worsen(ledger, LOCKED)
+    assert restore(ledger, 2)
+    ledger.postures.believe(counting)
+    for _ in range(3):
+        assert ledger.postures.load().version == 2
+        execute(home, "INSERT INTO refusals (created, plan_digest, code, who) VALUES ('', '', '', '')")
+    worsen(ledger, DEGRADED, 3)
+    assert ledger.postures.load().posture == DEGRADED
+    assert asked == [2]
+    trusted[0] = False
+    assert ledger.postures.load().posture == DEGRADED
+    ledger.postures.verify_anew()
+    with pytest.raises(LedgerDamagedError, match=r"the key has left\); a key has left the policy since, or"):
+        ledger.postures.load()
+    assert ledger.postures.judged()[0].posture == LOCKED, "nothing vouches for what came after the lockdown"
+
+
+@pytest.mark.parametrize(
+    "rows, worst",
+    [
+        ([(2, Posture(), b"\0")], LOCKED),
+        ([(2, Posture(), b"")], LOCKED),
+        ([(2, Posture(), None)], LOCKED),
+        ([(2, Posture(), None), (3, Posture(), None)], LOCKED),
+        ([(2, Posture(), b"\0"), (3, Posture(), None)], LOCKED),
+        ([(2, Posture(), b"\0"), (3, DEGRADED, None)], LOCKED),
+        ([(2, Posture(SecurityState.DEGRADED, BoundaryState.ELEVATED), None)], None),
+        ([(2, LOCKED, None)], LOCKED),
+        ([(2, LOCKED, b"\0")], LOCKED),
+        (
+            [(3, Posture(boundary=BoundaryState.LOCKDOWN), None)],
+            Posture(SecurityState.LOCKDOWN, BoundaryState.LOCKDOWN),
+        ),
+        ([(0, Posture(), None)], Posture(SecurityState.LOCKDOWN, BoundaryState.LOCKDOWN)),
+        ([(-7, Posture(), None)], Posture(SecurityState.LOCKDOWN, BoundaryState.LOCKDOWN)),
+    ],
+)
+@pytest.mark.parametrize("earlier", [0, 2])
+def test_what_nobody_signed_betters_nothing(
+    ledger: Ledger, home: LedgerHome, rows: list[tuple[int, Posture, bytes | None]], worst: Posture | None, earlier: int
+) -> None:
+    """Also behind a restoration that holds; and an operator answers for it by another one."""
+    ledger.postures.believe(vouch)
+    if earlier:
+        worsen(ledger, Posture(SecurityState.COMPROMISED))
+        restore(ledger, earlier)
+    worsen(ledger, LOCKED, earlier + 1)
+    for version, posture, envelope in rows:
+        if earlier and version < 1:
+            pytest.skip("it is answered for")
+        forge(home, version + earlier if version > 1 else version, posture, envelope)
+    with Ledger.open(home) as other:
+        other.postures.believe(vouch)
+        for one in (ledger, other):
+            with pytest.raises(LedgerDamagedError, match=r"hearth restore --reason TEXT"):
+                one.postures.load()
+            kept, doubt = one.postures.judged()
+            assert doubt
+            assert kept.posture == (worst or Posture(SecurityState.LOCKDOWN, BoundaryState.ELEVATED))
+        assert restore(other, kept.version + 1, DEGRADED)
+        assert ledger.postures.load().posture == other.postures.load().posture == DEGRADED
+
+
+def test_a_text_that_is_not_utf_8_is_doubt_that_an_operator_can_answer_for(ledger: Ledger, home: LedgerHome) -> None:
+    worsen(ledger, DEGRADED)
+    execute(home, "UPDATE postures SET why = CAST(x'ff' AS TEXT)")
+    kept, doubt = ledger.postures.judged()
+    assert (str(kept.posture), kept.version) == ("LOCKDOWN/LOCKDOWN", 1)
+    assert "version 1 of the posture is not readable" in doubt
+    assert restore(ledger, 2)
+    assert ledger.postures.load().posture == Posture()
+    with pytest.raises(LedgerDamagedError, match="version 1 of the posture is not readable"):
+        ledger.postures.history()
+
+
+def test_a_row_that_this_process_saw_and_is_another_now_is_doubt(ledger: Ledger, home: LedgerHome) -> None:
+    worsen(ledger, LOCKED)
+    ledger.postures.load()
+    execute(home, "UPDATE postures SET security = 'DEGRADED'")
+    with pytest.raises(LedgerDamagedError, match="the row was changed"):
+        ledger.postures.load()
+    assert ledger.postures.judged()[0].posture == LOCKED
+    execute(home, "UPDATE postures SET security = 'OPERATIONAL'")
+    with Ledger.open(home) as other, pytest.raises(LedgerDamagedError, match="changes nothing, and no operator"):
+        other.postures.load()
+
+
+def test_rows_that_this_process_saw_and_are_gone_may_have_been_a_lockdown(ledger: Ledger, home: LedgerHome) -> None:
+    worsen(ledger, DEGRADED)
+    ledger.postures.load()
+    execute(home, "DELETE FROM postures")
+    assert [str(ledger.postures.judged()[0].posture), ledger.postures.judged()[0].version] == ["LOCKDOWN/LOCKDOWN", 0]
 
 
 def test_the_history_has_every_change(ledger: Ledger) -> None:
@@ -83,7 +222,7 @@ def test_a_lasting_finding_is_known_once_an_operator_restored(ledger: Ledger) ->
     assert not postures.restored_after(finding)
     postures.compare_and_set(0, KeptPosture(DEGRADED, 1, "", "a bad row", "verify"))
     assert not postures.restored_after(finding)
-    postures.compare_and_set(1, KeptPosture(Posture(), 2, "Ada", "known", "operator", None, b"signed"))
+    restore(ledger, 2)
     assert postures.restored_after(finding)
     postures.compare_and_set(2, KeptPosture(DEGRADED, 3, "", "a bad row", "verify"))
     assert not postures.restored_after(finding)
@@ -184,13 +323,14 @@ import sys
 from hearth.ledger import Ledger, LedgerHome
 from hearth.security import KeptPosture, Posture, SecurityState
 with Ledger.open(LedgerHome(sys.argv[1])) as ledger:
-    won = 0
+    ledger.postures.believe(lambda kept: None)
     for _ in range(5):
         while True:
             kept = ledger.postures.load()
-            if ledger.postures.compare_and_set(
-                kept.version, KeptPosture(Posture(SecurityState.DEGRADED), kept.version + 1, sys.argv[2])
-            ):
+            well = kept.posture == Posture()
+            posture, envelope = (Posture(SecurityState.DEGRADED), None) if well else (Posture(), b"signed")
+            new = KeptPosture(posture, kept.version + 1, sys.argv[2], envelope=envelope)
+            if ledger.postures.compare_and_set(kept.version, new):
                 break
 """
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hearth.errors import ArtemisEscalationError, GateRefusedError, RecorderError
 from hearth.kernel import HearthKernel
-from hearth.operations import RunOutcome, notify, probe_hooks, run_plan
+from hearth.operations import RunOutcome, lock_down, notify, probe_hooks, run_plan
 from hearth.record import ExecutionStatus
 from hearth.security import EVENTS, LiveMode
 from tests.unit.execution.executor_support import Note
@@ -89,6 +91,20 @@ def test_a_posture_s_change_is_told_once_by_who_made_it(home: LedgerHome, there:
     (told,) = (request.json for request in there.requests)
     assert (told["event"], told["status"], told["before"]) == ("escalation", "DEGRADED", "OPERATIONAL/NOMINAL")
     assert (told["who"], told["reason"]) == ("falco", "a sensor")
+
+
+def test_a_lockdown_is_told_once_also_where_the_history_cannot_be_read(home: LedgerHome, there: Receiver) -> None:
+    configure(home, everything(there))
+    assert lock_down(home, who="Ada", why="an intruder").new
+    assert not lock_down(home, who="Bob", why="the same again").new
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute("UPDATE postures SET security = 'SUNNY'")
+    assert lock_down(home, who="Ada", why="in doubt").new
+    first, second = (request.json for request in there.requests)
+    assert (first["event"], first["status"], first["before"]) == ("escalation", "LOCKDOWN", "OPERATIONAL/NOMINAL")
+    assert (first["who"], first["reason"], first["version"]) == ("Ada", "an intruder", 1)
+    assert len(first["ledger_id"]) == 32
+    assert (second["boundary_state"], second["before"], second["version"]) == ("LOCKDOWN", "unknown", 2)
 
 
 def test_an_escalation_stops_a_run_and_both_are_told(

@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hearth.errors import ApprovalRefusedError, GateRefusedError, JournalDamagedError
+from hearth.execution import vouching
 from hearth.kernel import HearthKernel
 from hearth.ledger import Ledger
 from hearth.operations import (
     Records,
     TrustedAs,
+    add_hold,
+    list_holds,
     load_key,
     lock_down,
     posture_history,
     read_posture,
     record_refusal,
     recover,
+    release_hold,
     report_states,
     restore_posture,
     run_plan,
@@ -47,6 +51,7 @@ def operator(home: LedgerHome) -> TrustedAs:
 
 def posture(home: LedgerHome) -> KeptPosture:
     with Ledger.open(home) as ledger:
+        ledger.postures.believe(vouching(home.policy, ledger.ledger_id))
         return ledger.postures.load()
 
 
@@ -213,7 +218,7 @@ def test_a_posture_that_cannot_be_worsened_is_warned_of(
 ) -> None:
     damage_journal(home)
     with closing(sqlite3.connect(home.database)) as connection, connection:
-        connection.execute("INSERT INTO postures VALUES (1, 'SUNNY', '', '', '', '', '', NULL)")
+        connection.execute("ALTER TABLE postures RENAME TO lost")
     with caplog.at_level(logging.WARNING):
         assert [one.outcome for one in recover(records)] == ["damaged"]
     assert "the posture could not be worsened for it" in caplog.text
@@ -249,3 +254,114 @@ def test_a_live_run_without_an_approval_counts_as_refused(home: LedgerHome, make
     with pytest.raises(ApprovalRefusedError):
         run_plan(make_plan({"name": "a", "shell": "true"}), **arguments)
     assert posture(home).posture == Posture(boundary=BoundaryState.ELEVATED)
+
+
+def test_a_plan_that_is_not_what_was_approved_elevates_the_boundary(
+    home: LedgerHome, key: Path, make_plan: Callable[..., Plan]
+) -> None:
+    """The approval stands there, and an input changed before the run: it is found when the approval is looked for."""
+    plan = make_plan({"name": "a", "shell": "true"})
+    (plan.folder / "data").write_text("approved")
+    approving.approve(home, make_plan({"name": "a", "shell": "true"}, inputs=["data"]), key)
+    (plan.folder / "data").write_text("changed")
+    with pytest.raises(ApprovalRefusedError, match="is not what was approved"):
+        run_plan(make_plan({"name": "a", "shell": "true"}, inputs=["data"]), home=home, mode=LiveMode.LIVE)
+    assert (posture(home).posture, posture(home).source) == (Posture(boundary=BoundaryState.ELEVATED), "inputs")
+
+
+SECRET = "ghp_" + "0123456789abcdefghij" * 2
+
+
+def test_no_text_that_is_kept_of_a_posture_or_a_hold_has_a_secret(
+    home: LedgerHome, operator: TrustedAs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = f"pushed with {SECRET}"
+    report_states(home, security=SecurityState.DEGRADED, why=said, source=said, who=said)
+    (home.reports / "1.json").write_text(json.dumps({"boundary": "ELEVATED", "reason": said, "source": said}))
+    assert read_posture(home).entry.kept.posture.boundary == "ELEVATED"
+    with HearthKernel.open(home) as kernel:
+        kernel.escalate("COMPROMISED", said, who=said, source=said)
+    assert "pushed with [redacted:" in lock_down(home, who=said, why=said).kept.reason
+    assert restore_posture(home, operator, why=said).signature == "verified"
+    monkeypatch.setattr("hearth.operations._hold.person", lambda: said)
+    for act in (add_hold, release_hold):
+        act(home, "plan", "p", reason=said)
+    (held,) = list_holds(home, released=True)
+    assert "[redacted:" in held.why
+    assert SECRET.encode() not in b"".join(path.read_bytes() for path in home.root.glob("ledger.db*"))
+    assert all(entry.ok for entry in posture_history(home))
+
+
+def forge(home: LedgerHome, version: int, envelope: bytes | None = None, posture: str = "OPERATIONAL") -> None:
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute(
+            "INSERT INTO postures VALUES (?, ?, 'NOMINAL', 'x', 'x', 'operator', '2025-09-01T12:00:00.000000Z', ?)",
+            (version, posture, envelope),
+        )
+
+
+@pytest.mark.parametrize("rows", [[b"\0"], [None], [None, None], [b"\0", None]])
+def test_a_posture_that_nobody_signed_permits_nothing_until_an_operator_answers_for_it(
+    home: LedgerHome, operator: TrustedAs, make_plan: Callable[..., Plan], rows: list[bytes | None]
+) -> None:
+    home.policy.write_text(home.policy.read_text() + 'staging: {targets: ["*"]}\n')
+    plan = make_plan({"name": "a", "shell": "true"})
+    lock_down(home, who="Ada", why="an intruder")
+    for version, envelope in enumerate(rows, 2):
+        forge(home, version, envelope)
+    for mode in (LiveMode.DRY_RUN, LiveMode.STAGING):
+        with pytest.raises(GateRefusedError, match="the posture is not known"):
+            run_plan(plan, home=home, mode=mode)
+    view = read_posture(home)
+    assert (str(view.entry.kept.posture), view.permits) == ("LOCKDOWN/NOMINAL", {})
+    assert not view.entry.ok
+    assert [entry.ok for entry in posture_history(home)] == [True] + [False] * len(rows)
+    reported = report_states(home, boundary=BoundaryState.ELEVATED, why="noise", source="edr", who="Ada")
+    assert (str(reported.kept.posture), reported.ok) == ("LOCKDOWN/ELEVATED", False)
+    entry = restore_posture(home, operator, why="forged by x", security=SecurityState.DEGRADED)
+    assert (str(entry.kept.posture), entry.signature) == ("DEGRADED/ELEVATED", "verified")
+    assert run_plan(plan, home=home, mode=LiveMode.STAGING).error is None
+    assert not all(entry.ok for entry in posture_history(home)), "the history goes on telling of it"
+
+
+def test_a_lockdown_counts_in_doubt_and_an_operator_answers_for_the_same_posture(
+    home: LedgerHome, operator: TrustedAs
+) -> None:
+    lock_down(home, who="Ada", why="an intruder")
+    forge(home, 2)
+    assert str(lock_down(home, who="Ada", why="again").kept.posture) == "LOCKDOWN/LOCKDOWN"
+    assert str(read_posture(home).entry.kept.posture) == "LOCKDOWN/LOCKDOWN"
+    restore_posture(home, operator, why="less", security=SecurityState.DEGRADED, boundary=BoundaryState.NOMINAL)
+    forge(home, 5, posture="DEGRADED")
+    entry = restore_posture(home, operator, why="known", security=SecurityState.DEGRADED)
+    assert (entry.kept.version, str(entry.kept.posture), entry.signature) == (6, "DEGRADED/NOMINAL", "verified")
+    with pytest.raises(GateRefusedError, match="nothing to restore"):
+        restore_posture(home, operator, why="known", security=SecurityState.DEGRADED)
+
+
+def test_a_key_that_left_the_policy_vouches_for_nothing(home: LedgerHome, operator: TrustedAs) -> None:
+    lock_down(home, who="Ada", why="a drill")
+    restore_posture(home, operator, why="over")
+    assert read_posture(home).entry.ok
+    home.policy.write_text("")
+    view = read_posture(home)
+    assert (str(view.entry.kept.posture), view.permits) == ("LOCKDOWN/NOMINAL", {})
+    assert "a key has left the policy" in view.entry.signature
+    other = load_key(home, approving.trust(home, "bob"))
+    assert restore_posture(home, other, why="ann has left").signature == "verified"
+    assert read_posture(home).entry.ok
+
+
+def test_the_history_names_what_nobody_signed_and_what_is_missing(home: LedgerHome) -> None:
+    for state in (SecurityState.DEGRADED, SecurityState.COMPROMISED):
+        report_states(home, security=state, why="noise", source="edr", who="Ada")
+    forge(home, 3, posture="DEGRADED")
+    forge(home, 4, posture="DEGRADED")
+    forge(home, 6, posture="LOCKDOWN")
+    assert [entry.signature for entry in posture_history(home)] == [
+        "",
+        "",
+        "nobody signed this, and it is better than COMPROMISED/NOMINAL before it",
+        "nobody signed this, and it changes nothing",
+        "version 5 is missing",
+    ]

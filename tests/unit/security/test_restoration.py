@@ -11,7 +11,7 @@ import pytest
 
 from hearth.errors import GateRefusedError, SigningError
 from hearth.record import canonical_bytes
-from hearth.security import RESTORATION_TYPE, Posture, Restoration, SecurityState, TrustedKey
+from hearth.security import RESTORATION_TYPE, KeptPosture, Posture, Restoration, SecurityState, TrustedKey
 from hearth.signing import Envelope, SigningKey
 
 KEY = SigningKey.generate()
@@ -46,6 +46,20 @@ def test_what_was_signed_comes_back_and_is_for_this_change() -> None:
 def test_another_change_is_refused(other: dict[str, Any], why: str) -> None:
     with pytest.raises(GateRefusedError, match=why):
         STATEMENT.check(**{**CHANGE, **other})
+
+
+def test_a_kept_posture_is_held_to_what_was_signed() -> None:
+    kept = KeptPosture(STATEMENT.to, 4, "ann", "a drill", envelope=STATEMENT.sign(KEY))
+    assert Restoration.of(kept, ledger_id="l", operators=OPERATORS) == STATEMENT
+    with pytest.raises(SigningError, match="is not signed"):
+        Restoration.of(replace(kept, envelope=None), ledger_id="l", operators=OPERATORS)
+    with pytest.raises(SigningError, match="not signed by a key"):
+        Restoration.of(kept, ledger_id="l", operators={})
+    for other in ({"version": 5}, {"posture": Posture()}, {"who": "bob"}, {"why": "no drill"}):
+        with pytest.raises(GateRefusedError):
+            Restoration.of(replace(kept, **other), ledger_id="l", operators=OPERATORS)
+    with pytest.raises(GateRefusedError):
+        Restoration.of(kept, ledger_id="m", operators=OPERATORS)
 
 
 def test_another_key_or_name_is_refused() -> None:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from hearth.execution.notify._notice import Notice
 from hearth.execution.notify._notifier import PATIENCE, Notifier
-from hearth.execution.notify._postures import NoticedPostures
+from hearth.execution.notify._postures import NoticedPostures, posture_notice
 from hearth.execution.notify._runs import RunNotices
 from hearth.execution.notify._trial import HookTrial, try_hooks
 from hearth.execution.notify._webhook import signature
 
-__all__ = ["PATIENCE", "HookTrial", "Notice", "NoticedPostures", "Notifier", "RunNotices", "signature", "try_hooks"]
+__all__ = [
+    "PATIENCE",
+    "HookTrial",
+    "Notice",
+    "NoticedPostures",
+    "Notifier",
+    "RunNotices",
+    "posture_notice",
+    "signature",
+    "try_hooks",
+]
