@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hearth.errors import ApprovalRefusedError, RecorderError, StepFailedError
+from hearth.errors import ApprovalRefusedError, GateRefusedError, StepFailedError
 from hearth.kernel import HearthKernel
 from hearth.ledger import Ledger
 from hearth.operations import Approvals, initialise, load_key, run_plan
@@ -156,7 +156,7 @@ def test_a_volume_without_room_uses_no_approval_up(home: LedgerHome, key: Path, 
     request = approving.approve(home, plan, key)
     before = home.policy.read_text()
     home.policy.write_text(before + "journal: {free_space_mb: 1000000}\n")
-    with pytest.raises(RecorderError, match="make room"):
+    with pytest.raises(GateRefusedError, match="make room"):
         run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request)
     home.policy.write_text(before)
     with Ledger.open(home) as ledger:
