@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from hearth._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hearth.operations._approvals import Approvals, ApprovalView, LastApproved
+    from hearth.operations._approval_view import ApprovalView, LastApproved
+    from hearth.operations._approvals import Approvals
     from hearth.operations._backup import Backup, back_up
     from hearth.operations._checks import HANDOFF, Check, checks
     from hearth.operations._command import command_plan
@@ -159,9 +160,9 @@ __getattr__, __dir__ = lazy_names(
         "PASSPHRASE_VARIABLE": "_keys",
         "review_emergency": "_review",
         "review_of": "_review",
-        "ApprovalView": "_approvals",
+        "ApprovalView": "_approval_view",
         "Approvals": "_approvals",
-        "LastApproved": "_approvals",
+        "LastApproved": "_approval_view",
         "InputText": "_material",
         "Material": "_material",
         "TrustedAs": "_keys",

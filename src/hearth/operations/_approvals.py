@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hearth.errors import (
     ApprovalRefusedError,
@@ -17,6 +17,7 @@ from hearth.errors import (
     SigningError,
 )
 from hearth.execution import load_policy
+from hearth.operations._approval_view import ApprovalView, LastApproved, read_decisions
 from hearth.operations._material import Material, keep_inputs, material_of
 from hearth.operations._plans import PlanArchive
 from hearth.plan import ApprovalDecision, ApprovalRequest, Circumstances, grant
@@ -34,55 +35,7 @@ if TYPE_CHECKING:
     from hearth.plan import Plan
     from hearth.security import Policy
 
-__all__ = ["ApprovalView", "Approvals", "LastApproved"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApprovalView:
-    """A request as it stands now.
-
-    `state` is `approved` (a run may use it), or the code of what stands against it: `waiting`, `denied`, `expired`,
-    `spent` …; `why` says it in words. `approvers` are those whose approval holds, whatever else is missing.
-    """
-
-    asked: ApprovalRequest
-    state: str
-    why: str
-    decisions: tuple[ApprovalDecision, ...]
-    use: ApprovalUse | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            **self.asked.to_dict(),
-            "state": self.state,
-            "why": self.why,
-            "decisions": [
-                {
-                    "approver": one.approver,
-                    "verdict": one.verdict,
-                    "reason": one.reason,
-                    "created": format_time(one.created),
-                }
-                for one in self.decisions
-            ],
-            "execution_id": None if self.use is None else self.use.execution_id,
-            "used": None if self.use is None else self.use.used,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class LastApproved:
-    """The version of a plan that was approved before, to be held against a new one.
-
-    `same` says that it is this very version, and then there is nothing to compare. `material` is None then, and where
-    it cannot be shown any more: `why` says the reason.
-    """
-
-    view: ApprovalView
-    material: Material | None
-    same: bool = False
-    why: str = ""
+__all__ = ["Approvals"]
 
 
 class Approvals:
@@ -281,7 +234,7 @@ class Approvals:
         if row.use is not None:
             return True
         asked = ApprovalRequest.read(row.request)
-        times = [one.created for one in _decisions(row) if one.verdict == "approve"]
+        times = [one.created for one in read_decisions(row.decisions) if one.verdict == "approve"]
         if not times:
             return False
         then = replace(self._here(asked), now=max(*times, asked.not_before))
@@ -296,7 +249,7 @@ class Approvals:
 
     def _view(self, row: ApprovalRow) -> ApprovalView:
         asked = ApprovalRequest.read(row.request)
-        decisions = _decisions(row)
+        decisions = read_decisions(row.decisions)
         state, why = "approved", ""
         if row.use is None or any(one.verdict == "deny" for one in decisions):
             try:
@@ -358,16 +311,6 @@ class Approvals:
                 f"nothing of it any more: `hearth show {use.execution_id}` says what it did",
                 code="spent",
             )
-
-
-def _decisions(row: ApprovalRow) -> tuple[ApprovalDecision, ...]:
-    decisions = []
-    for envelope in row.decisions:
-        try:
-            decisions.append(ApprovalDecision.read(envelope))
-        except SigningError:
-            continue  # it counts for nothing; `hearth fsck` names it
-    return tuple(decisions)
 
 
 def _clean(reason: str, plan: Plan | None = None) -> str:

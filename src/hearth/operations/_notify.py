@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hearth.ledger import LedgerHome
-    from hearth.operations._approvals import ApprovalView
+    from hearth.operations._approval_view import ApprovalView
 
 __all__ = ["notify", "notify_of_request", "probe_hooks"]
 
