@@ -1,21 +1,30 @@
 """Two hundred secrets, planted where secrets come from, and looked for byte by byte in everything that HEARTH keeps.
 
 They are referenced by the plan, wrapped in `Secret`, stand under telling keys, or have a known form; they go through
-every task, its output, its errors and its effects. The files that a plan itself writes are its own business.
+every task, its output, its errors and its effects: also to a server that echoes what it was sent, to databases that
+refuse, and through a caller's function. The files that a plan itself writes are its own business.
 """
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import random
+import socket
 import string
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
+from hearth.errors import StepFailedError
+from hearth.kernel import HearthKernel
 from hearth.ledger import Ledger
 from hearth.operations import initialise
 from hearth.record import Secret
@@ -189,6 +198,157 @@ def test_none_of_two_hundred_is_found_in_what_is_kept(tmp_path: Path) -> None:
     ]
     assert [name for name, _ in failed] == ["Fail"], failed
     assert len(record.side_effects_report.side_effects_observed) >= 3 * COUNT
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Answers with all that it was told: in headers, in the body, and in the status line."""
+
+    def answer(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace")
+        told = self.headers.get("Authorization", "").encode("ascii", "replace").decode()
+        body = json.dumps({"path": self.path, "headers": dict(self.headers), "sent": sent, "password": told}).encode()
+        self.send_response(403 if self.path.startswith("/refused") else 200, f"told {told}")
+        for name in ("Server", "ETag", "X-Request-Id", "Retry-After"):
+            self.send_header(name, f"seen {told} {self.headers.get('X-Api-Key', '')}")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = answer  # noqa: N815 - the names are the library's
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the library's
+        pass
+
+
+@contextmanager
+def echo() -> Iterator[int]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_none_comes_back_from_servers_and_databases(tmp_path: Path) -> None:
+    """One run for each, as each of these steps may fail."""
+    work, kept = tmp_path / "work", tmp_path / "kept"
+    work.mkdir()
+    kept.mkdir()
+    home = initialise(kept / ".hearth").home
+    key = approving.trust(home)
+    with socket.socket() as unused, echo() as port:
+        unused.bind(("127.0.0.1", 0))
+        closed = unused.getsockname()[1]
+        names = [f"S_{number}" for number in range(8)]
+        secrets = {name: plain(16) for name in names}
+        in_url, bearer = plain(18), plain(40)
+        known = dict.fromkeys((in_url, bearer), "of a known form") | dict.fromkeys(secrets.values(), "referenced")
+        reference = [{"secret": f"env:{name}"} for name in names]
+        (work / "url.txt").write_text(f"http://ann:{in_url}@127.0.0.1:{port}/url")
+        asked = {"Authorization": f"Bearer {bearer}", "X-Api-Key": reference[0]}
+        here = f"http://127.0.0.1:{port}"
+        steps: dict[str, dict[str, Any]] = {
+            "echoed": {"http": {"method": "POST", "url": f"{here}/all", "headers": asked, "json": {"a": reference[1]}}},
+            "refused": {"http": {"method": "POST", "url": f"{here}/refused", "headers": asked, "body": reference[2]}},
+            "url": {"http": {"method": "GET", "url": f"http://ann:{in_url}@127.0.0.1:{port}/refused"}},
+            "form": {"http": {"method": "POST", "url": f"{here}/refused", "form": {"x": reference[3]}}},
+            "closed": {"http": {"method": "GET", "url": f"http://ann:{in_url}@127.0.0.1:{closed}/"}},
+            "column": {"sql": {"url": "sqlite:///a.db", "create": True, "statement": "SELECT * FROM no WHERE x = :p",
+                               "parameters": {"p": reference[4]}}},
+            "constraint": {"sql": {"url": "sqlite:///a.db", "create": True, "parameters": {"p": reference[5]},
+                                   "statement": "INSERT INTO sqlite_master (name) VALUES (:p)"}},
+            "postgresql": {"sql": {"url": f"postgresql://ann:{{secret: env:S_6}}@127.0.0.1:{closed}/app",
+                                   "statement": "SELECT 1"}},
+            "inline": {"sql": {"url": f"postgresql://ann:{quote(in_url)}@127.0.0.1:{closed}/app",
+                               "statement": "SELECT 1"}},
+        }  # fmt: skip
+        ends: dict[str, tuple[int, bytes]] = {}
+        for name, step in steps.items():
+            environment = {f"S_{number}": value for number, value in enumerate(reference)}
+            plan = {"plan": name, "env": environment, "steps": [{"name": name, **step}]}
+            (work / f"{name}.yaml").write_text(json.dumps(plan))
+            command = [sys.executable, "-m", "hearth", "--home", str(home.root)]
+            commands = [["run", f"{name}.yaml", "--mode", "live", "--yes", "--reason", "a test", "--id", name]]
+            if name == "refused":
+                commands += [["show", name, "--output"], ["export", name, "-o", str(kept / f"{name}.json")]]
+            for words in commands:
+                done = subprocess.run(
+                    [*command, *words], cwd=work, env=os.environ | secrets | {"HEARTH_KEY": str(key)},
+                    capture_output=True, check=False, timeout=120,
+                )  # fmt: skip
+                (kept / f"{name}-{words[0]}.log").write_bytes(done.stdout + done.stderr)
+                ends.setdefault(name, (done.returncode, done.stderr[-500:]))
+    codes = {name: code for name, (code, _) in ends.items()}
+    assert codes == {name: int(name != "echoed") for name in steps}, ends
+    with Ledger.open(home) as ledger:
+        assert {summary.execution_id for summary in ledger.list()} >= set(steps)
+        # The plan itself names some of them; a file of one's own is one's own business, its copies are not.
+        assert found_in([kept], known) == []
+
+
+@dataclass
+class Called:
+    """What a caller's function gives back."""
+
+    failed: bool = False
+    error: str = ""
+    details: Any = None
+    side_effects: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CalledStep:
+    index: int
+    name: str
+    task_type: str = "call"
+
+
+@dataclass(frozen=True)
+class CalledPlan:
+    id: str
+    steps: tuple[CalledStep, ...]
+
+
+@pytest.mark.parametrize("ends", ["returns", "fails", "raises"])
+def test_none_is_kept_of_what_a_callers_function_wraps(tmp_path: Path, ends: str) -> None:
+    home = initialise(tmp_path / ".hearth").home
+    values = [plain(20) for _ in range(6)]
+
+    def execute_step(step: CalledStep) -> Called:
+        first, second, _, _, fifth, sixth = values
+        wrapped = [Secret(value) for value in values]
+        if step.index == 0:
+            effect = {"category": "NETWORK", "description": f"sent {second}", "reversible": False,
+                      "details": {"with": wrapped[1], "deep": [{"again": second}]}}  # fmt: skip
+            return Called(details={"holder": wrapped[0], "again": [first, {first: 1}]}, side_effects=[effect])
+        if ends == "raises":
+            told = RuntimeError(wrapped[2])
+            told.add_note(str(wrapped[3]))
+            raise told
+        failed = ends == "fails"
+        said = Called(failed=failed, error=f"no entry with {fifth}" if failed else "")
+        said.details = {"x": wrapped[4], "y": fifth, "z": (wrapped[5], sixth), "third": [wrapped[2]], "f": wrapped[3]}
+        return said
+
+    plan = CalledPlan("called", (CalledStep(0, "first"), CalledStep(1, "second")))
+    with HearthKernel.open(home) as kernel:
+        executor = kernel.executor(execute_step)
+        if ends == "returns":
+            executor.execute(plan, execution_id="one")
+        else:
+            with pytest.raises(StepFailedError) as caught:
+                executor.execute(plan, execution_id="one")
+            (tmp_path / "error.log").write_text(
+                f"{caught.value} {caught.value.__notes__ if hasattr(caught.value, '__notes__') else ''}"
+            )
+    with Ledger.open(home) as ledger:
+        (tmp_path / "one.json").write_text(json.dumps(ledger.get("one").to_dict(), ensure_ascii=False))
+    assert found_in([tmp_path], dict.fromkeys(values, "wrapped by a function")) == []
 
 
 def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
