@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from hearth.errors import LedgerError, RecordError
 from hearth.operations._kept import check_kept
 from hearth.operations._sensors import sense_verified, tell_findings
-from hearth.record import Disclosure, ExecutionRecord, Verdict, strict_loads, verify_document
+from hearth.record import LARGEST_EXPORT, Bulk, Disclosure, ExecutionRecord, Verdict, strict_loads, verify_document
 from hearth.recorder import verify_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import BinaryIO
 
     from hearth.ledger import Ledger
     from hearth.operations._find import Found, JournalNote, Records
@@ -24,6 +27,7 @@ UNSEALED = "unsealed"
 """The verdict's `why` for a record that holds so far but has no seal."""
 
 _JOURNAL_START = 66
+_CHUNK = 1 << 20
 _HEX = frozenset(b"0123456789abcdef")
 
 
@@ -56,16 +60,22 @@ class Verified:
 def verify_file(path: Path) -> Verified:
     """Check an exported record (JSON) or a journal; a journal of any length takes bounded memory.
 
-    What is neither is not verified, and the verdict says why. LedgerError when the file cannot be read.
+    What is neither is not verified, and the verdict says why; so is a record of more bytes or values than its entries
+    can have, before it is read whole. LedgerError when the file cannot be read.
     """
     try:
         with path.open("rb") as file:
             start = file.read(_JOURNAL_START)
             if _is_journal(start):
                 return Verified(subject=str(path), kind="journal", verdict=_journal_verdict(path))
-            data = start + file.read()
+            if (size := os.fstat(file.fileno()).st_size) > LARGEST_EXPORT:
+                why = f"it is refused: {size:,} bytes; a record in a file has {LARGEST_EXPORT:,} at most"
+                return Verified(subject=str(path), kind="record", verdict=Verdict(ok=False, why=why))
+            data = _read_sent(file, start)
     except OSError as error:
         raise LedgerError(f"{path} cannot be read: {error.strerror or error}") from error
+    except RecordError as error:
+        return Verified(subject=str(path), kind="record", verdict=Verdict(ok=False, why=str(error)))
     if not data.strip():
         return Verified(subject=str(path), kind="record", verdict=Verdict(ok=False, why="the file is empty"))
     document: Any = None
@@ -75,6 +85,18 @@ def verify_file(path: Path) -> Verified:
     except RecordError as error:
         verdict = Verdict(ok=False, first_bad=error.first_bad, why=str(error))
     return _verified(str(path), "record", document, verdict)
+
+
+def _read_sent(file: BinaryIO, start: bytes) -> bytes:
+    """Return a document, which is read whole only after its bytes and values were counted; a pipe is read once."""
+    if not file.seekable():
+        data = start + file.read(LARGEST_EXPORT)
+        Bulk.of((data,)).refuse_sent()
+        return data
+    file.seek(0)
+    Bulk.of(iter(partial(file.read, _CHUNK), b"")).refuse_sent()
+    file.seek(0)
+    return file.read(LARGEST_EXPORT)
 
 
 def verify_found(records: Records, found: Found) -> Verified:

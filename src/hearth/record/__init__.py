@@ -5,7 +5,7 @@ from __future__ import annotations
 from hearth.record._canonical import canonical_bytes
 from hearth.record._chain import ChainCheck, ChainFault
 from hearth.record._effect import SideEffect, SideEffectReport
-from hearth.record._encoder import TextEncoder, make_details_encoder, make_text_encoder
+from hearth.record._encoder import TextEncoder, cut_text, make_details_encoder, make_text_encoder
 from hearth.record._entry import EVENT_DOMAIN, GENESIS_HASH, SCHEMA, entry_hash, hash_entry_bytes, record_hash
 from hearth.record._enums import ExecutionStatus, Origin, SealCause, SideEffectCategory, StepEventType
 from hearth.record._event import StepEvent
@@ -18,7 +18,7 @@ from hearth.record._record import ExecutionRecord
 from hearth.record._redact import Disclosure, Redactor, commitment
 from hearth.record._secret import Secret
 from hearth.record._snapshot import SecuritySnapshot
-from hearth.record._strict_json import strict_loads
+from hearth.record._strict_json import LARGEST_ENTRY, LARGEST_EXPORT, Bulk, refuse_entry, strict_loads
 from hearth.record._structure import EntryForms, check_entry
 from hearth.record._time import format_time, parse_time, utc_now
 from hearth.record._verdict import Verdict
@@ -27,9 +27,12 @@ from hearth.record._verify import UNSEALED, verify_document
 __all__ = [
     "EVENT_DOMAIN",
     "GENESIS_HASH",
+    "LARGEST_ENTRY",
+    "LARGEST_EXPORT",
     "MAX_INTEGER",
     "SCHEMA",
     "UNSEALED",
+    "Bulk",
     "ChainCheck",
     "ChainFault",
     "Disclosure",
@@ -54,6 +57,7 @@ __all__ = [
     "canonical_bytes",
     "check_entry",
     "commitment",
+    "cut_text",
     "entry_hash",
     "find_secrets",
     "format_time",
@@ -66,6 +70,7 @@ __all__ = [
     "percent_encode",
     "printable",
     "record_hash",
+    "refuse_entry",
     "secret_arguments",
     "strict_loads",
     "text_of",

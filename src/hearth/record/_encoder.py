@@ -7,6 +7,7 @@ Whatever is not plainly harmless takes the slow, exact way. Both ways give the s
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -14,6 +15,7 @@ import orjson
 from hearth.record._canonical import OPTIONS, canonical_bytes, common_float
 from hearth.record._plain import MAX_INTEGER, NAMING, printable, text_of
 from hearth.record._secret import Secret
+from hearth.record._strict_json import count_values
 from hearth.record._suspicion import CLASSES, LONG_RUN, suspicious
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from hearth.record._redact import Disclosure, Redactor
 
-__all__ = ["TextEncoder", "make_details_encoder", "make_text_encoder"]
+__all__ = ["TextEncoder", "cut_text", "make_details_encoder", "make_text_encoder"]
 
 _SIMPLE = frozenset((str, int, bool, type(None)))
 _CONTAINERS = frozenset((dict, list, tuple))
@@ -30,9 +32,13 @@ _PAIR = 2
 _LONGEST_CACHED = 200
 _DEEPEST = 16
 _MOST_VALUES = 10_000
+# With these, and what HEARTH itself says of a step, an entry stays within what readers take.
+_LARGEST_DETAILS = 8 << 20
+_MOST_VALUES_OF_DETAILS = 300_000
+_LONGEST_TEXT = 1 << 16
 
 
-def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would be paid for with every event
+def make_details_encoder(  # noqa: C901, PLR0915 - closures: look-ups of attributes would be paid for with every event
     redactor: Redactor,
 ) -> Callable[[Any], tuple[str, list[Disclosure] | None]]:
     """Return a function from `details` (anything) to the canonical JSON of an object, and what is kept beside.
@@ -86,7 +92,10 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
         if not isinstance(plain, dict):
             plain, kept = redactor.details(details, "/details/value")
             plain = {"value": plain}
-        return canonical_bytes(plain).decode(), kept or None
+        raw = canonical_bytes(plain)
+        if len(raw) > _MOST_VALUES_OF_DETAILS and _beyond(raw):
+            return _left_out(raw), None
+        return raw.decode(), kept or None
 
     def encode(details: Any) -> tuple[str, list[Disclosure] | None]:  # noqa: ANN401
         if type(details) is dict:
@@ -95,6 +104,8 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
                     details, _DEEPEST, [_MOST_VALUES]
                 ):
                     raw = dumps(details, None, OPTIONS)
+                    if len(raw) > _MOST_VALUES_OF_DETAILS and _beyond(raw):
+                        return slowly(details)
                     text = raw.decode()
                     shape = raw.translate(CLASSES).decode("latin-1")
                     if needles:
@@ -117,6 +128,27 @@ def make_details_encoder(  # noqa: C901 - closures: look-ups of attributes would
         return slowly(details)
 
     return encode
+
+
+def _beyond(raw: bytes) -> bool:
+    return len(raw) > _LARGEST_DETAILS or count_values(raw) > _MOST_VALUES_OF_DETAILS
+
+
+def _left_out(raw: bytes) -> str:
+    """Return what stands for details that are too large; their digest still says which they were, redacted."""
+    said = (
+        f"left out: {len(raw):,} bytes with up to {count_values(raw):,} values, more than the {_LARGEST_DETAILS:,} "
+        f"bytes or {_MOST_VALUES_OF_DETAILS:,} values that an entry takes; SHA-256 {hashlib.sha256(raw).hexdigest()}"
+    )
+    return canonical_bytes({"$type": "dict", "$text": said}).decode()
+
+
+def cut_text(redacted: str) -> str:
+    """Return a redacted text as an entry takes it: one that is too long is cut, and says so."""
+    if len(redacted) <= _LONGEST_TEXT:
+        return redacted
+    digest = hashlib.sha256(redacted.encode()).hexdigest()
+    return f"{redacted[:_LONGEST_TEXT]}… (cut: {len(redacted):,} characters, SHA-256 {digest})"
 
 
 class TextEncoder(NamedTuple):
@@ -145,7 +177,7 @@ def make_text_encoder(redactor: Redactor, pointer: str) -> TextEncoder:
         known = remembered.get(text)
         if known is not None and not needles:
             return known
-        recorded = redactor.text(printable(text), pointer)
+        recorded = cut_text(redactor.text(printable(text), pointer))
         raw = dumps(recorded).decode()
         if len(text) <= _LONGEST_CACHED and recorded == text and not needles:
             if len(remembered) >= _CACHED:

@@ -23,6 +23,7 @@ from hearth.record import (
     SecuritySnapshot,
     SideEffectCategory,
     canonical_bytes,
+    cut_text,
     make_details_encoder,
     make_text_encoder,
     printable,
@@ -345,7 +346,7 @@ class ExecutionObserver:
         pointer = f"/details/{name}"
         if isinstance(value, Secret):
             return self._redactor.hide(value, pointer)
-        return None if value is None else self._redactor.text(text_of(value), pointer)
+        return None if value is None else cut_text(self._redactor.text(text_of(value), pointer))
 
     def _caller(self, value: Any, name: str) -> Any:  # noqa: ANN401
         if value is None:

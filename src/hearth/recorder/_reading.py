@@ -6,6 +6,7 @@ import hashlib
 import re
 import stat
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import orjson
 from hearth.errors import JournalDamagedError, RecorderError, RecordError
 from hearth.record import (
     EVENT_DOMAIN,
+    LARGEST_ENTRY,
     UNSEALED,
     ChainCheck,
     ChainFault,
@@ -21,6 +23,7 @@ from hearth.record import (
     ExecutionRecord,
     Verdict,
     canonical_bytes,
+    refuse_entry,
 )
 
 if TYPE_CHECKING:
@@ -32,8 +35,12 @@ __all__ = ["Scan", "read_journal", "scan_journal", "verify_journal"]
 _HASH = 64
 _BEGUN = _HASH + 2
 _SMALLEST = _HASH + 3
+_LONGEST = LARGEST_ENTRY + _SMALLEST
+# A shorter one cannot hold more values than an entry may.
+_MAY_BE_BEYOND = 1 << 19
 # Within an entry's own texts a quote is escaped, so no text of a step can look like the beginning of a line.
-_BEGINNING = re.compile(rb"[0-9a-f]{64} \{\"")
+# What stands before is looked at last: letters of a hash without end would be tried from each of them.
+_BEGINNING = re.compile(rb" \{\"(?<=[0-9a-f]{64} \{\")")
 _MOST_BEGINNINGS = 200
 _CHUNK = 1 << 16
 
@@ -101,7 +108,7 @@ def _scan(path: Path, file: BinaryIO, *, keep: bool) -> Scan:
     check_form = EntryForms().check
     add = chain.add
     whole = 0
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(iter(partial(file.readline, _LONGEST), b""), 1):
         raw = line[_HASH + 1 : -1]
         state = fresh_digest()
         state.update(raw)
@@ -111,6 +118,8 @@ def _scan(path: Path, file: BinaryIO, *, keep: bool) -> Scan:
             _torn(path, file, scan, line, number)
             break
         try:
+            if len(raw) > _MAY_BE_BEYOND:
+                refuse_entry(raw, "it")
             entry = loads(raw)
             entry["event_hash"] = stated
             check_form(entry, "line", number)
@@ -143,6 +152,8 @@ def _torn(path: Path, file: BinaryIO, scan: Scan, line: bytes, number: int) -> N
     )
     if scan.chain.sealed:
         raise JournalDamagedError(path, number, "bytes stand behind the seal")
+    if len(line) == _LONGEST and not line.endswith(b"\n") and _BEGINNING.match(line, _HASH):
+        raise JournalDamagedError(path, number, f"it is longer than {LARGEST_ENTRY:,} bytes, which no recorder writes")
     digest = hashlib.sha256()
     for torn in _with_rest(line, file):
         digest.update(torn)
@@ -151,20 +162,22 @@ def _torn(path: Path, file: BinaryIO, scan: Scan, line: bytes, number: int) -> N
             if tried == _MOST_BEGINNINGS:
                 raise JournalDamagedError(path, number, f"{why}, and it holds the beginnings of many lines")
             # The torn line itself may lack no more than its LF: that is torn, not followed by anything.
-            if (torn is not line or match.start() > 0) and _parses(torn[match.start() :]):
+            if (torn is not line or match.start() > _HASH) and _parses(torn[match.start() - _HASH :]):
                 raise JournalDamagedError(path, number, f"{why}, and a line that parses follows")
     scan.torn_digest = digest.hexdigest()
 
 
 def _with_rest(line: bytes, file: BinaryIO) -> Iterator[bytes]:
     yield line
-    yield from file
+    yield from iter(partial(file.readline, _LONGEST), b"")
 
 
 def _parses(line: bytes) -> bool:
     """Whether this could be a line: its form is right, whatever its hash says."""
+    raw = line[_HASH + 1 :]
     try:
-        entry = orjson.loads(line[_HASH + 1 :])
-    except ValueError:
+        refuse_entry(raw, "it")
+        entry = orjson.loads(raw)
+    except (RecordError, ValueError):
         return False
     return isinstance(entry, dict) and "previous_event_hash" in entry
