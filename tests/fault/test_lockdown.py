@@ -123,13 +123,16 @@ class TestHearthIsStopped:
         self, home: LedgerHome, tmp_path: Path
     ) -> None:
         with running(tmp_path) as run:
-            stop = f"while kill -STOP {run.pid} 2>/dev/null; do :; done"
-            with subprocess.Popen(["sh", "-c", stop]):
-                locked = lock_down(home, who="Ada", why="an intruder", wait=SOON)
-                assert [one.outcome for one in locked.runs] in (["incomplete"], ["killed"])
-                assert locked.runs[0].note
-                wait_for(lambda: not group_lives(tmp_path))
-                run.wait(SOON)
+            with subprocess.Popen(["sh", "-c", f"while kill -STOP {run.pid} 2>/dev/null; do :; done"]) as stopper:
+                try:
+                    status = Path(f"/proc/{run.pid}/stat")
+                    wait_for(lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
+                    locked = lock_down(home, who="Ada", why="an intruder", wait=SOON)
+                finally:
+                    stopper.kill()  # it would go on for as long as nobody has waited for the run's process
+            wait_for(lambda: not group_lives(tmp_path))
+        assert [one.outcome for one in locked.runs] in (["incomplete"], ["killed"])
+        assert "its HEARTH process was stopped" in locked.runs[0].note
 
 
 def test_nothing_starts_and_nothing_restores_unsigned_after_it(home: LedgerHome, tmp_path: Path) -> None:
