@@ -40,9 +40,13 @@ _SELECT = (
     f"SELECT version, {', '.join(map(_as_bytes, ('security', 'boundary', 'who', 'why', 'source', 'created')))}, "  # noqa: S608 - constants
     "CASE typeof(envelope) WHEN 'blob' THEN envelope WHEN 'null' THEN NULL ELSE x'' END FROM postures"
 )
+_GIVEN = "SELECT seq FROM sqlite_sequence WHERE name = 'postures'"
+# The last version that SQLite ever gave comes first, as a negative one.
 _SINCE_SIGNED = (
-    f"{_SELECT} WHERE version >= coalesce((SELECT max(version) FROM postures WHERE envelope IS NOT NULL), "  # noqa: S608 - constants
-    "(SELECT min(version) FROM postures)) ORDER BY version"
+    f"SELECT * FROM ({_SELECT} WHERE version >= coalesce("  # noqa: S608 - constants
+    "(SELECT max(version) FROM postures WHERE envelope IS NOT NULL), "
+    f"(SELECT min(version) FROM postures)) UNION ALL SELECT -({_GIVEN}), {', '.join(['NULL'] * 7)} "
+    "FROM sqlite_sequence WHERE name = 'postures') ORDER BY 1"
 )
 
 
@@ -137,7 +141,7 @@ class LedgerPostures:
 
         def work(connection: Connection) -> bool:
             found = connection.exec_driver_sql(f"{_SELECT} ORDER BY version DESC LIMIT 1").all()
-            if (found[0][0] if found else 0) != expected:
+            if max(found[0][0] if found else 0, _given(connection)) != expected:
                 return False
             if new.envelope is None:
                 self._require_worse(tuple(found[0]) if found else None, new.posture)
@@ -153,10 +157,8 @@ class LedgerPostures:
         """
 
         def work(connection: Connection) -> int:
-            version = (connection.execute(select(func.max(postures.c.version))).scalar_one_or_none() or 0) + 1
-            connection.execute(
+            added = connection.execute(
                 insert(postures).values(
-                    version=version,
                     security=str(SecurityState.LOCKDOWN),
                     boundary=str(BoundaryState.LOCKDOWN),
                     who=_text(who),
@@ -165,7 +167,7 @@ class LedgerPostures:
                     created=format_time(utc_now()),
                 )
             )
-            return version
+            return int(added.inserted_primary_key[0])
 
         return KeptPosture(_WORST, self._database.write(work), _text(who), _text(why), source, utc_now())
 
@@ -208,10 +210,11 @@ class LedgerPostures:
 
     def _believed(self, rows: list[Row]) -> KeptPosture:
         """Return the posture that the rows since the newest signed one tell; _DoubtError where they cannot be right."""
-        newest = rows[-1][0] if rows else 0
-        if newest < self._kept.version:
+        given, rows = _split(rows)
+        newest, known = rows[-1][0] if rows else 0, max(given, self._kept.version)
+        if newest < known:
             raise _DoubtError(
-                f"the newest posture is version {newest}, but version {self._kept.version} was there; rows were removed"
+                f"the newest posture is version {newest}, but version {known} was there; rows were removed"
             )
         if not rows:
             return KeptPosture()
@@ -247,12 +250,15 @@ class LedgerPostures:
         self._vouched = row
 
     def _at_worst(self) -> KeptPosture:
-        rows = self._database.read(
-            lambda connection: connection.exec_driver_sql(f"{_SELECT} ORDER BY version DESC").all()
+        rows, given = self._database.read(
+            lambda connection: (
+                connection.exec_driver_sql(f"{_SELECT} ORDER BY version DESC").all(),
+                _given(connection),
+            )
         )
         newest, worst = KeptPosture(_WORST, rows[0][0] if rows else 0), Posture()
         with self._lock:
-            if newest.version < self._kept.version:
+            if newest.version < max(given, self._kept.version):
                 worst = _WORST
             expected: int | None = None
             for row in rows:
@@ -273,7 +279,7 @@ class LedgerPostures:
                     break
             else:
                 worst = _WORST if expected else worst
-        return KeptPosture(worst, newest.version, newest.who, newest.why, newest.source, newest.created)
+        return KeptPosture(worst, max(newest.version, given), newest.who, newest.why, newest.source, newest.created)
 
     def _holds(self, row: Row, kept: KeptPosture) -> bool:
         try:
@@ -301,6 +307,19 @@ class LedgerPostures:
             "knows what happened answers for it with `hearth restore --reason TEXT`; else restore the last backup, or "
             "lock the ledger down: `hearth lockdown --reason TEXT`"
         )
+
+
+def _given(connection: Connection) -> int:
+    """Return the last version that SQLite gave; 0 for none."""
+    found = connection.exec_driver_sql(_GIVEN).scalar_one_or_none()
+    return found if isinstance(found, int) else 0
+
+
+def _split(rows: list[Row]) -> tuple[int, list[Row]]:
+    """Return the last version that SQLite gave, and the rows behind what says so."""
+    if rows and isinstance(rows[0][0], int) and rows[0][0] < 0:
+        return -rows[0][0], rows[1:]
+    return 0, rows
 
 
 class _DoubtError(Exception):

@@ -171,6 +171,7 @@ postures = Table(
     Column("source", Text, nullable=False),
     Column("created", Text, nullable=False),
     Column("envelope", LargeBinary),
+    sqlite_autoincrement=True,
 )
 
 # What stays of a purged record: enough to prove that it was there, and what it said by its hash.

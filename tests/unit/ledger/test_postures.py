@@ -206,7 +206,26 @@ def test_rows_that_this_process_saw_and_are_gone_may_have_been_a_lockdown(ledger
     worsen(ledger, DEGRADED)
     ledger.postures.load()
     execute(home, "DELETE FROM postures")
-    assert [str(ledger.postures.judged()[0].posture), ledger.postures.judged()[0].version] == ["LOCKDOWN/LOCKDOWN", 0]
+    assert [str(ledger.postures.judged()[0].posture), ledger.postures.judged()[0].version] == ["LOCKDOWN/LOCKDOWN", 1]
+
+
+def test_rows_that_are_cut_off_are_missed_by_whoever_looks(ledger: Ledger, home: LedgerHome) -> None:
+    worsen(ledger, DEGRADED)
+    worsen(ledger, LOCKED, 2)
+    execute(home, "DELETE FROM postures WHERE version = 2")
+    with Ledger.open(home) as other:
+        with pytest.raises(LedgerDamagedError, match=r"newest posture is version 1, but version 2 was there"):
+            other.postures.load()
+        kept, doubt = other.postures.judged()
+        assert (str(kept.posture), kept.version, bool(doubt)) == ("LOCKDOWN/LOCKDOWN", 2, True)
+    execute(home, "DELETE FROM postures")
+    gone = "newest posture is version 0, but version 2 was there"
+    with Ledger.open(home) as other, pytest.raises(LedgerDamagedError, match=gone):
+        other.postures.load()
+    restore(ledger, 3)  # an operator answers for it, behind the versions that are gone
+    with Ledger.open(home) as other:
+        other.postures.believe(lambda _: None)
+        assert other.postures.load().version == 3
 
 
 def test_the_history_has_every_change(ledger: Ledger) -> None:

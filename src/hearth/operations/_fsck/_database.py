@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hearth.operations._fsck._canonical import is_time
 from hearth.operations._fsck._report import Mend
-from hearth.operations._fsck._schema import APPLICATION_ID, INDEXES, NUMBERED, REVISIONS, TABLES, columns_of
+from hearth.operations._fsck._schema import APPLICATION_ID, INDEXES, NUMBERED, REVISIONS, TABLES, columns_of, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,9 +163,9 @@ def check_numbers(connection: sqlite3.Connection, findings: Findings, facts: Fac
     given = dict(_fetched(connection, "SELECT name, seq FROM sqlite_sequence"))
     for table in NUMBERED:
         gone = facts.purged_rows if table == "executions" else set()
-        last = 0
+        last, column = 0, number_of(table)
         try:
-            for (number,) in connection.execute(f"SELECT id FROM {table} ORDER BY id"):  # noqa: S608 - constants
+            for (number,) in connection.execute(f"SELECT {column} FROM {table} ORDER BY 1"):  # noqa: S608 - constants
                 _gap(findings, table, last + 1, number, gone)
                 last = number
         except (sqlite3.Error, TypeError):

@@ -18,18 +18,15 @@ __all__ = ["check_postures"]
 
 _SECURITY = ("OPERATIONAL", "DEGRADED", "COMPROMISED", "LOCKDOWN")
 _BOUNDARY = ("NOMINAL", "ELEVATED", "COMPROMISED", "LOCKDOWN")
+_WORST = (len(_SECURITY) - 1, len(_BOUNDARY) - 1)
 
 
 def check_postures(connection: sqlite3.Connection, findings: Findings, keys: Keys) -> None:
     """Check every posture there was against the one before it."""
-    before, version = (0, 0), 0
+    before = (0, 0)
     for row in rows(connection, findings, "postures", order="version"):
         findings.count("postures")
         where = f"postures, version {row['version']}"
-        if row["version"] != version + 1:
-            what = f"version {version + 1} is missing: version {row['version']} follows version {version}"
-            findings.damage("removed-row", what, where="postures")
-        version = row["version"]
         if row["security"] not in _SECURITY or row["boundary"] not in _BOUNDARY:
             what = f"{row['security']!r}/{row['boundary']!r} is no posture"
             findings.damage("column", what, where=where)
@@ -44,6 +41,8 @@ def check_postures(connection: sqlite3.Connection, findings: Findings, keys: Key
             _restored(findings, keys, row, where)
         elif now[0] < before[0] or now[1] < before[1]:
             findings.damage("posture", "it is better than the one before, and nobody signed that", where=where)
+        elif now == before and now != _WORST:  # a lockdown may be said once more
+            findings.damage("posture", "it changes nothing, so it was something else once", where=where)
         before = now
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["APPLICATION_ID", "INDEXES", "NUMBERED", "REVISIONS", "TABLES", "columns_of"]
+__all__ = ["APPLICATION_ID", "INDEXES", "NUMBERED", "REVISIONS", "TABLES", "columns_of", "number_of"]
 
 APPLICATION_ID = 0x48525448
 REVISIONS = ("0001", "0002")
@@ -40,9 +40,14 @@ INDEXES = {
 
 NUMBERED = (
     "executions", "approval_requests", "approval_decisions", "approval_uses", "reviews", "refusals", "tombstones",
-    "legal_holds",
+    "legal_holds", "postures",
 )  # fmt: skip
 """Tables whose rows are numbered without a gap, for none is ever removed (but for purged executions)."""
+
+
+def number_of(table: str) -> str:
+    """Return the column that numbers a table's rows: the first one."""
+    return columns_of(table)[0]
 
 
 def columns_of(table: str) -> tuple[str, ...]:

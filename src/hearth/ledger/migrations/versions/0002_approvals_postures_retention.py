@@ -76,6 +76,7 @@ def upgrade() -> None:
         sa.Column("source", sa.Text, nullable=False),
         sa.Column("created", sa.Text, nullable=False),
         sa.Column("envelope", sa.LargeBinary),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "tombstones",
