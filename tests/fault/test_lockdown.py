@@ -160,7 +160,7 @@ def test_a_report_of_a_detector_stops_runs_too(home: LedgerHome, tmp_path: Path)
         (home.reports / "new").write_text(json.dumps(report))
         (home.reports / "new").rename(home.reports / "1.json")
         told = ended(run)
-    assert told["reason"] == "security state escalated to COMPROMISED: a shell in a container"
+    assert told["reason"] == "boundary state escalated to COMPROMISED: a shell in a container"
     with Ledger.open(home) as ledger:
         assert ledger.postures.load().source == "falco"
 
