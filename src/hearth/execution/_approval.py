@@ -64,8 +64,10 @@ class ApprovalGuard:
         if self._grant is None or self._consumed:
             raise ApprovalRefusedError(f"the approval {self._request_id} is not this run's to use", code="spent")
         self._consumed = True
-        emergency = self._grant.request.emergency
-        before = self._store.use(self._request_id, execution_id, now=self._now(), emergency=emergency)
+        asked = self._grant.request
+        before = self._store.use(
+            self._request_id, execution_id, now=self._now(), emergency=asked.emergency, asked=asked.created
+        )
         if before is not None:
             raise ApprovalRefusedError(
                 f"the approval {self._request_id} was used by the run {before.execution_id} at {before.used}; "
@@ -93,6 +95,14 @@ class ApprovalGuard:
         decisions = self._store.decisions(self._request_id)
         policy = self._policy()
         self._grant = grant(request, decisions, policy=policy.approvals, circumstances=self._circumstances())
+        signed = self._grant.request.request_id
+        if signed != self._request_id:
+            # Used up is what stands in the row; two rows for one signed request would be two runs.
+            raise ApprovalRefusedError(
+                f"what lies in the ledger as the request {self._request_id} was signed as {signed}; this is tampering: "
+                "look with `hearth fsck`",
+                code="untrusted",
+            )
         self._seen = (len(decisions), policy)
 
     def _circumstances(self) -> Circumstances:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from hearth.errors import DuplicateExecutionError, LedgerError, RequestNotFoundError
-from hearth.ledger._tables import approval_decisions, approval_requests, approval_uses, refusals, reviews
+from hearth.errors import DuplicateExecutionError, LedgerDamagedError, LedgerError, RequestNotFoundError
+from hearth.ledger._tables import (
+    approval_decisions,
+    approval_requests,
+    approval_uses,
+    executions,
+    refusals,
+    reviews,
+    tombstones,
+)
 from hearth.record import format_time
 from hearth.signing import Envelope
 
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["ApprovalRow", "ApprovalUse", "LedgerApprovals"]
 
 _LIKELY = 20
+_CLOCKS_APART = timedelta(hours=1)
 _BATCH = 50
 
 
@@ -163,8 +173,14 @@ class LedgerApprovals:
             if len(rows) < _BATCH:
                 return
 
-    def use(self, request_id: str, execution_id: str, *, now: datetime, emergency: bool) -> ApprovalUse | None:
-        """Use a request up for one run: None means that this run has it, else who had it before. Durable."""
+    def use(
+        self, request_id: str, execution_id: str, *, now: datetime, emergency: bool, asked: datetime
+    ) -> ApprovalUse | None:
+        """Use a request up for one run: None means that this run has it, else who had it before. Durable.
+
+        A record of a later time than `asked` that names the request has used it, whatever became of the row that said
+        so; LedgerDamagedError where rows of requests, decisions or uses were removed.
+        """
         row = {
             "request_id": request_id,
             "execution_id": execution_id,
@@ -173,8 +189,9 @@ class LedgerApprovals:
         }
 
         def work(connection: Connection) -> ApprovalUse | None:
-            before = _use(connection, request_id)
+            before = _use(connection, request_id) or _recorded_use(connection, request_id, asked)
             if before is None:
+                _require_all_rows(connection)
                 taken = approval_uses.c.execution_id == execution_id
                 if connection.execute(select(approval_uses.c.id).where(taken)).first() is not None:
                     message = f"a run {execution_id} used another approval before; choose another id"
@@ -280,6 +297,32 @@ def _decisions(connection: Connection, request_id: str) -> tuple[Envelope, ...]:
 def _use(connection: Connection, request_id: str) -> ApprovalUse | None:
     found = connection.execute(select(approval_uses).where(approval_uses.c.request_id == request_id)).one_or_none()
     return None if found is None else _as_use(found)
+
+
+def _recorded_use(connection: Connection, request_id: str, asked: datetime) -> ApprovalUse | None:
+    """Return the use that a record or a tombstone tells of."""
+    table = executions
+    named = func.instr(table.c.record, f'"request_id":"{request_id}"'.encode()) > 0
+    since = format_time(asked - _CLOCKS_APART)
+    query = select(table.c.execution_id, table.c.started).where(table.c.started >= since, named)
+    found = connection.execute(query.limit(1)).first()
+    if found is None:
+        gone = func.instr(tombstones.c.document, f'"request_id":"{request_id}"'.encode()) > 0
+        query = select(tombstones.c.execution_id, tombstones.c.purged).where(gone)
+        found = connection.execute(query.limit(1)).first()
+    return None if found is None else ApprovalUse(request_id, found[0], found[1], emergency=False)
+
+
+def _require_all_rows(connection: Connection) -> None:
+    """Raise LedgerDamagedError where a row was removed: SQLite counts those that it gave, and HEARTH removes none."""
+    for table in (approval_requests, approval_decisions, approval_uses):
+        there = connection.execute(select(func.count()).select_from(table)).scalar_one()
+        given = connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,)).scalar()
+        if there != (given or 0):
+            raise LedgerDamagedError(
+                f"rows of the table {table.name} were removed: there are {there}, and {given or 0} were written; no "
+                "approval is used while a denial or a use may be missing; look with `hearth fsck`, and restore a backup"
+            )
 
 
 def _as_use(row: Any) -> ApprovalUse:  # noqa: ANN401 - a row of approval_uses

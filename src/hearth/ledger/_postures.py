@@ -167,7 +167,7 @@ class LedgerPostures:
                     created=format_time(utc_now()),
                 )
             )
-            return int(added.inserted_primary_key[0])
+            return int((added.inserted_primary_key or (0,))[0])
 
         return KeptPosture(_WORST, self._database.write(work), _text(who), _text(why), source, utc_now())
 

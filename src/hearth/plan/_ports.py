@@ -49,10 +49,13 @@ class ApprovalStore(Protocol):
     def count_decisions(self, request_id: str) -> int:
         """Return how many decisions there are; cheap, for it is asked before every step."""
 
-    def use(self, request_id: str, execution_id: str, *, now: datetime, emergency: bool) -> UsedBy | None:
+    def use(
+        self, request_id: str, execution_id: str, *, now: datetime, emergency: bool, asked: datetime
+    ) -> UsedBy | None:
         """Use a request up for one run, in one atomic step over all processes.
 
-        None means that this run has it, durably, from now on; else who had it before, and nothing was changed.
+        `asked` is when it was made: what happened before cannot have used it. None means that this run has it,
+        durably, from now on; else who had it before, and nothing was changed.
         An error raised leaves it open whether it was used, so the run must not begin.
         """
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+import time
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hearth.errors import ApprovalRefusedError, GateRefusedError, StepFailedError
+from hearth.errors import ApprovalRefusedError, GateRefusedError, LedgerDamagedError, StepFailedError
 from hearth.kernel import HearthKernel
 from hearth.ledger import Ledger
-from hearth.operations import Approvals, initialise, load_key, run_plan
+from hearth.operations import Approvals, initialise, load_key, purge, run_plan
 from hearth.plan import parse_plan
-from hearth.record import ExecutionStatus, utc_now
+from hearth.record import ExecutionStatus, canonical_bytes, utc_now
 from hearth.security import LiveMode
+from hearth.signing import Envelope
 from tests import approving
 
 if TYPE_CHECKING:
@@ -161,3 +166,70 @@ def test_a_volume_without_room_uses_no_approval_up(home: LedgerHome, key: Path, 
     home.policy.write_text(before)
     with Ledger.open(home) as ledger:
         assert Approvals(home, ledger).view(request).state == "approved"
+
+
+def change(home: LedgerHome, *statements: str) -> None:
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def refused(home: LedgerHome, plan: Plan, request: str) -> str:
+    with pytest.raises((ApprovalRefusedError, LedgerDamagedError)) as caught:
+        run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request)
+    assert not (plan.cwd / "first.txt").exists()
+    return str(caught.value)
+
+
+def used_before(home: LedgerHome, plan: Plan, key: Path) -> str:
+    """Return a request that a run has used; what the run did is taken back, so that a second one would show."""
+    request = approving.approve(home, plan, key)
+    run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request, execution_id="one")
+    (plan.cwd / "first.txt").unlink()
+    return request
+
+
+def test_rows_under_other_names_make_no_second_run(home: LedgerHome, key: Path, plan: Plan) -> None:
+    """A copied request that names a row which holds the used one: each is signed as something else than its row."""
+    request = used_before(home, plan, key)
+    with Ledger.open(home) as ledger:
+        row = ledger.approvals.find(request)
+    document = json.loads(row.request.payload) | {"request_id": "y" * 16}
+    crossed = Envelope(canonical_bytes(document), row.request.payload_type, row.request.signatures)
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        for name, envelope in (("x" * 16, crossed), ("y" * 16, row.request)):
+            connection.execute(
+                "INSERT INTO approval_requests (request_id, plan_id, plan_digest, created, document) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (name, row.plan_id, row.plan_digest, row.created, envelope.to_json()),
+            )
+            connection.execute(
+                "INSERT INTO approval_decisions (request_id, approver, key, verdict, created, envelope) "
+                "SELECT ?, approver, key, verdict, created, envelope FROM approval_decisions WHERE request_id = ?",
+                (name, request),
+            )
+    assert "was signed as" in refused(home, plan, "x" * 16)
+    assert "was used by the run one" in refused(home, plan, "y" * 16)
+
+
+@pytest.mark.parametrize("purged", [False, True])
+def test_a_use_whose_row_was_moved_is_known_from_the_record(
+    home: LedgerHome, key: Path, plan: Plan, purged: bool
+) -> None:
+    request = used_before(home, plan, key)
+    if purged:
+        home.policy.write_text(home.policy.read_text() + "retention: {minimum_age: 1s}\n")
+        time.sleep(1.1)
+        assert [one.outcome for one in purge(home, executions=["one"], reason="tidy").records] == ["purged"]
+    change(home, "UPDATE approval_uses SET request_id = 'elsewhere'")
+    assert "was used by the run one" in refused(home, plan, request)
+
+
+@pytest.mark.parametrize("table", ["approval_uses", "approval_decisions", "approval_requests"])
+def test_no_approval_is_used_where_rows_are_missing(home: LedgerHome, key: Path, plan: Plan, table: str) -> None:
+    request = approving.approve(home, plan, key)
+    other = approving.approve(home, plan, key)
+    run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=other)
+    (plan.cwd / "first.txt").unlink()
+    change(home, f"DELETE FROM {table} WHERE request_id = '{other}'")
+    assert f"rows of the table {table} were removed" in refused(home, plan, request)
