@@ -77,6 +77,8 @@ def list_executions(
     as_json: bool,
 ) -> None:
     """List and search recorded executions, the latest first. Times are UTC."""
+    from hearth.operations import emergency_runs
+
     chosen: dict[str, Any] = {"plan": plan, "status": status, "since": since, "until": until, "text": text}
     with settings.records() as records:
         found = records.ledger.list(limit=limit, **chosen)
@@ -84,7 +86,7 @@ def list_executions(
         waiting = records.journals()
         quarantined = records.quarantined()
         purged = _purged(records, chosen)[:limit]
-        emergencies = records.ledger.approvals.emergencies()
+        emergencies = emergency_runs(records.home, records.ledger)
     if as_json:
         print_json(
             {

@@ -99,20 +99,20 @@ def approvals(
     """List approval requests and how they stand, the latest first; or show one."""
     from hearth.cli._list import print_unreviewed
     from hearth.ledger import Ledger
-    from hearth.operations import Approvals
+    from hearth.operations import Approvals, emergency_runs
 
     home = settings.find_home()
     with Ledger.open(home) as ledger:
         known = Approvals(home, ledger)
         found = [known.view(request_id)] if request_id else known.listing(plan_id=plan, limit=limit)
-        waiting = ledger.approvals.emergencies_without_review()
+        waiting = [name for name, reviewed in emergency_runs(home, ledger).items() if not reviewed]
     if only_open:
         found = [view for view in found if view.state in _OPEN]
     if as_json:
         print_json(
             {
                 "approvals": [view.to_dict() for view in found],
-                "emergencies_without_review": [use.execution_id for use in waiting],
+                "emergencies_without_review": waiting,
             }
         )
         return
@@ -123,7 +123,7 @@ def approvals(
         screen.line("no approval was asked for; `hearth request PLAN` does")
     else:
         screen.table(("REQUEST", "PLAN", "MODE", "STATE", "REQUESTER", "EXPIRES"), [_row(view) for view in found])
-    print_unreviewed(screen, [use.execution_id for use in waiting])
+    print_unreviewed(screen, waiting)
 
 
 def _row(view: ApprovalView) -> list[Part]:

@@ -54,7 +54,7 @@ def show(settings: Settings, execution: str, *, output: bool, content: str | Non
         verdict = verify_found(records, found).verdict
         plan, problem = _kept_plan(records, record)
         home = records.home
-        reviewed = review_of(records.ledger, record.execution_id)
+        reviewed = review_of(home, records.ledger, record.execution_id)
     true = True
     if as_json:
         print_json(

@@ -34,7 +34,7 @@ def state(settings: Settings, *, history: bool, as_json: bool) -> int:
     """
     from hearth.cli._list import print_unreviewed
     from hearth.ledger import Ledger
-    from hearth.operations import posture_history, read_posture
+    from hearth.operations import emergency_runs, posture_history, read_posture
 
     home = settings.find_home()
     if history:
@@ -45,7 +45,7 @@ def state(settings: Settings, *, history: bool, as_json: bool) -> int:
         view = read_posture(home)
         told, holds = view.to_dict(), view.entry.ok
     with Ledger.open(home) as ledger:
-        unreviewed = [use.execution_id for use in ledger.approvals.emergencies_without_review()]
+        unreviewed = [name for name, reviewed in emergency_runs(home, ledger).items() if not reviewed]
     if as_json:
         print_json({**told, "emergencies_without_review": unreviewed})
     else:

@@ -201,27 +201,11 @@ class LedgerApprovals:
 
         return self._database.write(work)
 
-    def emergencies_without_review(self) -> tuple[ApprovalUse, ...]:
-        """Return the emergency runs that nobody has reviewed yet, oldest first."""
+    def emergencies(self) -> tuple[ApprovalUse, ...]:
+        """Return every use of an emergency's grant, oldest first."""
         table = approval_uses
-        query = (
-            select(table)
-            .where(
-                table.c.emergency == 1,
-                ~select(reviews.c.id).where(reviews.c.execution_id == table.c.execution_id).exists(),
-            )
-            .order_by(table.c.id)
-        )
+        query = select(table).where(table.c.emergency != 0).order_by(table.c.id)
         return self._database.read(lambda connection: tuple(map(_as_use, connection.execute(query).all())))
-
-    def emergencies(self) -> dict[str, bool]:
-        """Return every emergency run, by its id, and whether it was reviewed."""
-        table = approval_uses
-        reviewed = select(reviews.c.id).where(reviews.c.execution_id == table.c.execution_id).exists()
-        query = select(table.c.execution_id, reviewed).where(table.c.emergency == 1)
-        return self._database.read(
-            lambda connection: {name: bool(done) for name, done in connection.execute(query).all()}
-        )
 
     def use_by(self, execution_id: str) -> ApprovalUse | None:
         """Return what a run used, if anything."""
@@ -233,21 +217,20 @@ class LedgerApprovals:
 
         return self._database.read(work)
 
-    def add_review(self, envelope: Envelope, *, execution_id: str, reviewer: str, created: str) -> bool:
-        """Keep the review of an emergency run; False when there is one."""
+    def add_review(self, envelope: Envelope, *, execution_id: str, reviewer: str, created: str) -> None:
+        """Keep a review of an emergency run."""
         row = {
             "execution_id": execution_id,
             "reviewer": reviewer,
             "created": created,
             "envelope": envelope.to_json(),
         }
-        return self._added(lambda connection: connection.execute(insert(reviews), row))
+        self._database.write(lambda connection: connection.execute(insert(reviews), row))
 
-    def review(self, execution_id: str) -> Envelope | None:
-        """Return the review of an emergency run, if there is one."""
-        query = select(reviews.c.envelope).where(reviews.c.execution_id == execution_id)
-        found = self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
-        return None if found is None else Envelope.parse(found)
+    def reviews(self, execution_id: str) -> tuple[bytes, ...]:
+        """Return what lies there as reviews of an emergency run, oldest first; whether one counts is not looked at."""
+        query = select(reviews.c.envelope).where(reviews.c.execution_id == execution_id).order_by(reviews.c.id)
+        return self._database.read(lambda connection: tuple(connection.scalars(query).all()))
 
     def add_refusal(self, *, plan_digest: str, code: str, who: str, now: datetime) -> None:
         """Keep that a run was refused for want of an approval: too many of them are a sensor."""

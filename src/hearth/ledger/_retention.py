@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import delete, insert, select, update
 
 from hearth.errors import ExecutionPurgedError, LedgerError, RecordError
-from hearth.ledger._tables import approval_uses, executions, legal_holds, reviews, tombstones
+from hearth.ledger._tables import executions, legal_holds, tombstones
 from hearth.record import canonical_bytes, format_time, strict_loads, utc_now
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class LedgerRetention:
         return tuple(map(str, self._database.read(lambda connection: connection.scalars(query).all())))
 
     def objection(self, execution_id: str, plan_id: str) -> str:
-        """Return what stands against purging a record now, "" for nothing: a hold, an emergency without review."""
+        """Return the hold that stands against purging a record now, "" for none."""
         return self._database.read(lambda connection: _objection(connection, execution_id, plan_id))
 
     def purge(self, facts: Mapping[str, Any], *, by: str, reason: str) -> dict[str, Any]:
@@ -214,11 +214,6 @@ def _objection(connection: Connection, execution_id: str, plan_id: str) -> str:
         held = _held(connection, kind, name)
         if held:
             return f"the {kind} {name} is on hold since {held[0]} by {held[1]}: {held[2]}"
-    used, reviewed = approval_uses, reviews
-    emergency = select(used.c.id).where(used.c.execution_id == execution_id, used.c.emergency != 0)
-    review = select(reviewed.c.id).where(reviewed.c.execution_id == execution_id)
-    if connection.execute(emergency).first() and not connection.execute(review).first():
-        return f"the emergency run {execution_id} was not reviewed yet; somebody runs `hearth review {execution_id}`"
     return ""
 
 

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from hearth.operations._purge import Purged, PurgeReport, purge
     from hearth.operations._recover import Recovered, recover
     from hearth.operations._restore import Restored, restore_backup
-    from hearth.operations._review import review_emergency, review_of
+    from hearth.operations._review import emergency_runs, review_emergency, review_of
     from hearth.operations._rollback import RollbackReport, plan_rollback
     from hearth.operations._run import Confirmation, RunOutcome, run_plan
     from hearth.operations._sensors import record_refusal, tell_damage
@@ -102,6 +102,7 @@ __all__ = [
     "checks",
     "command_plan",
     "default_key",
+    "emergency_runs",
     "export_record",
     "find_home",
     "fsck",
@@ -159,6 +160,7 @@ __getattr__, __dir__ = lazy_names(
         "Lockdown": "_posture",
         "PASSPHRASE_VARIABLE": "_keys",
         "review_emergency": "_review",
+        "emergency_runs": "_review",
         "review_of": "_review",
         "ApprovalView": "_approval_view",
         "Approvals": "_approvals",

@@ -13,6 +13,7 @@ from hearth.ledger import Ledger
 from hearth.operations._fsck._canonical import DIGEST
 from hearth.operations._fsck._kept import content_digests, plan_digests
 from hearth.operations._people import person
+from hearth.operations._review import emergency_runs
 from hearth.operations._unreferenced import referenced, remove_unreferenced
 from hearth.operations._upkeep import upkeep
 from hearth.record import ExecutionRecord, percent_encode, strict_loads
@@ -97,7 +98,8 @@ def purge(
         if not chosen:
             before = None if older_than is None else moment - older_than
             chosen = ledger.retention.choose(plan=plan, before=before)
-        outcomes, facts = _judged(ledger, chosen, moment - minimum, minimum, progress)
+        unreviewed = {name for name, reviewed in emergency_runs(home, ledger).items() if not reviewed}
+        outcomes, facts = _judged(ledger, chosen, moment - minimum, minimum, unreviewed, progress)
         if dry_run or not facts:
             return PurgeReport(records=tuple(outcomes[name] for name in chosen))
         _note_files(home, facts)
@@ -121,6 +123,7 @@ def _judged(
     chosen: tuple[str, ...],
     latest: datetime,
     minimum: timedelta,
+    unreviewed: set[str],
     progress: Callable[[str, int], None] | None,
 ) -> tuple[dict[str, Purged], dict[str, dict[str, Any]]]:
     """Look what stands against each purge; return an outcome for each, and the facts of those that may go."""
@@ -141,6 +144,8 @@ def _judged(
                 f"it ended at {record.timestamp_end:%Y-%m-%d %H:%M:%S} UTC, and the policy keeps records {days:g} days"
             )
         why = why or ledger.retention.objection(name, record.plan_id)
+        if not why and name in unreviewed:
+            why = f"the emergency run {name} has no review that counts; somebody runs `hearth review {name}`"
         if why:
             outcomes[name] = Purged(execution_id=name, outcome="refused", why=why)
         else:

@@ -11,12 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hearth.errors import ApprovalRefusedError, SigningError
+from hearth.errors import ApprovalRefusedError, LedgerError, SigningError
 from hearth.ledger import Ledger
-from hearth.operations import Approvals, TrustedAs, keygen, load_key, read_posture, review_emergency, run_plan
+from hearth.operations import (
+    Approvals,
+    TrustedAs,
+    emergency_runs,
+    keygen,
+    load_key,
+    purge,
+    read_posture,
+    review_emergency,
+    review_of,
+    run_plan,
+)
+from hearth.operations._review import REVIEW_TYPE
 from hearth.plan import ApprovalRequest
-from hearth.record import format_time, utc_now
+from hearth.record import canonical_bytes, format_time, utc_now
 from hearth.security import LiveMode, Posture
+from hearth.signing import Envelope, SigningKey
 from tests import approving
 
 if TYPE_CHECKING:
@@ -112,6 +125,64 @@ def test_no_reason_keeps_a_secret(
     assert SECRET not in told["reason"]
     for file in home.root.rglob("*"):
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
+
+
+def forged(document: dict[str, Any], key: SigningKey, kind: str = REVIEW_TYPE) -> bytes:
+    return Envelope.sign(canonical_bytes(document), kind, key).to_json()
+
+
+def test_a_review_counts_by_who_signed_what(
+    home: LedgerHome, approvals: Approvals, signer: TrustedAs, make_plan: Callable[..., Plan]
+) -> None:
+    """And not by being a row: strangers, the one who broke the glass, other words, no words."""
+    plan = make_plan(STEP, name="urgent")
+    urgent = approvals.approve_own(plan, signer, requester="ann", reason="fire", mode=LiveMode.LIVE, emergency=True)
+    request = urgent.asked.request_id
+    run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request, execution_id="urgent-1")
+    bob, dan = add_key(home, "bob", "operator"), add_key(home, "dan", "emergency")
+    with Ledger.open(home) as ledger:
+        whole = {
+            "ledger_id": ledger.ledger_id,
+            "execution_id": "urgent-1",
+            "request_id": request,
+            "reviewer": "bob",
+            "reason": "all is well",
+            "created": format_time(utc_now()),
+        }
+        rows = [
+            b"\0",
+            forged(whole, SigningKey.generate()),
+            forged(whole | {"reviewer": "ann"}, signer.key),
+            forged(whole | {"reviewer": "dan"}, dan.key),
+            forged(whole | {"reviewer": "eve"}, bob.key),
+            forged(whole | {"ledger_id": "another"}, bob.key),
+            forged(whole | {"execution_id": "urgent-2"}, bob.key),
+            forged(whole | {"request_id": "another"}, bob.key),
+            forged({name: whole[name] for name in ("reviewer", "reason", "created")}, bob.key),
+            forged(whole, bob.key, "application/vnd.hearth.restoration.v1+json"),
+        ]
+        with closing(sqlite3.connect(home.database)) as connection, connection:
+            for row in rows:
+                connection.execute(
+                    "INSERT INTO reviews (execution_id, reviewer, created, envelope) VALUES ('urgent-1', 'bob', ?, ?)",
+                    (whole["created"], row),
+                )
+        assert emergency_runs(home, ledger) == {"urgent-1": False}
+        assert review_of(home, ledger, "urgent-1") is None
+        home.policy.write_text(home.policy.read_text() + "retention: {minimum_age: 1s}\n")
+        (kept,) = purge(home, executions=["urgent-1"], reason="tidy", now=utc_now() + timedelta(days=1)).records
+        assert (kept.outcome, "no review that counts" in kept.why) == ("refused", True)
+        review_emergency(home, "urgent-1", bob, reason="it was right")
+        told = review_of(home, ledger, "urgent-1")
+        assert told is not None
+        assert told["reason"] == "it was right"
+        with pytest.raises(LedgerError, match="reviewed before"):
+            review_emergency(home, "urgent-1", bob, reason="twice")
+        # A key that left the policy vouches for nothing any more; somebody else reviews it again.
+        home.policy.write_text(home.policy.read_text().replace("    bob:", "    # bob:"))
+        assert emergency_runs(home, ledger) == {"urgent-1": False}
+        home.policy.write_text("approvals: [")
+        assert emergency_runs(home, ledger) == {"urgent-1": False}
 
 
 def test_a_time_that_is_too_long_is_told_in_days(

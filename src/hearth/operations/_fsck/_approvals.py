@@ -22,6 +22,8 @@ _CODES = {
     "missing", "denied", "expired", "not_yet", "spent", "host", "mode", "posture", "plan", "preview", "ledger",
     "untrusted",
 }  # fmt: skip
+_REVIEW = {"ledger_id", "execution_id", "request_id", "reviewer", "reason", "created"}
+_REVIEW_KIND = "application/vnd.hearth.emergency-review.v1+json"
 
 
 def check_signed(
@@ -34,7 +36,10 @@ def check_signed(
     except ValueError as error:
         findings.damage("envelope", f"what was signed cannot be read: {error}", where=where, records=[record])
         return None
-    if keys.judge(signed) == "false":
+    verdict = keys.judge(signed)
+    if verdict == "unknown":
+        findings.unknown_keys.append(where)
+    if verdict == "false":
         what = "its signature is not by the key that it names: it was changed after it was signed"
         findings.damage("signature", what, where=where, records=[record])
     for name in names:
@@ -52,9 +57,14 @@ def check_approvals(connection: sqlite3.Connection, findings: Findings, facts: F
     _without_use(findings, facts, used)
     for row in rows(connection, findings, "reviews"):
         where, name = f"reviews, row {row['id']}", str(row["execution_id"])
-        check_signed(
+        signed = check_signed(
             findings, keys, row["envelope"], row, ("execution_id", "reviewer", "created"), where=where, record=name
         )
+        if signed is not None:
+            if signed.document.keys() != _REVIEW or signed.kind != _REVIEW_KIND:
+                findings.damage("column", "what was signed is no review", where=where, records=[name])
+            elif signed.document["ledger_id"] != facts.ledger_id:
+                findings.damage("identity", "the review is of another ledger", where=where, records=[name])
         known = {*facts.records, *facts.tombstones, *facts.journals, *facts.broken, *facts.quarantined}
         if name not in known:
             findings.damage(

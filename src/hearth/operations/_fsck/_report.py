@@ -101,6 +101,7 @@ class Findings:
     def __init__(self, progress: Callable[[str, int], None] | None = None) -> None:
         self.found: list[tuple[Finding, Mend | None]] = []
         self.notes: list[str] = []
+        self.unknown_keys: list[str] = []  # where something signed lies whose key the policy does not name
         self.checked: Counter[str] = Counter()
         self._progress = progress
 
@@ -133,12 +134,16 @@ class Findings:
 
     def report(self, home: str, repaired: Iterable[Finding] = ()) -> FsckReport:
         """Return what was found, the worst first."""
+        notes = list(self.notes)
+        if self.unknown_keys:
+            first = "; ".join(self.unknown_keys[:8]) + (" …" if len(self.unknown_keys) > 8 else "")  # noqa: PLR2004
+            notes.append(f"signed by keys that the policy does not name, so it was not checked by whom: {first}")
         ordered = sorted((finding for finding, _ in self.found), key=lambda finding: _RANK[finding.severity])
         return FsckReport(
             home=home,
             findings=tuple(ordered),
             repaired=tuple(repaired),
-            notes=tuple(self.notes),
+            notes=tuple(notes),
             checked=MappingProxyType(dict(self.checked)),
         )
 

@@ -50,7 +50,7 @@ def upgrade() -> None:
     op.create_table(
         "reviews",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("execution_id", sa.Text, nullable=False, unique=True),
+        sa.Column("execution_id", sa.Text, nullable=False),
         sa.Column("reviewer", sa.Text, nullable=False),
         sa.Column("created", sa.Text, nullable=False),
         sa.Column("envelope", sa.LargeBinary, nullable=False),
