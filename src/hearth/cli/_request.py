@@ -134,7 +134,7 @@ def _row(view: ApprovalView) -> list[Part]:
         asked.plan_id,
         asked.mode.value,
         (_WORDS.get(view.state, view.state) + loud, "bold red" if loud else STATES.get(view.state, "red")),
-        asked.requester,
+        _named(asked.requester, view.requester_key),
         f"{asked.expires:%Y-%m-%d %H:%M} UTC",
     ]
 
@@ -145,7 +145,7 @@ def print_request(screen: Screen, view: ApprovalView) -> None:
     pairs: list[tuple[str, Any]] = [
         ("request", (asked.request_id, "bold")),
         ("plan", [asked.plan_id, (f"  digest {asked.plan_digest}", "dim")]),
-        ("by", f"{asked.requester}: {asked.reason}"),
+        ("by", [_named(asked.requester, view.requester_key), f": {asked.reason}"]),
         ("for", f"one run in {asked.mode} on {', '.join(asked.hosts)}"),
         ("until", f"{asked.expires:%Y-%m-%d %H:%M:%S} UTC"),
         ("bears", f"no worse posture than {asked.worst_posture}"),
@@ -158,8 +158,19 @@ def print_request(screen: Screen, view: ApprovalView) -> None:
     pairs += [
         (
             one.verdict,
-            f"by {one.approver} at {one.created:%Y-%m-%d %H:%M:%S} UTC" + (f": {one.reason}" if one.reason else ""),
+            [
+                "by ",
+                _named(one.approver, key),
+                f" at {one.created:%Y-%m-%d %H:%M:%S} UTC" + (f": {one.reason}" if one.reason else ""),
+            ],
         )
-        for one in view.decisions
+        for one, key in zip(view.decisions, view.decision_keys, strict=True)
     ]
     screen.pairs(pairs)
+
+
+def _named(claimed: str, key: str | None) -> Part:
+    """Return who signed: the policy's name for the key, and what the paper says where that is another name."""
+    if key is None:
+        return (f"{claimed}? (no key that the policy knows)", "bold red")
+    return claimed if claimed == key else f"{key} (as {claimed})"

@@ -177,7 +177,12 @@ def _allowed(approval: object) -> list[str]:
 
 def _signed_for(approval: dict[str, Any]) -> list[str]:
     who = ", ".join(str(name) for name in approval.get("approvers") or ()) or "nobody"
-    said = [f"by {who} (request {approval.get('request_id')} of {approval.get('requester')}): {approval.get('reason')}"]
+    asked, key = approval.get("requester"), approval.get("requester_key", approval.get("requester"))
+    if key is None:
+        asked = f"{asked}?, by no key that the policy knew"
+    elif key != asked:
+        asked = f"{key}, as {asked}"
+    said = [f"by {who} (request {approval.get('request_id')} of {asked}): {approval.get('reason')}"]
     if approval.get("kind") == "emergency":
         return [f"EMERGENCY: the glass was broken {said[0]}"]
     return said

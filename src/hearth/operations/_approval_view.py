@@ -11,14 +11,14 @@ from hearth.plan import ApprovalDecision
 from hearth.record import format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from hearth.ledger import ApprovalUse
     from hearth.operations._material import Material
     from hearth.plan import ApprovalRequest
-    from hearth.signing import Envelope
+    from hearth.signing import Envelope, PublicKey
 
-__all__ = ["ApprovalView", "LastApproved", "read_decisions"]
+__all__ = ["ApprovalView", "LastApproved", "read_decisions", "signed_decisions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +26,16 @@ class ApprovalView:
     """A request as it stands now.
 
     `state` is `approved` (a run may use it), or the code of what stands against it: `waiting`, `denied`, `expired`,
-    `spent` …; `why` says it in words. `approvers` are those whose approval holds, whatever else is missing.
+    `spent` …; `why` says it in words. `requester_key` and, one for each decision, `decision_keys` are the policy's
+    names for the keys that signed; None where it knows none: then the name that stands there is only what was written.
     """
 
     asked: ApprovalRequest
     state: str
     why: str
     decisions: tuple[ApprovalDecision, ...]
+    requester_key: str | None
+    decision_keys: tuple[str | None, ...]
     use: ApprovalUse | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -41,14 +44,16 @@ class ApprovalView:
             **self.asked.to_dict(),
             "state": self.state,
             "why": self.why,
+            "requester_key": self.requester_key,
             "decisions": [
                 {
                     "approver": one.approver,
+                    "approver_key": key,
                     "verdict": one.verdict,
                     "reason": one.reason,
                     "created": format_time(one.created),
                 }
-                for one in self.decisions
+                for one, key in zip(self.decisions, self.decision_keys, strict=True)
             ],
             "execution_id": None if self.use is None else self.use.execution_id,
             "used": None if self.use is None else self.use.used,
@@ -71,8 +76,15 @@ class LastApproved:
 
 def read_decisions(envelopes: Iterable[Envelope]) -> tuple[ApprovalDecision, ...]:
     """Return what decisions say, whoever signed them; what is none counts for nothing, and `hearth fsck` names it."""
+    return tuple(decision for decision, _ in signed_decisions(envelopes, {}))
+
+
+def signed_decisions(
+    envelopes: Iterable[Envelope], keys: Mapping[str, PublicKey]
+) -> list[tuple[ApprovalDecision, str | None]]:
+    """Return what decisions say, each with the name of the key that signed it, None where none of `keys` did."""
     decisions = []
     for envelope in envelopes:
         with suppress(SigningError):
-            decisions.append(ApprovalDecision.read(envelope))
-    return tuple(decisions)
+            decisions.append((ApprovalDecision.read(envelope), next(iter(envelope.verified_by(keys)), None)))
+    return decisions

@@ -17,13 +17,14 @@ from hearth.errors import (
     SigningError,
 )
 from hearth.execution import load_policy
-from hearth.operations._approval_view import ApprovalView, LastApproved, read_decisions
+from hearth.operations._approval_view import ApprovalView, LastApproved, read_decisions, signed_decisions
 from hearth.operations._material import Material, keep_inputs, material_of
 from hearth.operations._plans import PlanArchive
 from hearth.plan import ApprovalDecision, ApprovalRequest, Circumstances, grant
 from hearth.record import Redactor, format_time, utc_now
 from hearth.recorder import journal_is_live
 from hearth.security import LiveMode, Posture
+from hearth.signing import PublicKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -249,7 +250,9 @@ class Approvals:
 
     def _view(self, row: ApprovalRow) -> ApprovalView:
         asked = ApprovalRequest.read(row.request)
-        decisions = read_decisions(row.decisions)
+        keys = {name: PublicKey.parse(trusted.key) for name, trusted in self.policy.approvals.keys.items()}
+        signed = signed_decisions(row.decisions, keys)
+        decisions = tuple(decision for decision, _ in signed)
         state, why = "approved", ""
         if row.use is None or any(one.verdict == "deny" for one in decisions):
             try:
@@ -262,7 +265,15 @@ class Approvals:
                 f"the approval {asked.request_id} was used by the run {row.use.execution_id} at {row.use.used}; "
                 "one approval is one run: ask for another with `hearth request`"
             )
-        return ApprovalView(asked=asked, state=state, why=why, decisions=decisions, use=row.use)
+        return ApprovalView(
+            asked=asked,
+            state=state,
+            why=why,
+            requester_key=next(iter(row.request.verified_by(keys)), None),
+            decisions=decisions,
+            decision_keys=tuple(key for _, key in signed),
+            use=row.use,
+        )
 
     def _here(self, asked: ApprovalRequest) -> Circumstances:
         return Circumstances(

@@ -40,9 +40,14 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """An approval that holds: the request, who approved, and the narrowest of what they allowed."""
+    """An approval that holds: the request, who approved, and the narrowest of what they allowed.
+
+    `requester_key` is the policy's name for the key that signed the request (None: it knows none), whatever name the
+    request itself gives.
+    """
 
     request: ApprovalRequest
+    requester_key: str | None
     approvers: tuple[str, ...]
     hosts: frozenset[str]
     not_before: datetime
@@ -78,6 +83,7 @@ class Grant:
             "kind": "emergency" if request.emergency else "approval",
             "request_id": request.request_id,
             "requester": request.requester,
+            "requester_key": self.requester_key,
             "approvers": list(self.approvers),
             "reason": request.reason,
             "expires": format_time(self.expires),
@@ -107,16 +113,16 @@ def grant(
             code="not_yet",
         )
     needed = 1 if asked.emergency else policy.quorum
-    requester_key = _signer(request, policy)
+    signers = request.verified_by(_keys(policy.keys))
     if not asked.emergency and not policy.self_approval:
-        if requester_key is None:
+        if not signers:
             raise ApprovalRefusedError(
                 f"the request {asked.request_id} is not signed by a key that the policy knows, so it cannot be told "
                 "whether its requester approved it; add the requester's key to the policy, or set self_approval",
                 code="untrusted",
             )
-        own = approvals.pop(requester_key, None)
-        hint = " (the requester's own does not count)" if own is not None else ""
+        own = [approvals.pop(name) for name in signers if name in approvals]
+        hint = " (the requester's own does not count)" if own else ""
     else:
         hint = ""
     if len(approvals) < needed:
@@ -134,6 +140,7 @@ def grant(
             hosts = frozenset(one.hosts) if hosts is None else hosts & frozenset(one.hosts)
     found = Grant(
         request=asked,
+        requester_key=signers[0] if signers else None,
         approvers=tuple(approvals),
         hosts=frozenset("*") if hosts is None else hosts,
         not_before=max(one.not_before for one in every),
@@ -221,11 +228,6 @@ def _belongs(decision: ApprovalDecision, asked: ApprovalRequest) -> bool:
         and decision.preview_digest == asked.preview_digest
         and decision.mode is asked.mode
     )
-
-
-def _signer(envelope: Envelope, policy: ApprovalPolicy) -> str | None:
-    names = envelope.verified_by(_keys(policy.keys))
-    return names[0] if names else None
 
 
 def _keys(trusted: Mapping[str, TrustedKey]) -> dict[str, PublicKey]:

@@ -42,8 +42,9 @@ def suspicious(raw: bytes, text: str | None = None, shape: str | None = None) ->
     """
     if shape is None:
         shape = raw.translate(CLASSES).decode("latin-1")
-    if text is None:
-        text = raw.decode("latin-1")  # never fails, and every sign is ASCII
+    if text is None or len(text) != len(raw):
+        # Never fails, and every sign is ASCII. Character by character beside the shape, which is one of bytes.
+        text = raw.decode("latin-1")
     if "!" in shape or LONG_RUN in shape or "earer " in text:
         return _looks_closer(text)
     if "-" in shape:

@@ -10,7 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
+from hearth.cli import cli
 from hearth.errors import ApprovalRefusedError, LedgerError, SigningError
 from hearth.ledger import Ledger
 from hearth.operations import (
@@ -26,7 +28,7 @@ from hearth.operations import (
     run_plan,
 )
 from hearth.operations._review import REVIEW_TYPE
-from hearth.plan import ApprovalRequest
+from hearth.plan import ApprovalDecision, ApprovalRequest
 from hearth.record import canonical_bytes, format_time, utc_now
 from hearth.security import LiveMode, Posture
 from hearth.signing import Envelope, SigningKey
@@ -467,3 +469,28 @@ def test_a_request_dated_ahead_is_not_usable(
     assert approvals.view(forged.request_id).state == "not_yet"
     assert approvals.usable(plan, LiveMode.LIVE) is None
     assert ApprovalRequest.read(approvals.ledger.approvals.find(forged.request_id).request) == forged
+
+
+def test_names_are_those_of_the_keys(
+    home: LedgerHome, approvals: Approvals, signer: TrustedAs, make_plan: Callable[..., Plan]
+) -> None:
+    """Whatever name a request or a decision gives itself, what is shown is whose key signed it."""
+    plan = make_plan(STEP)
+    asked = approvals.request(plan, signer, requester="the CEO", reason="why").asked
+    view = approvals.view(asked.request_id)
+    assert (view.asked.requester, view.requester_key) == ("the CEO", "ann")
+    stranger = SigningKey.generate()
+    decision = ApprovalDecision.on(asked, approver="ann", verdict="approve", reason="great", now=utc_now())
+    approvals.ledger.approvals.add_decision(
+        decision.sign(stranger), request_id=asked.request_id, approver="ann", key=str(stranger.public),
+        verdict="approve", created=format_time(decision.created),
+    )  # fmt: skip
+    view = approvals.view(asked.request_id)
+    assert (view.state, view.decision_keys) == ("untrusted", (None,))
+    shown = CliRunner().invoke(cli, ["--home", str(home.root), "approvals", asked.request_id])
+    assert "ann (as the CEO)" in shown.output
+    assert "ann? (no key that the policy knows)" in shown.output
+    approvals.decide(asked.request_id, signer, verdict="approve", reason="")
+    outcome = run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=asked.request_id)
+    told = outcome.record.started["approval"]
+    assert (told["requester"], told["requester_key"], told["approvers"]) == ("the CEO", "ann", ["ann"])

@@ -57,6 +57,7 @@ def test_who_approved_and_why_stands_in_entry_0(
         "kind": "approval",
         "request_id": asked.request_id,
         "requester": "ann",
+        "requester_key": "ann",
         "approvers": ["ann"],
         "reason": "a test",
         "preview_digest": None,

@@ -221,3 +221,13 @@ def test_a_class_that_raises_when_asked_for_its_module_is_recorded() -> None:
     odd = Odd("Hidden", (), {})
     encoded, _ = make_details_encoder(Redactor())({"x": odd()})
     assert "$type" in encoded
+
+
+@pytest.mark.parametrize("before", ["é", "\x85", "日本語", "😀", "éé😀日"])
+@pytest.mark.parametrize("text", ["password: hunter2x", "9 Set-Cookie:  Basic xMZR35D", "api_key: hunter2x"])
+def test_a_colon_behind_letters_of_many_bytes_is_looked_at_too(before: str, text: str) -> None:
+    encode = make_details_encoder(Redactor())
+    secret = text.rpartition(" ")[2]
+    for details in ({"a": f"{before} {text}"}, {"a": f"{before} {text}", "b": before}, {before: f"{before} {text}"}):
+        encoded, _ = encode(details)
+        assert secret not in encoded
