@@ -186,22 +186,25 @@ class Approvals:
             view = self._view(row)
             if view.asked.mode is mode and view.state != "approved":
                 return ApprovalRefusedError(view.why, code=view.state)
-        older = self._store.listing(plan_id=plan.id, limit=1)
-        if older and older[0].plan_digest != plan.digest:
-            return ApprovalRefusedError(
-                f"the plan {plan.id} or one of its inputs is not what was approved: its digest is {plan.digest} now, "
-                f"and the newest request {older[0].request_id} is for {older[0].plan_digest}; "
-                "ask anew with `hearth request`",
-                code="plan",
-            )
+        for row in self._store.each(plan_id=plan.id, unused=True):
+            # Approved, waiting for its run, and then another plan comes in its name. Of a plan that was worked on after
+            # its last run, nobody has said that it is approved.
+            if self._view(row).state == "approved":
+                return ApprovalRefusedError(
+                    f"the plan {plan.id} or one of its inputs is not what was approved: its digest is {plan.digest} "
+                    f"now, and the request {row.request_id} was approved for {row.plan_digest}; "
+                    "ask anew with `hearth request`",
+                    code="plan",
+                )
         if not self.policy.approvals.with_role("approver"):
             return ApprovalRefusedError(
                 f"a {mode} run of the plan {plan.id} needs a signed approval, and nobody is trusted yet by "
                 f"{self.home.policy}; `hearth keygen --trust` trusts your key there, and makes one where you have none",
                 code="missing",
             )
+        older = " (it was changed since the last request)" if self._store.listing(plan_id=plan.id, limit=1) else ""
         return ApprovalRefusedError(
-            f"a {mode} run of the plan {plan.id} needs a signed approval; ask for one: `hearth request PLAN`",
+            f"a {mode} run of the plan {plan.id} needs a signed approval{older}; ask for one: `hearth request PLAN`",
             code="missing",
         )
 

@@ -476,7 +476,11 @@ def test_names_are_those_of_the_keys(
 ) -> None:
     """Whatever name a request or a decision gives itself, what is shown is whose key signed it."""
     plan = make_plan(STEP)
-    asked = approvals.request(plan, signer, requester="the CEO", reason="why").asked
+    asked = replace(ask(approvals, plan, signer).asked, requester="the CEO", request_id="c" * 16)
+    approvals.ledger.approvals.add_request(
+        asked.sign(signer.key), request_id=asked.request_id, plan_id=asked.plan_id, plan_digest=asked.plan_digest,
+        created=format_time(asked.created),
+    )  # fmt: skip
     view = approvals.view(asked.request_id)
     assert (view.asked.requester, view.requester_key) == ("the CEO", "ann")
     stranger = SigningKey.generate()
