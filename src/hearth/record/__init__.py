@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hearth.record._canonical import canonical_bytes
+from hearth.record._canonical import canonical_bytes, common_bytes
 from hearth.record._chain import ChainCheck, ChainFault
 from hearth.record._effect import SideEffect, SideEffectReport
 from hearth.record._encoder import TextEncoder, cut_text, make_details_encoder, make_text_encoder
@@ -57,6 +57,7 @@ __all__ = [
     "canonical_bytes",
     "check_entry",
     "commitment",
+    "common_bytes",
     "cut_text",
     "entry_hash",
     "find_secrets",

@@ -23,6 +23,7 @@ from hearth.record import (
     SecuritySnapshot,
     SideEffectCategory,
     canonical_bytes,
+    common_bytes,
     cut_text,
     make_details_encoder,
     make_text_encoder,
@@ -130,7 +131,7 @@ class ExecutionObserver:
             "ledger_id": ledger_id,
             "security_snapshot": self._snapshot("before execution"),
         }
-        self._append(_front("execution_started", start), "null", "null", kept=self._of_start)
+        self._append(_front("execution_started", canonical_bytes(start)), "null", "null", kept=self._of_start)
         _observers.add(self)
 
     @property
@@ -340,13 +341,17 @@ class ExecutionObserver:
         sealed = Shut(
             ExecutionSealedError, f"the execution is sealed ({status}); nothing can be added to its record", status
         )
-        return self._append(_front("execution_sealed", details), "null", "null", expected=length, shuts=sealed)
+        return self._append(
+            _front("execution_sealed", _of_seal(details)), "null", "null", expected=length, shuts=sealed
+        )
 
     def _text(self, value: object, name: str) -> str | None:
+        if value is None or (type(value) is str and not value):
+            return value
         pointer = f"/details/{name}"
         if isinstance(value, Secret):
             return self._redactor.hide(value, pointer)
-        return None if value is None else cut_text(self._redactor.text(text_of(value), pointer))
+        return cut_text(self._redactor.text(text_of(value), pointer))
 
     def _caller(self, value: Any, name: str) -> Any:  # noqa: ANN401
         if value is None:
@@ -357,15 +362,25 @@ class ExecutionObserver:
 
     def _snapshot(self, context: str) -> dict[str, Any]:
         snapshot = SecuritySnapshot.from_kernel(self._kernel, context).to_dict()
+        if self._kernel is None:
+            return snapshot  # nobody else had a word in it
         return {**snapshot, "context": self._redactor.text(snapshot["context"], "/details/security_snapshot/context")}
 
     def _warn_sealed(self, cause: SealCause) -> None:
         _log.warning("the execution is sealed already (%s); the mark %r changes nothing", self.status, str(cause))
 
 
-def _front(kind: str, details: dict[str, Any]) -> str:
+def _front(kind: str, details: bytes) -> str:
     """Begin a mark; the recorder's own words in it are never redacted, only what callers brought in."""
-    return f'"details":{canonical_bytes(details).decode()},"error_message":null,"event_type":"{kind}",'
+    return f'"details":{details.decode()},"error_message":null,"event_type":"{kind}",'
+
+
+def _of_seal(details: dict[str, Any]) -> bytes:
+    """Return the canonical bytes of a seal's details, at once: its keys are ours, and it has no floats."""
+    try:
+        return common_bytes(details)
+    except TypeError:
+        return canonical_bytes(details)
 
 
 _observers: weakref.WeakSet[ExecutionObserver] = weakref.WeakSet()
