@@ -139,3 +139,11 @@ def test_a_run_that_finds_no_room_is_refused_and_says_nothing_against_the_system
         assert "make room" in hearth(*arguments, code=3).stderr
     assert document("state")["version"] == 0
     hearth(*arguments, code=0)
+
+
+def test_a_history_whose_end_was_cut_off_is_not_called_good(folder: Path) -> None:
+    hearth("lockdown", "--reason", "an intruder", code=0)
+    with closing(sqlite3.connect(folder / ".hearth" / "ledger.db")) as connection, connection:
+        connection.execute("DELETE FROM postures")
+    assert "version 1 was there; rows were removed" in hearth("state", "--history", code=5).stdout
+    assert "LOCKDOWN/LOCKDOWN" in hearth("state", code=5).stdout

@@ -34,12 +34,17 @@ def state(settings: Settings, *, history: bool, as_json: bool) -> int:
     """
     from hearth.cli._list import print_unreviewed
     from hearth.ledger import Ledger
-    from hearth.operations import emergency_runs, posture_history, read_posture
+    from hearth.operations import emergency_runs, posture_doubt, posture_history, read_posture
 
     home = settings.find_home()
     if history:
         entries = posture_history(home)
-        told = {"ok": all(entry.ok for entry in entries), "history": [entry.to_dict() for entry in entries]}
+        doubt = posture_doubt(home)
+        told = {
+            "ok": not doubt and all(entry.ok for entry in entries),
+            "doubt": doubt or None,
+            "history": [entry.to_dict() for entry in entries],
+        }
         holds = bool(told["ok"])
     else:
         view = read_posture(home)
@@ -52,6 +57,8 @@ def state(settings: Settings, *, history: bool, as_json: bool) -> int:
         screen = settings.screen()
         if history:
             _print_history(screen, entries)
+            if doubt:
+                screen.line((doubt, "bold red"))
         else:
             _print_state(screen, view)
         print_unreviewed(screen, unreviewed)

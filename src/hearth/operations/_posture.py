@@ -38,6 +38,7 @@ __all__ = [
     "PostureView",
     "StoppedRun",
     "lock_down",
+    "posture_doubt",
     "posture_history",
     "read_posture",
     "report_states",
@@ -169,6 +170,12 @@ def posture_history(home: LedgerHome) -> list[PostureEntry]:
             entries.append(_compared(before, _checked(kept, vouch)))
             before = kept
         return entries
+
+
+def posture_doubt(home: LedgerHome) -> str:
+    """Return why the history as a whole is not believed, "" where it is: rows at its end may be gone, for instance."""
+    with HearthKernel.open(home) as kernel:
+        return kernel.ledger.postures.judged()[1]
 
 
 def lock_down(home: LedgerHome, *, who: str, why: str, wait: float = _WAIT_SECONDS) -> Lockdown:
