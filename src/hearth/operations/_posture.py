@@ -262,8 +262,14 @@ def restore_posture(
             why=Redactor().text(why.strip()),
             created=utc_now(),
         )
-        kernel.restore(to, who=statement.who, why=statement.why, envelope=statement.sign(signer.key))
-        return _checked(kernel.kept_posture, vouching(home.policy, kernel.ledger.ledger_id))
+        envelope = statement.sign(signer.key)
+        kernel.restore(to, who=statement.who, why=statement.why, envelope=envelope)
+        for entry in kernel.ledger.postures.history(after=kept.version):
+            if entry.envelope == envelope:
+                return _checked(entry, vouching(home.policy, kernel.ledger.ledger_id))
+        raise GateRefusedError(
+            f"the posture was restored to {to} by somebody else meanwhile; there is nothing to restore"
+        )
 
 
 def _commit_lockdown(postures: LedgerPostures, *, who: str, why: str) -> tuple[KeptPosture | None, KeptPosture]:

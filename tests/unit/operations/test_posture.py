@@ -33,7 +33,7 @@ from hearth.operations import (
     verify_all,
 )
 from hearth.recorder import ExecutionObserver, Journal
-from hearth.security import BoundaryState, KeptPosture, LiveMode, Posture, SecurityState
+from hearth.security import BoundaryState, KeptPosture, LiveMode, Posture, Restoration, SecurityState
 from tests import approving
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from hearth.ledger import LedgerHome
     from hearth.plan import Plan
+    from hearth.signing import SigningKey
 
 
 @pytest.fixture
@@ -365,3 +366,20 @@ def test_the_history_names_what_nobody_signed_and_what_is_missing(home: LedgerHo
         "nobody signed this, and it changes nothing",
         "version 5 is missing",
     ]
+
+
+def test_of_two_restorations_at_a_time_one_is_told_that_nothing_is_left(
+    home: LedgerHome, operator: TrustedAs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock_down(home, who="Ada", why="an intruder")
+    real = Restoration.sign
+
+    def sign_late(self: Restoration, key: SigningKey) -> bytes:
+        monkeypatch.setattr(Restoration, "sign", real)
+        restore_posture(home, operator, why="the other one")
+        return real(self, key)
+
+    monkeypatch.setattr(Restoration, "sign", sign_late)
+    with pytest.raises(GateRefusedError, match="by somebody else meanwhile"):
+        restore_posture(home, operator, why="this one")
+    assert [entry.kept.why for entry in posture_history(home)][-1] == "the other one"
