@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,8 +34,12 @@ def print_preview(screen: Screen, preview: Preview, *, details: bool = True) -> 
 
 def _print_step(screen: Screen, step: StepPreview, *, details: bool) -> None:
     screen.line((f"{step.index} ", "bold"), (step.name, "bold"), (f"  {step.task_type}", "dim"))
-    lines = _value_lines(step.params)
-    if not isinstance(step.params, str) and set(step.params) != {"argv"}:
+    # A command's summary is the command, every word of it, as a shell would take it; only a very long one is cut.
+    whole = (
+        not isinstance(step.params, str) and set(step.params) == {"argv"} and not step.summary.endswith(" characters)")
+    )
+    lines = [step.summary] if whole else _value_lines(step.params)
+    if not isinstance(step.params, str) and not whole:
         screen.line(step.summary, indent=4)
     for line in lines:
         screen.line((f"{screen.symbols.bar} ", "dim"), line, indent=4)
@@ -79,8 +82,6 @@ def _value_lines(value: Any) -> list[str]:  # noqa: ANN401 - a JSON tree
     """Return parameters as YAML, a script as its own lines: what one reads is what runs."""
     if isinstance(value, str):
         return value.rstrip("\n").split("\n")
-    if isinstance(value, dict) and set(value) == {"argv"} and all(isinstance(word, str) for word in value["argv"]):
-        return [shlex.join(value["argv"])]
     from hearth.plan import yaml_text
 
     return yaml_text(value).removesuffix("\n").split("\n")

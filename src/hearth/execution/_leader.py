@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -83,8 +84,9 @@ def why_not_started(command: Command, error: Exception) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if not os.path.isdir(command.cwd):  # noqa: PTH112 - it may be a str
         return f"cannot start {program!r}: the folder to start it in is not there: {command.cwd}"
-    if number == errno.ENOENT and os.sep not in program and any(sign in program for sign in " |;&<>"):
-        return f"cannot start {program!r}: a command is a program and its words, without a shell; use sh -c {program!r}"
+    if number == errno.ENOENT and (any(sign in program for sign in "|;&<>") or (" " in program and "/" not in program)):
+        line = shlex.quote(program)
+        return f"cannot start {program!r}: a command is a program and its words, without a shell; use sh -c {line}"
     if number == errno.ENOENT and os.sep not in program:
         return f"cannot start {program!r}: there is no such command in PATH ({command.env.get('PATH', '')})"
     if number == errno.ENOEXEC:

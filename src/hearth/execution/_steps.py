@@ -168,7 +168,7 @@ class TaskSteps:
 def _said(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - an exception of somebody else's
+    except (Exception, SystemExit):  # noqa: BLE001 - an exception of somebody else's
         return ""
 
 
@@ -176,10 +176,14 @@ def _told_of(error: BaseException, redactor: Redactor) -> dict[str, str]:
     """Return an exception's type and traceback as details of the step that failed."""
     try:
         lines = "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001 - as above
+    except (Exception, SystemExit):  # noqa: BLE001 - as above
         lines = ""
-    # Cut after secrets are out: half of one would not be found any more.
-    return {"error_type": type(error).__qualname__, "traceback": redactor.text(lines)[-_LONGEST_TRACEBACK:]}
+    # Cut after secrets are out: half of one would not be found any more. Both ends: a message may be long.
+    lines = redactor.text(lines)
+    if len(lines) > _LONGEST_TRACEBACK:
+        half = _LONGEST_TRACEBACK // 2
+        lines = f"{lines[:half]}\n… ({len(lines)} characters) …\n{lines[-half:]}"
+    return {"error_type": type(error).__qualname__, "traceback": lines}
 
 
 def reveal(plan: Plan, step: Step, register: Callable[[str], None]) -> tuple[Any, Mapping[str, str], Mapping[str, str]]:

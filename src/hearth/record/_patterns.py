@@ -63,7 +63,7 @@ _SLACK = re.compile(
     re.ASCII,
 )
 SIGNATURE = "sig="
-_SIGNED_URL = re.compile(r"[?&;]sig=(?P<secret>[^\s&;\"'<>\\]++)", re.ASCII)
+_SIGNED_URL = re.compile(r"(?:[?&;]|\\u0026)sig=(?P<secret>[^\s&;\"'<>\\]++)", re.ASCII)
 SQL_PASSWORD = re.compile(
     r"\b(?:password|identified\s{1,4}+by(?:\s{1,4}+password)?)\s{1,4}+\\*+'(?P<secret>(?:[^'\\]|''|\\.)++)'",
     re.ASCII | re.IGNORECASE,

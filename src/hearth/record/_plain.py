@@ -259,7 +259,9 @@ class _Conversion:
         if isinstance(names, tuple) and len(names) == len(items):
             # A named tuple is a list like any other, but its names may tell what is a secret.
             places = [pointer_to(pointer, position) for position in range(len(items))]
-            return [self._member(str(n), item, at, depth) for n, item, at in zip(names, items, places, strict=True)]
+            return [
+                self._member(asked(str, n), item, at, depth) for n, item, at in zip(names, items, places, strict=True)
+            ]
         if len(items) > 1 and all(type(item) is str for item in items):
             return self._texts([printable(item) for item in items], pointer)
         if len(items) == _PAIR and type(items[0]) is str:

@@ -1031,3 +1031,27 @@ def test_a_posture_that_only_the_check_sees_to_be_worse_is_an_escalation(
     assert record is not None
     assert record.status is ExecutionStatus.INCOMPLETE
     assert [entry.step_index for entry in record.step_events][-1] == 0
+
+
+@pytest.mark.parametrize("code", [ValueError, SystemExit])
+def test_an_error_whose_words_fail_or_are_too_many_keeps_its_place(code: type[BaseException]) -> None:
+    class Odd(Exception):  # noqa: N818 - somebody's
+        def __str__(self) -> str:
+            raise code
+
+    def explode(_: object) -> None:
+        raise Odd
+
+    with pytest.raises(StepFailedError, match="Odd") as caught:
+        ApprovalExecutor(None, explode).execute(handoff_plan("a"))
+    record = caught.value.execution_record
+    assert record is not None
+    assert record.status is ExecutionStatus.FAILED
+
+    def shout(_: object) -> None:
+        raise ValueError("x" * 100_000)
+
+    with pytest.raises(StepFailedError) as caught:
+        ApprovalExecutor(None, shout).execute(handoff_plan("a"))
+    assert caught.value.execution_record is not None
+    assert "in shout" in caught.value.execution_record.step_events[-1].details["traceback"]
