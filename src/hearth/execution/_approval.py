@@ -51,7 +51,7 @@ class ApprovalGuard:
         self._plan: Plan | None = None
         self._mode: LiveMode | None = None
         self._grant: Grant | None = None
-        self._seen: tuple[int, Policy] | None = None
+        self._seen: tuple[tuple[int, int], Policy] | None = None
         self._consumed = False
 
     def begin(self, plan: Plan, mode: LiveMode) -> None:
@@ -79,7 +79,7 @@ class ApprovalGuard:
         """Raise ApprovalRefusedError where it does not hold any more: expired, denied since, a worse posture."""
         if not self._consumed or self._grant is None:
             raise ApprovalRefusedError(f"the approval {self._request_id} was not used up by this run", code="missing")
-        if self._seen == (self._store.count_decisions(self._request_id), self._policy()):
+        if self._seen == (self._store.mark_of_decisions(self._request_id), self._policy()):
             self._grant.check(self._circumstances())
         else:
             self._evaluate()
@@ -92,6 +92,7 @@ class ApprovalGuard:
 
     def _evaluate(self) -> None:
         request: Envelope = self._store.find(self._request_id).request
+        mark = self._store.mark_of_decisions(self._request_id)  # before: what comes in between is looked at again
         decisions = self._store.decisions(self._request_id)
         policy = self._policy()
         self._grant = grant(request, decisions, policy=policy.approvals, circumstances=self._circumstances())
@@ -103,7 +104,7 @@ class ApprovalGuard:
                 "look with `hearth fsck`",
                 code="untrusted",
             )
-        self._seen = (len(decisions), policy)
+        self._seen = (mark, policy)
 
     def _circumstances(self) -> Circumstances:
         if self._plan is None or self._mode is None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["PolicyFile", "load_policy"]
 
 _LARGEST = 1 << 16
+_MOST_LINKS = 40  # as many as Linux follows
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _BOOLEAN = "tag:yaml.org,2002:bool"
@@ -40,6 +41,8 @@ def load_policy(path: Path) -> Policy:
                 _check_writers(path, status)
             data = file.read(_LARGEST + 1)
     except FileNotFoundError:
+        if os.path.lexists(path):
+            raise _refused(path, "the policy is a link that leads nowhere") from None
         return Policy(source=str(path))
     except OSError as error:
         raise _refused(path, f"the policy cannot be read: {error.strerror}") from None
@@ -65,7 +68,7 @@ def _check_writers(path: Path, status: os.stat_result) -> None:
     mine = (os.geteuid(), 0)
     if status.st_uid not in mine:
         raise _refused(path, f"the policy belongs to the user {status.st_uid}, who may write it (chown it)")
-    folders = {folder: folder.stat() for folder in (path.absolute().parent, path.resolve().parent)}
+    folders = {folder: folder.stat() for folder in _folders_on_the_way(path)}
     closed = all(there.st_uid in mine and not there.st_mode & _OTHERS for there in folders.values())
     if status.st_mode & (stat.S_IWOTH if closed else _OTHERS_WRITE):
         raise _refused(path, "others than its owner can write the policy (chmod go-w)")
@@ -73,6 +76,17 @@ def _check_writers(path: Path, status: os.stat_result) -> None:
         sticky = there.st_mode & stat.S_ISVTX  # there, only its owner replaces a file
         if there.st_uid not in mine or (there.st_mode & _OTHERS_WRITE and not sticky):
             raise _refused(path, f"others than its owner can replace the policy: look at who may write {folder}")
+
+
+def _folders_on_the_way(path: Path) -> set[Path]:
+    """Return the folders of the file and of each link that leads to it."""
+    here, found = path.absolute(), {path.resolve().parent}
+    for _ in range(_MOST_LINKS):
+        found.add(here.parent)
+        if not here.is_symlink():
+            break
+        here = here.parent / here.readlink()
+    return found
 
 
 class PolicyFile:

@@ -117,11 +117,12 @@ class LedgerApprovals:
         """Return what was decided on a request, oldest first."""
         return self._database.read(lambda connection: _decisions(connection, request_id))
 
-    def count_decisions(self, request_id: str) -> int:
-        """Return how many decisions there are: they are only ever added, so a new count means a new word."""
+    def mark_of_decisions(self, request_id: str) -> tuple[int, int]:
+        """Return how many decisions there are, and the newest one's number: another mark means another word."""
         table = approval_decisions
-        query = select(func.count()).select_from(table).where(table.c.request_id == request_id)
-        return self._database.read(lambda connection: connection.execute(query).scalar_one())
+        query = select(func.count(), func.coalesce(func.max(table.c.id), 0)).where(table.c.request_id == request_id)
+        number, newest = self._database.read(lambda connection: connection.execute(query).one())
+        return int(number), int(newest)
 
     def listing(
         self, *, plan_digest: str | None = None, plan_id: str | None = None, limit: int = 100

@@ -98,8 +98,8 @@ def purge(
         if not chosen:
             before = None if older_than is None else moment - older_than
             chosen = ledger.retention.choose(plan=plan, before=before)
-        unreviewed = {name for name, reviewed in emergency_runs(home, ledger).items() if not reviewed}
-        outcomes, facts = _judged(ledger, chosen, moment - minimum, minimum, unreviewed, progress)
+        emergencies = emergency_runs(home, ledger)
+        outcomes, facts = _judged(ledger, chosen, moment - minimum, minimum, emergencies, progress)
         if dry_run or not facts:
             return PurgeReport(records=tuple(outcomes[name] for name in chosen))
         _note_files(home, facts)
@@ -123,7 +123,7 @@ def _judged(
     chosen: tuple[str, ...],
     latest: datetime,
     minimum: timedelta,
-    unreviewed: set[str],
+    emergencies: dict[str, bool],
     progress: Callable[[str, int], None] | None,
 ) -> tuple[dict[str, Purged], dict[str, dict[str, Any]]]:
     """Look what stands against each purge; return an outcome for each, and the facts of those that may go."""
@@ -144,7 +144,10 @@ def _judged(
                 f"it ended at {record.timestamp_end:%Y-%m-%d %H:%M:%S} UTC, and the policy keeps records {days:g} days"
             )
         why = why or ledger.retention.objection(name, record.plan_id)
-        if not why and name in unreviewed:
+        told = {} if why else record.started.get("approval")
+        # The record says it too, whatever a row says.
+        urgent = name in emergencies or (isinstance(told, dict) and told.get("kind") == "emergency")
+        if not why and urgent and not emergencies.get(name):
             why = f"the emergency run {name} has no review that counts; somebody runs `hearth review {name}`"
         if why:
             outcomes[name] = Purged(execution_id=name, outcome="refused", why=why)

@@ -97,6 +97,8 @@ def _counting(ledger: Ledger, use: ApprovalUse, policy: ApprovalPolicy) -> dict[
     for name in _broke_the_glass(ledger, use, keys):
         del keys[name]
     said = {"ledger_id": ledger.ledger_id, "execution_id": use.execution_id, "request_id": use.request_id}
+    if not ledger.approvals.decisions(use.request_id):
+        return None  # somebody broke the glass; while it is not known who, nobody's word counts
     for data in ledger.approvals.reviews(use.execution_id):
         try:
             envelope = Envelope.parse(data)

@@ -46,8 +46,8 @@ class ApprovalStore(Protocol):
     def decisions(self, request_id: str) -> tuple[Envelope, ...]:
         """Return every decision on a request that any process has added before, oldest first."""
 
-    def count_decisions(self, request_id: str) -> int:
-        """Return how many decisions there are; cheap, for it is asked before every step."""
+    def mark_of_decisions(self, request_id: str) -> tuple[int, int]:
+        """Return what changes with every decision (their number, the newest one's); asked before every step."""
 
     def use(
         self, request_id: str, execution_id: str, *, now: datetime, emergency: bool, asked: datetime

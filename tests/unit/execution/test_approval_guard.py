@@ -233,3 +233,14 @@ def test_no_approval_is_used_where_rows_are_missing(home: LedgerHome, key: Path,
     (plan.cwd / "first.txt").unlink()
     change(home, f"DELETE FROM {table} WHERE request_id = '{other}'")
     assert f"rows of the table {table} were removed" in refused(home, plan, request)
+
+
+def test_a_denial_stops_a_run_also_where_another_decision_goes(home: LedgerHome, key: Path, plan: Plan) -> None:
+    request = approving.approve(home, plan, key)
+
+    def deny_and_cover() -> None:
+        with Ledger.open(home) as ledger:
+            Approvals(home, ledger).decide(request, load_key(home, key), verdict="deny", reason="not now")
+        change(home, "DELETE FROM approval_decisions WHERE verdict = 'approve'")
+
+    assert "was denied by ann: not now" in str(run_until_refused(home, plan, request, deny_and_cover))

@@ -118,3 +118,21 @@ def test_a_policy_of_another_user_is_refused(tmp_path: Path) -> None:
     os.chown(path, 65534, 65534)
     with pytest.raises(GateRefusedError, match="belongs to the user 65534"):
         load_policy(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX modes")
+def test_every_link_on_the_way_counts(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("here", "public", "private")]
+    for folder in folders:
+        folder.mkdir()
+    target = write(folders[2], "staging: {targets: [a]}")
+    (folders[1] / "p.yaml").symlink_to(target)
+    (folders[0] / "policy.yaml").symlink_to(folders[1] / "p.yaml")
+    load_policy(folders[0] / "policy.yaml")
+    folders[1].chmod(0o777)
+    with pytest.raises(GateRefusedError, match=f"can replace the policy: look at who may write {folders[1]}"):
+        load_policy(folders[0] / "policy.yaml")
+    folders[1].chmod(0o755)
+    target.unlink()
+    with pytest.raises(GateRefusedError, match="a link that leads nowhere"):
+        load_policy(folders[0] / "policy.yaml")

@@ -174,7 +174,18 @@ def test_a_review_counts_by_who_signed_what(
         home.policy.write_text(home.policy.read_text() + "retention: {minimum_age: 1s}\n")
         (kept,) = purge(home, executions=["urgent-1"], reason="tidy", now=utc_now() + timedelta(days=1)).records
         assert (kept.outcome, "no review that counts" in kept.why) == ("refused", True)
+        with closing(sqlite3.connect(home.database)) as connection, connection:
+            connection.execute("UPDATE approval_uses SET emergency = 0")
+        (kept,) = purge(home, executions=["urgent-1"], reason="tidy", now=utc_now() + timedelta(days=1)).records
+        assert (kept.outcome, "no review that counts" in kept.why) == ("refused", True)
+        with closing(sqlite3.connect(home.database)) as connection, connection:
+            connection.execute("UPDATE approval_uses SET emergency = 1")
         review_emergency(home, "urgent-1", bob, reason="it was right")
+        with closing(sqlite3.connect(home.database)) as connection, connection:
+            connection.execute("UPDATE approval_decisions SET request_id = 'elsewhere'")
+        assert review_of(home, ledger, "urgent-1") is None  # who broke the glass is not known
+        with closing(sqlite3.connect(home.database)) as connection, connection:
+            connection.execute("UPDATE approval_decisions SET request_id = ?", (request,))
         told = review_of(home, ledger, "urgent-1")
         assert told is not None
         assert told["reason"] == "it was right"
