@@ -20,11 +20,11 @@ from hearth.kernel import HearthKernel
 from hearth.record import ExecutionRecord
 from hearth.recorder import ExecutionObserver, Journal
 from hearth.security import SecurityState
+from tests.e2e.command import document, hearth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from click.testing import Result
 
 LIVE = ("--mode", "live", "--yes", "--reason", "a test")
 EXEC = ("exec", "--yes", "--reason", "a test")
@@ -63,20 +63,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "plan.yaml").write_text(PLAN)
     (tmp_path / "failing.yaml").write_text(FAILING)
     return tmp_path
-
-
-def hearth(*arguments: str, code: int | None = None, **environment: str) -> Result:
-    """Run `hearth`; with `code`, expect that exit code."""
-    result = CliRunner(env=environment).invoke(cli, list(arguments))
-    if code is not None:
-        assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
-    assert "Traceback" not in result.output
-    return result
-
-
-def document(*arguments: str, code: int = 0) -> Any:
-    """Run `hearth` with --json; return the one document on stdout."""
-    return json.loads(hearth(*arguments, "--json", code=code).stdout)
 
 
 # --- plans ------------------------------------------------------------------------------------------------------------

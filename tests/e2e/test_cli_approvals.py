@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
 from hearth.cli import cli
+from tests.e2e.command import document, hearth
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,20 +36,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "plan.yaml").write_text(PLAN)
     (tmp_path / "words.txt").write_text("hello\n")
     return tmp_path
-
-
-def hearth(*arguments: str, code: int | None = None, **environment: str) -> Result:
-    """Run `hearth`; with `code`, expect that exit code."""
-    result = CliRunner(env=environment).invoke(cli, list(arguments))
-    if code is not None:
-        assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
-    assert "Traceback" not in result.output
-    return result
-
-
-def document(*arguments: str, code: int = 0) -> Any:
-    """Run `hearth` with --json; return the one document on stdout."""
-    return json.loads(hearth(*arguments, "--json", code=code).stdout)
 
 
 # Keys

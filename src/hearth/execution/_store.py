@@ -19,7 +19,6 @@ __all__ = ["EMPTY_DIGEST", "ContentStore", "ContentWriter"]
 EMPTY_DIGEST = hashlib.sha256(b"").hexdigest()
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_PIECE = 1 << 20
 _IN_MEMORY = 256 << 10  # what is smaller goes to disk in one write, when it is complete
 
 
@@ -43,13 +42,6 @@ class ContentStore:
         """Keep these bytes and return their digest (64 hex digits)."""
         with self.put_stream() as writer:
             writer.write(content)
-            return writer.close()
-
-    def put_file(self, path: Path | str) -> str:
-        """Keep a copy of a file's content and return its digest; OSError when it cannot be read."""
-        with open(path, "rb") as source, self.put_stream() as writer:  # noqa: PTH123 - Path.open is no clearer
-            while piece := source.read(_PIECE):
-                writer.write(piece)
             return writer.close()
 
     def path(self, digest: str) -> Path:

@@ -7,7 +7,7 @@ import re
 import secrets
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from hearth.errors import RecordError, SigningError
 from hearth.record import canonical_bytes, format_time, parse_time, strict_loads
@@ -30,6 +30,8 @@ _VERDICTS = ("approve", "deny")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Signed:
     """What a request and a decision have in common. Times are aware UTC; `hosts` are host names, `*` is any."""
+
+    payload_type: ClassVar[str]
 
     request_id: str
     ledger_id: str
@@ -55,7 +57,7 @@ class _Signed:
 
     def sign(self, key: SigningKey) -> Envelope:
         """Return the envelope with the signature of `key`."""
-        return Envelope.sign(canonical_bytes(self.to_dict()), self._payload_type(), key)
+        return Envelope.sign(canonical_bytes(self.to_dict()), self.payload_type, key)
 
     @classmethod
     def read(cls, envelope: Envelope) -> Self:
@@ -63,8 +65,8 @@ class _Signed:
 
         SigningError for another payload type, missing or unknown members, and values that are none.
         """
-        if envelope.payload_type != cls._payload_type():
-            raise SigningError(f"the envelope holds {envelope.payload_type[:80]!r}, not {cls._payload_type()!r}")
+        if envelope.payload_type != cls.payload_type:
+            raise SigningError(f"the envelope holds {envelope.payload_type[:80]!r}, not {cls.payload_type!r}")
         try:
             document = strict_loads(envelope.payload)
             names = {field.name for field in fields(cls)}
@@ -74,10 +76,6 @@ class _Signed:
         except (RecordError, ValueError, TypeError) as error:
             raise SigningError(f"{cls.__name__}: {error}") from None
 
-    @classmethod
-    def _payload_type(cls) -> str:
-        raise NotImplementedError
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRequest(_Signed):
@@ -85,6 +83,8 @@ class ApprovalRequest(_Signed):
 
     `plan_copy` is the SHA-256 (hex) of the kept plan, `emergency` says that the glass is broken.
     """
+
+    payload_type = REQUEST_TYPE
 
     requester: str
     plan_copy: str
@@ -95,10 +95,6 @@ class ApprovalRequest(_Signed):
         """Return a fresh request id (16 hex digits)."""
         return secrets.token_hex(8)
 
-    @classmethod
-    def _payload_type(cls) -> str:
-        return REQUEST_TYPE
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalDecision(_Signed):
@@ -106,6 +102,8 @@ class ApprovalDecision(_Signed):
 
     `request_digest` binds it to every word of the request, `nonce` makes it one of its kind.
     """
+
+    payload_type = DECISION_TYPE
 
     request_digest: str
     approver: str
@@ -123,10 +121,6 @@ class ApprovalDecision(_Signed):
             verdict=verdict,
             nonce=secrets.token_hex(16),
         )
-
-    @classmethod
-    def _payload_type(cls) -> str:
-        return DECISION_TYPE
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - one of the members' types

@@ -19,6 +19,7 @@ from hearth.execution import Cancellation, _grouped, _process
 from hearth.execution._groups import group_exists, members
 from hearth.execution._process import Command, ProcessOutcome, run_process
 from hearth.execution._supervised import Supervised, can_supervise
+from tests.strays import wait_until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
 
@@ -75,15 +76,6 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def wait_until(condition: object, seconds: float = 5) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():  # type: ignore[operator]
-            return True
-        time.sleep(0.005)
-    return False
 
 
 @pytest.fixture(autouse=True, params=["descendants", "group"])

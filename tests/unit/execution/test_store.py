@@ -56,19 +56,6 @@ def test_a_stream_is_kept_whole(store: ContentStore, size: int) -> None:
     assert store.read(digest) == content
 
 
-def test_a_file_is_copied(store: ContentStore, tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.write_bytes(b"abc" * 1_000_000)
-    digest = store.put_file(source)
-    source.unlink()
-    assert store.read(digest) == b"abc" * 1_000_000
-
-
-def test_a_file_that_is_not_there_is_an_os_error(store: ContentStore, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        store.put_file(tmp_path / "none")
-
-
 @pytest.mark.skipif(os.name != "posix", reason="permission bits are POSIX")
 def test_only_the_owner_can_read_it(store: ContentStore) -> None:
     before = os.umask(0)
