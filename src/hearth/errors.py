@@ -172,7 +172,8 @@ class ApprovalRefusedError(RefusedError):
     """No approval lets this run go on.
 
     `code` is `missing` (no request, or too few approvals), `denied`, `expired`, `not_yet`, `spent`, `host`, `mode`,
-    `posture` (worse than the approval bears), `plan` (another digest), `preview`, `ledger`, or `untrusted`.
+    `posture` (worse than the approval bears), `plan` (another digest), `preview`, `ledger`, `untrusted`, or `damaged`
+    (what was decided cannot be read, or was changed).
     """
 
     def __init__(self, message: str, *, code: str) -> None:

@@ -217,8 +217,8 @@ def test_a_binary_input_is_accepted_by_its_own_digest(people: dict[str, str], fo
     assert "6 bytes that are no text: an ELF program or library" in refused
     assert "--accept-unseen with the SHA-256 of each: words.txt (6 bytes that are no text: an ELF" in refused
     approve(people, request, "ann", "--plan", "plan.yaml", "--accept-unseen", "0" * 64, code=3)
-    approve(people, request, "ann", "--plan", "plan.yaml", "--accept-unseen", digest[:7], code=3)
-    approve(people, request, "ann", "--plan", "plan.yaml", "--accept-unseen", digest[:8])
+    approve(people, request, "ann", "--plan", "plan.yaml", "--accept-unseen", digest[:63], code=3)
+    approve(people, request, "ann", "--plan", "plan.yaml", "--accept-unseen", digest.upper())
 
 
 @pytest.mark.parametrize("typed, code", [("", 3), ("12345678", 3), (None, 0)])

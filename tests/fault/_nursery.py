@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _LONGEST_SECONDS = 60.0
+# A lock that cannot be given back keeps the ledger busy for good; a command need not wait the usual minute for it.
+_BUSY_SECONDS = 3.0
 _READY, _GO = 1, 2
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -114,7 +116,7 @@ def _child(request: dict[str, Any], said: list[Path], gate: mmap.mmap) -> None:
 def _traced(child: int, options: list[str]) -> subprocess.Popen[str]:
     """Attach strace; it ends when the child and all that came of it have ended."""
     tracer = subprocess.Popen(
-        [str(strace()), "-f", "-qq", "-y", "-e", "signal=none", *options, "-p", str(child)],
+        [str(strace()), "-f", "-qq", "-y", "--decode-pids=comm", "-e", "signal=none", *options, "-p", str(child)],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -190,9 +192,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Answer until nothing more is asked."""
+    from hearth.ledger import Ledger
     from hearth.plan import load_tasks
 
     load_tasks()
+    Ledger.open.__func__.__kwdefaults__["busy_seconds"] = _BUSY_SECONDS  # type: ignore[attr-defined]
     adopt_orphans()
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line))), flush=True)  # noqa: T201 - the protocol

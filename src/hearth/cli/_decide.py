@@ -40,7 +40,7 @@ _NO_END = "\\ No newline at end of file"
     "accepted",
     multiple=True,
     metavar="SHA256",
-    help=f"Approve this input, which is no text, unseen (at least {DIGITS} digits of its SHA-256); repeatable.",
+    help="Approve the input with this SHA-256, which is no text, unseen; repeatable.",
 )
 @key_option
 @json_option

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hearth.cli._text import visible
+from hearth._visible import visible
 from hearth.errors import (
     ArtemisEscalationError,
     DuplicateExecutionError,
@@ -106,6 +106,8 @@ def report(error: BaseException, settings: Settings, arguments: Sequence[str]) -
         code = exit_code(error)
         return _say(settings, arguments, error, code, f"{error}{notes}", _WORDS.get(Exit(code), "stopped"))
     hint = "" if debugging() else f"; {DEBUG_VARIABLE}=1 shows where"
+    if isinstance(error, OSError):  # too many open files, no memory, no more locks: nothing of HEARTH's own
+        return _say(settings, arguments, error, Exit.FAILED, f"the system refused: {error}{hint}", _WORDS[Exit.FAILED])
     message = f"{type(error).__name__}: {error}{hint}"
     return _say(settings, arguments, error, Exit.FAILED, message, "internal error")
 

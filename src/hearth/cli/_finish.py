@@ -146,7 +146,7 @@ def print_outcome_json(outcome: RunOutcome | StandaloneOutcome, where: str, **mo
 def _complain(outcome: RunOutcome | StandaloneOutcome) -> None:
     import click
 
-    from hearth.cli._text import visible
+    from hearth._visible import visible
 
     said = () if outcome.error is None else (str(outcome.error),)
     if is_emergency(outcome.record):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from hearth._visible import visible
 from hearth.cli._errors import Exit, debugging, report
 from hearth.cli._settings import Settings
-from hearth.cli._text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

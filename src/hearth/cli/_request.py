@@ -25,6 +25,7 @@ STATES = {
     "spent": "dim",
     "expired": "dim",
     "denied": "red",
+    "damaged": "bold red",
 }
 _WORDS = {"waiting": "waits for approval"}
 _OPEN = ("approved", "waiting", "untrusted", "not_yet")
@@ -102,9 +103,13 @@ def approvals(
     from hearth.operations import Approvals, emergency_runs
 
     home = settings.find_home()
+    unreadable: list[str] = []
     with Ledger.open(home) as ledger:
         known = Approvals(home, ledger)
-        found = [known.view(request_id)] if request_id else known.listing(plan_id=plan, limit=limit)
+        if request_id:
+            found = [known.view(request_id)]
+        else:
+            found = known.listing(plan_id=plan, limit=limit, unreadable=unreadable)
         waiting = [name for name, reviewed in emergency_runs(home, ledger).items() if not reviewed]
     if only_open:
         found = [view for view in found if view.state in _OPEN]
@@ -113,16 +118,19 @@ def approvals(
             {
                 "approvals": [view.to_dict() for view in found],
                 "emergencies_without_review": waiting,
+                "unreadable": unreadable,
             }
         )
         return
     screen = settings.screen()
     if request_id:
         print_request(screen, found[0])
-    elif not found:
+    elif not found and not unreadable:
         screen.line("no approval was asked for; `hearth request PLAN` does")
-    else:
+    elif found:
         screen.table(("REQUEST", "PLAN", "MODE", "STATE", "REQUESTER", "EXPIRES"), [_row(view) for view in found])
+    for problem in unreadable:
+        screen.line((problem, "bold red"))
     print_unreviewed(screen, waiting)
 
 

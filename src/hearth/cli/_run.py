@@ -92,7 +92,7 @@ def run(
     if as_json:
         print_outcome_json(outcome, str(home.root))
     elif quiet:
-        from hearth.cli._text import visible
+        from hearth._visible import visible
 
         name = outcome.record.execution_id
         click.echo(visible(name) if sys.stdout.isatty() else name)

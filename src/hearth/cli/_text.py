@@ -6,10 +6,12 @@ import codecs
 import re
 from typing import TYPE_CHECKING, Any
 
+from hearth._visible import visible
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["OutputLines", "bytes_text", "count", "left_behind", "seconds_text", "visible"]
+__all__ = ["OutputLines", "bytes_text", "count", "left_behind", "seconds_text"]
 
 _COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 _MINUTE = 60.0
@@ -21,21 +23,6 @@ _REACHES = {
     "mark": "HEARTH could only reach its process group, what its supervising process left, and what carries its mark, "
     "for that process was killed: look at the host",
 }
-
-
-def visible(text: str) -> str:
-    """Return one line in which every character that is not printable is written as an escape.
-
-    That covers terminal control sequences, line breaks, characters that turn the reading direction, and lone
-    surrogates (Unicode categories C and Z but for the space).
-    """
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else _escape(character) for character in text)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 class OutputLines:

@@ -134,9 +134,18 @@ def _verify_all(settings: Settings, *, quiet: bool, as_json: bool) -> int:
 
 
 def _print(screen: Screen, found: Verified, *, whole: bool = False) -> None:
+    from hearth.operations import UNSEALED
+
     verdict = found.verdict
     if verdict:
         screen.line((f"{screen.symbols.done} ", "green"), found.subject, ("  verified", "green"))
+    elif verdict.why == UNSEALED:
+        screen.line(
+            (f"{screen.symbols.failed} ", "yellow"),
+            found.subject,
+            ("  NOT SEALED", "bold yellow"),
+            ": what is written so far holds; where its run is over, `hearth recover` seals it",
+        )
     else:
         first = "" if verdict.first_bad is None else f" (first bad entry: {verdict.first_bad})"
         screen.line(

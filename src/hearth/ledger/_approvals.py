@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from hearth.errors import DuplicateExecutionError, LedgerDamagedError, LedgerError, RequestNotFoundError
+from hearth.errors import (
+    DuplicateExecutionError,
+    LedgerDamagedError,
+    LedgerError,
+    RequestNotFoundError,
+    SigningError,
+)
 from hearth.ledger._tables import (
     approval_decisions,
     approval_requests,
@@ -23,7 +29,7 @@ from hearth.record import format_time
 from hearth.signing import Envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from sqlalchemy import Connection, Select
@@ -49,15 +55,28 @@ class ApprovalUse:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRow:
-    """A request as it is listed: its envelope, what was decided, and the run that used it."""
+    """A request as it is listed: its envelope, what was decided, and the run that used it.
+
+    `document` and `envelopes` (the decisions, oldest first, by the numbers of their rows) are what lies there.
+    """
 
     request_id: str
     plan_id: str
     plan_digest: str
     created: str
-    request: Envelope
-    decisions: tuple[Envelope, ...]
+    document: bytes
+    envelopes: tuple[tuple[int, bytes], ...]
     use: ApprovalUse | None
+
+    @property
+    def request(self) -> Envelope:
+        """What the requester signed; LedgerDamagedError where it cannot be read."""
+        return _envelope(self.document, f"the approval request {self.request_id}")
+
+    @property
+    def decisions(self) -> tuple[Envelope, ...]:
+        """What was decided; LedgerDamagedError where one cannot be read: it may have been a denial."""
+        return _read(self.request_id, self.envelopes)
 
 
 class LedgerApprovals:
@@ -114,8 +133,8 @@ class LedgerApprovals:
         return self._database.read(work)
 
     def decisions(self, request_id: str) -> tuple[Envelope, ...]:
-        """Return what was decided on a request, oldest first."""
-        return self._database.read(lambda connection: _decisions(connection, request_id))
+        """Return what was decided on a request, oldest first; LedgerDamagedError where one cannot be read."""
+        return _read(request_id, self._database.read(lambda connection: _decisions(connection, request_id)))
 
     def mark_of_decisions(self, request_id: str) -> tuple[int, int]:
         """Return how many decisions there are, and the newest one's number: another mark means another word."""
@@ -180,7 +199,7 @@ class LedgerApprovals:
         """Use a request up for one run: None means that this run has it, else who had it before. Durable.
 
         A record of a later time than `asked` that names the request has used it, whatever became of the row that said
-        so; LedgerDamagedError where rows of requests, decisions or uses were removed.
+        so; LedgerDamagedError where rows of requests, decisions or uses were removed, or a decision was moved away.
         """
         row = {
             "request_id": request_id,
@@ -193,6 +212,7 @@ class LedgerApprovals:
             before = _use(connection, request_id) or _recorded_use(connection, request_id, asked)
             if before is None:
                 _require_all_rows(connection)
+                _require_all_decisions(connection, request_id)
                 taken = approval_uses.c.execution_id == execution_id
                 if connection.execute(select(approval_uses.c.id).where(taken)).first() is not None:
                     message = f"a run {execution_id} used another approval before; choose another id"
@@ -266,16 +286,33 @@ def _row(connection: Connection, request_id: str) -> ApprovalRow:
         plan_id=found.plan_id,
         plan_digest=found.plan_digest,
         created=found.created,
-        request=Envelope.parse(found.document),
-        decisions=_decisions(connection, request_id),
+        document=found.document,
+        envelopes=_decisions(connection, request_id),
         use=_use(connection, request_id),
     )
 
 
-def _decisions(connection: Connection, request_id: str) -> tuple[Envelope, ...]:
+def _decisions(connection: Connection, request_id: str) -> tuple[tuple[int, bytes], ...]:
     table = approval_decisions
-    query = select(table.c.envelope).where(table.c.request_id == request_id).order_by(table.c.id)
-    return tuple(map(Envelope.parse, connection.scalars(query).all()))
+    query = select(table.c.id, table.c.envelope).where(table.c.request_id == request_id).order_by(table.c.id)
+    return tuple((found.id, found.envelope) for found in connection.execute(query).all())
+
+
+def _read(request_id: str, envelopes: Iterable[tuple[int, bytes]]) -> tuple[Envelope, ...]:
+    return tuple(
+        _envelope(data, f"a decision on the request {request_id} (approval_decisions, row {row})")
+        for row, data in envelopes
+    )
+
+
+def _envelope(data: object, what: str) -> Envelope:
+    try:
+        return Envelope.parse(data if isinstance(data, bytes) else b"")
+    except SigningError as error:
+        raise LedgerDamagedError(
+            f"{what} cannot be read ({error}), and what it said is not known; look with `hearth fsck`, and restore a "
+            "backup, or ask anew with `hearth request`"
+        ) from None
 
 
 def _use(connection: Connection, request_id: str) -> ApprovalUse | None:
@@ -306,6 +343,23 @@ def _require_all_rows(connection: Connection) -> None:
             raise LedgerDamagedError(
                 f"rows of the table {table.name} were removed: there are {there}, and {given or 0} were written; no "
                 "approval is used while a denial or a use may be missing; look with `hearth fsck`, and restore a backup"
+            )
+
+
+def _require_all_decisions(connection: Connection, request_id: str) -> None:
+    """Raise LedgerDamagedError where a decision on the request lies under another one: it may be a denial."""
+    table = approval_decisions
+    signed = f'"request_id":"{request_id}"'.encode()
+    query = select(table.c.id, table.c.envelope).where(table.c.request_id != request_id)
+    for found in connection.execute(query):
+        try:
+            payload = Envelope.parse(found.envelope).payload
+        except (SigningError, TypeError):
+            continue  # it counts for nothing where it lies, and stops the runs there
+        if signed in payload:
+            raise LedgerDamagedError(
+                f"a decision on the request {request_id} lies under another request (approval_decisions, row "
+                f"{found.id}): it was moved there; no approval is used while that is so; look with `hearth fsck`"
             )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hearth.plan import ApprovalRequest
     from hearth.signing import Envelope, PublicKey
 
-__all__ = ["ApprovalView", "LastApproved", "read_decisions", "signed_decisions"]
+__all__ = ["ApprovalView", "LastApproved", "signed_decisions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +74,13 @@ class LastApproved:
     why: str = ""
 
 
-def read_decisions(envelopes: Iterable[Envelope]) -> tuple[ApprovalDecision, ...]:
-    """Return what decisions say, whoever signed them; what is none counts for nothing, and `hearth fsck` names it."""
-    return tuple(decision for decision, _ in signed_decisions(envelopes, {}))
-
-
 def signed_decisions(
     envelopes: Iterable[Envelope], keys: Mapping[str, PublicKey]
 ) -> list[tuple[ApprovalDecision, str | None]]:
-    """Return what decisions say, each with the name of the key that signed it, None where none of `keys` did."""
+    """Return what decisions say, each with the name of the key that signed it, None where none of `keys` did.
+
+    What is no decision counts for nothing, and `hearth fsck` names it.
+    """
     decisions = []
     for envelope in envelopes:
         with suppress(SigningError):

@@ -13,11 +13,12 @@ from hearth.errors import (
     ExecutionNotFoundError,
     ExecutionPurgedError,
     HearthError,
+    LedgerDamagedError,
     RecordError,
     SigningError,
 )
 from hearth.execution import load_policy
-from hearth.operations._approval_view import ApprovalView, LastApproved, read_decisions, signed_decisions
+from hearth.operations._approval_view import ApprovalView, LastApproved, signed_decisions
 from hearth.operations._material import Material, keep_inputs, material_of
 from hearth.operations._plans import PlanArchive
 from hearth.plan import ApprovalDecision, ApprovalRequest, Circumstances, grant
@@ -27,7 +28,7 @@ from hearth.security import LiveMode, Posture
 from hearth.signing import PublicKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from hearth.ledger import ApprovalRow, ApprovalUse, Ledger, LedgerHome
@@ -161,35 +162,35 @@ class Approvals:
 
     def require_open(self, view: ApprovalView) -> None:
         """Raise ApprovalRefusedError where no further approval could let a run use this request."""
-        if view.state in {"denied", "spent", "expired"}:
+        if view.state in {"denied", "spent", "expired", "damaged"}:
             raise ApprovalRefusedError(view.why, code=view.state)
 
     def view(self, beginning: str) -> ApprovalView:
         """Return one request as it stands now; RequestNotFoundError."""
         return self._view(self._store.find(beginning))
 
-    def listing(self, *, plan_id: str | None = None, limit: int = 100) -> list[ApprovalView]:
-        """Return the newest requests first."""
-        return [self._view(row) for row in self._store.listing(plan_id=plan_id, limit=limit)]
+    def listing(
+        self, *, plan_id: str | None = None, limit: int = 100, unreadable: list[str] | None = None
+    ) -> list[ApprovalView]:
+        """Return the newest requests first; of those that cannot be read, the problems are added to `unreadable`."""
+        return [view for _, view in self._views(self._store.listing(plan_id=plan_id, limit=limit), unreadable)]
 
     def usable(self, plan: Plan, mode: LiveMode) -> str | None:
         """Return the oldest request whose approval a run of this plan may use now; None where there is none."""
-        for row in self._store.each(plan_digest=plan.digest, unused=True, oldest_first=True):
-            view = self._view(row)
+        for _, view in self._views(self._store.each(plan_digest=plan.digest, unused=True, oldest_first=True)):
             if view.state == "approved" and view.asked.mode is mode:
                 return view.asked.request_id
         return None
 
     def refusal(self, plan: Plan, mode: LiveMode) -> ApprovalRefusedError:
         """Return why no approval lets this plan run now: what the newest request lacks, or that there is none."""
-        for row in self._store.each(plan_digest=plan.digest):
-            view = self._view(row)
+        for _, view in self._views(self._store.each(plan_digest=plan.digest)):
             if view.asked.mode is mode and view.state != "approved":
                 return ApprovalRefusedError(view.why, code=view.state)
-        for row in self._store.each(plan_id=plan.id, unused=True):
+        for row, view in self._views(self._store.each(plan_id=plan.id, unused=True)):
             # Approved, waiting for its run, and then another plan comes in its name. Of a plan that was worked on after
             # its last run, nobody has said that it is approved.
-            if self._view(row).state == "approved":
+            if view.state == "approved":
                 return ApprovalRefusedError(
                     f"the plan {plan.id} or one of its inputs is not what was approved: its digest is {plan.digest} "
                     f"now, and the request {row.request_id} was approved for {row.plan_digest}; "
@@ -221,10 +222,9 @@ class Approvals:
 
         A run may have used the approval, or it may lie there still or have expired.
         """
-        for row in self._store.each(plan_id=view.asked.plan_id):
-            if row.request_id == view.asked.request_id or not self._was_approved(row):
+        for row, before in self._views(self._store.each(plan_id=view.asked.plan_id)):
+            if row.request_id == view.asked.request_id or not self._was_approved(row, before):
                 continue
-            before = self._view(row)
             if before.asked.plan_digest == view.asked.plan_digest:
                 return LastApproved(before, None, same=True)
             try:
@@ -233,15 +233,14 @@ class Approvals:
                 return LastApproved(before, None, why=str(error))
         return None
 
-    def _was_approved(self, row: ApprovalRow) -> bool:
+    def _was_approved(self, row: ApprovalRow, view: ApprovalView) -> bool:
         """Whether it ever had the approvals that it needs: judged at the time of the last one, by today's keys."""
         if row.use is not None:
             return True
-        asked = ApprovalRequest.read(row.request)
-        times = [one.created for one in read_decisions(row.decisions) if one.verdict == "approve"]
+        times = [one.created for one in view.decisions if one.verdict == "approve"]
         if not times:
             return False
-        then = replace(self._here(asked), now=max(*times, asked.not_before))
+        then = replace(self._here(view.asked), now=max(*times, view.asked.not_before))
         try:
             grant(row.request, row.decisions, policy=self.policy.approvals, circumstances=then)
         except ApprovalRefusedError:
@@ -251,15 +250,31 @@ class Approvals:
     def _kept(self, asked: ApprovalRequest) -> KeptPlan | None:
         return PlanArchive(self.home).read(asked.plan_copy)
 
-    def _view(self, row: ApprovalRow) -> ApprovalView:
-        asked = ApprovalRequest.read(row.request)
-        keys = {name: PublicKey.parse(trusted.key) for name, trusted in self.policy.approvals.keys.items()}
-        signed = signed_decisions(row.decisions, keys)
-        decisions = tuple(decision for decision, _ in signed)
-        state, why = "approved", ""
-        if row.use is None or any(one.verdict == "deny" for one in decisions):
+    def _views(
+        self, rows: Iterable[ApprovalRow], unreadable: list[str] | None = None
+    ) -> Iterator[tuple[ApprovalRow, ApprovalView]]:
+        """Yield what can be read; one request that was damaged does not hide the others."""
+        for row in rows:
             try:
-                grant(row.request, row.decisions, policy=self.policy.approvals, circumstances=self._here(asked))
+                yield row, self._view(row)
+            except (SigningError, LedgerDamagedError) as error:
+                if unreadable is not None:
+                    unreadable.append(f"the request {row.request_id} cannot be read: {error}")
+
+    def _view(self, row: ApprovalRow) -> ApprovalView:
+        request = row.request
+        asked = ApprovalRequest.read(request)
+        keys = {name: PublicKey.parse(trusted.key) for name, trusted in self.policy.approvals.keys.items()}
+        state, why = "approved", ""
+        try:
+            envelopes = row.decisions
+        except LedgerDamagedError as error:
+            envelopes, state, why = (), "damaged", str(error)
+        signed = signed_decisions(envelopes, keys)
+        decisions = tuple(decision for decision, _ in signed)
+        if state == "approved" and (row.use is None or any(one.verdict == "deny" for one in decisions)):
+            try:
+                grant(request, envelopes, policy=self.policy.approvals, circumstances=self._here(asked))
             except ApprovalRefusedError as refusal:
                 state, why = refusal.code, str(refusal)
         if row.use is not None and state != "denied":
@@ -272,7 +287,7 @@ class Approvals:
             asked=asked,
             state=state,
             why=why,
-            requester_key=next(iter(row.request.verified_by(keys)), None),
+            requester_key=next(iter(request.verified_by(keys)), None),
             decisions=decisions,
             decision_keys=tuple(key for _, key in signed),
             use=row.use,

@@ -25,7 +25,6 @@ __all__ = ["InputText", "Material", "keep_inputs", "material_of"]
 
 _LARGEST_KEPT = 1 << 20
 _CHUNK = 1 << 20
-_ACCEPTED_DIGITS = 8
 # How files of these kinds begin; `ustar` stands behind the first member's name.
 _KINDS = (
     (b"\x7fELF", "an ELF program or library"),
@@ -85,7 +84,7 @@ class Material:
             yield from _diff(name, _text(old), _text(new))
 
     def unseen(self, accepted: Collection[str] = ()) -> dict[str, InputText]:
-        """Return the binary inputs that no SHA-256 in `accepted` (or the first eight digits of one) stands for.
+        """Return the binary inputs whose SHA-256 is not in `accepted`; a part of one is not enough.
 
         ApprovalRefusedError (`plan`) where an input cannot be shown at all: no acknowledgement makes up for that.
         """
@@ -95,12 +94,8 @@ class Material:
                     f"the input {name} cannot be shown: {known.missing}; what was not shown is not approved",
                     code="plan",
                 )
-        taken = tuple(digest.strip().lower() for digest in accepted if len(digest.strip()) >= _ACCEPTED_DIGITS)
-        return {
-            name: known
-            for name, known in self.inputs.items()
-            if known.binary and not any(known.digest.startswith(digest) for digest in taken)
-        }
+        taken = {digest.strip().lower() for digest in accepted}
+        return {name: known for name, known in self.inputs.items() if known.binary and known.digest not in taken}
 
 
 def keep_inputs(home: LedgerHome, plan: Plan) -> None:

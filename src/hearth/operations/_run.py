@@ -118,7 +118,9 @@ def _find_approval(
     chosen = request_id or approvals.usable(plan, mode)
     if chosen is None:
         raise approvals.refusal(plan, mode)
-    asked = approvals.view(chosen).asked
+    view = approvals.view(chosen)
+    approvals.require_open(view)  # one that was used is spent, whatever became of the plan since
+    asked = view.asked
     return kernel.approval(asked.request_id), asked.reason
 
 

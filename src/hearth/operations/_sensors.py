@@ -38,6 +38,7 @@ _WORDS = {
     "posture": "the posture was worse than it bore",
     "preview": "it was for another preview",
     "untrusted": "no key that the policy trusts had given it",
+    "damaged": "what was decided on it was changed, or cannot be read",
 }
 
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from hearth.errors import LedgerError, RecordError
 from hearth.operations._kept import check_kept
 from hearth.operations._sensors import sense_verified, tell_findings
-from hearth.record import LARGEST_EXPORT, Bulk, Disclosure, ExecutionRecord, Verdict, strict_loads, verify_document
+from hearth.record import (
+    LARGEST_EXPORT,
+    UNSEALED,
+    Bulk,
+    Disclosure,
+    ExecutionRecord,
+    Verdict,
+    strict_loads,
+    verify_document,
+)
 from hearth.recorder import verify_journal
 
 if TYPE_CHECKING:
@@ -22,9 +31,6 @@ if TYPE_CHECKING:
     from hearth.operations._find import Found, JournalNote, Records
 
 __all__ = ["UNSEALED", "Verified", "verify_all", "verify_file", "verify_found", "verify_stored"]
-
-UNSEALED = "unsealed"
-"""The verdict's `why` for a record that holds so far but has no seal."""
 
 _JOURNAL_START = 66
 _CHUNK = 1 << 20

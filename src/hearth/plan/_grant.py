@@ -98,8 +98,8 @@ def grant(
 
     Signatures of keys that the policy does not trust (or no longer trusts) count for nothing: where they are all that
     is missing the code is `untrusted`, where nobody has spoken it is `waiting`. One denial by a trusted approver
-    outweighs every approval; then comes what no further approval could mend, such as the time. That a request was used
-    before, the store knows.
+    outweighs every approval, and so does what was one and cannot be read any more (`damaged`); then comes what no
+    further approval could mend, such as the time. That a request was used before, the store knows.
     """
     asked = _asked(request, policy, circumstances)
     approvals, strange = _approvals(asked, decisions, policy)
@@ -193,7 +193,14 @@ def _approvals(
     denying = _keys(policy.with_role("approver"))
     approvals: dict[str, ApprovalDecision] = {}
     strange = 0
+    every = _keys(policy.keys)
     for envelope in decisions:
+        if _changed(envelope, every):
+            raise ApprovalRefusedError(
+                f"a decision on the request {asked.request_id} was changed after it was signed, and may have been a "
+                "denial; look with `hearth fsck`, and ask anew with `hearth request`",
+                code="damaged",
+            )
         try:
             decision = ApprovalDecision.read(envelope)
         except SigningError:
@@ -215,6 +222,13 @@ def _approvals(
         for name in names:
             approvals.setdefault(name, decision)
     return approvals, strange
+
+
+def _changed(envelope: Envelope, keys: Mapping[str, PublicKey]) -> bool:
+    """Whether it claims a key that the policy knows, and that key has not signed what lies there."""
+    known = {key.key_id: name for name, key in keys.items()}
+    claimed = {known[signature.key_id] for signature in envelope.signatures if signature.key_id in known}
+    return not claimed <= set(envelope.verified_by({name: keys[name] for name in claimed}))
 
 
 def _belongs(decision: ApprovalDecision, asked: ApprovalRequest) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from hearth._visible import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CONTINUED", "CUT", "WIDTH", "printable", "wrapped", "wrapped_action"]
+__all__ = ["CONTINUED", "CUT", "WIDTH", "wrapped", "wrapped_action"]
 
 WIDTH = 100
 CONTINUED = " \\"
@@ -16,21 +18,10 @@ CUT = " <cut>"
 _LONGEST_LEAD = 40
 
 
-def printable(text: str) -> str:
-    """Return the text with everything invisible written as an escape.
-
-    A recorded text can hold terminal control sequences or characters that turn the reading direction; an
-    operator must see them, not their work.
-    """
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
-
-
 def wrapped(text: str, lead: str = "") -> list[str]:
     """Return the text in lines of at most WIDTH characters, the first after `lead`, the others below its end."""
     return textwrap.wrap(
-        printable(" ".join(text.split("\n"))),
+        visible(" ".join(text.split("\n"))),
         width=WIDTH,
         initial_indent=lead,
         subsequent_indent=" " * min(len(lead), _LONGEST_LEAD),
@@ -48,7 +39,7 @@ def wrapped_action(action: str, lead: str) -> list[str]:
     indent = " " * len(lead)
     lines: list[str] = []
     for line in action.split("\n"):
-        for part in _parts(printable(line.expandtabs(4)), WIDTH - len(lead)):
+        for part in _parts(visible(line.expandtabs(4)), WIDTH - len(lead)):
             lines.append(f"{indent if lines else lead}{part}".rstrip())
     return lines
 

@@ -103,9 +103,9 @@ print("\\n" + json.dumps(sorted(sys.modules)))
     assert loaded & set(NOT_FOR_HELP) == set()
     assert {name for name in loaded if name == "rich" or name.startswith("rich.")} == set()
     assert sorted(name for name in loaded if name.startswith("hearth")) == [
-        "hearth", "hearth._lazy", "hearth._version", "hearth.cli", "hearth.cli._entry", "hearth.cli._errors",
-        "hearth.cli._group", "hearth.cli._late_signals", "hearth.cli._main", "hearth.cli._settings", "hearth.cli._text",
-        "hearth.errors",
+        "hearth", "hearth._lazy", "hearth._version", "hearth._visible", "hearth.cli", "hearth.cli._entry",
+        "hearth.cli._errors", "hearth.cli._group", "hearth.cli._late_signals", "hearth.cli._main",
+        "hearth.cli._settings", "hearth.errors",
     ]  # fmt: skip
 
 

@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearth.cli._text import OutputLines, bytes_text, count, left_behind, seconds_text, visible
-
-
-@given(st.text(st.characters()))
-def test_what_is_shown_has_no_characters_that_act(text: str) -> None:
-    shown = visible(text)
-    assert shown.isprintable()
-    assert not any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in shown)
-
-
-@pytest.mark.parametrize(
-    "text, shown",
-    [
-        ("plain ü ✓", "plain ü ✓"),
-        ("\x1b[2Jgone", r"\x1b[2Jgone"),
-        ("a\nb\tc\r", r"a\nb\tc\r"),
-        ("\u202etxt.exe", r"\u202etxt.exe"),
-        ("\u2028", r"\u2028"),
-        ("\udc80", r"\udc80"),
-        ("\x9b31m", r"\x9b31m"),
-        ("[bold]not markup[/bold]", "[bold]not markup[/bold]"),
-    ],
-)
-def test_control_characters_are_seen(text: str, shown: str) -> None:
-    assert visible(text) == shown
+from hearth.cli._text import OutputLines, bytes_text, count, left_behind, seconds_text
 
 
 def test_lines_of_output_come_when_they_are_complete() -> None:

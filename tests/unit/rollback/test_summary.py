@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hearth.recorder import ExecutionObserver
 from hearth.rollback import RollbackPlanner
-from hearth.rollback._text import WIDTH, printable, wrapped, wrapped_action
+from hearth.rollback._text import WIDTH, wrapped, wrapped_action
 from tests.unit.rollback._runs import hint, run
 
 
@@ -152,8 +152,3 @@ def test_no_line_is_too_long_and_no_text_is_lost(text: str) -> None:
 def test_any_text_becomes_lines_that_can_be_seen(text: str) -> None:
     for lines in (wrapped(text, "  ! "), wrapped_action(text, "         Do 12.3:  ")):
         assert all(len(line) <= WIDTH and line.isprintable() for line in lines)
-
-
-def test_printable_keeps_what_can_be_seen() -> None:
-    assert printable("größer ☃ 😀 'x' \\") == "größer ☃ 😀 'x' \\"
-    assert printable("a\tb\x1b") == "a\\tb\\x1b"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from hearth._visible import is_visible
 from hearth.errors import TaskError
 from hearth.plan import Secrets
 
@@ -51,7 +52,7 @@ def one_line(value: Any, longest: int = _LONGEST) -> str:  # noqa: ANN401 - a JS
     if not lines:
         return "(empty)"
     telling = [line for line in lines if not line.startswith(("#", "--"))] or lines
-    first = "".join(character if character.isprintable() else "�" for character in telling[0])
+    first = "".join(character if is_visible(character) else "�" for character in telling[0])
     if len(first) > longest:
         return first[: longest - 2] + " …"
     return first + (" …" if len(lines) > 1 else "")
@@ -67,7 +68,7 @@ def _quoted(word: Any) -> str:  # noqa: ANN401 - a text, or a reference to a sec
     text = as_text(word)
     if not isinstance(word, str):
         return text
-    if text.isprintable():
+    if is_visible(text):
         return shlex.quote(text)
     return f"$'{''.join(map(_escaped, text))}'"
 
@@ -76,7 +77,7 @@ def _escaped(character: str) -> str:
     """Return a character as it stands between $' and '."""
     if character in _ESCAPES:
         return _ESCAPES[character]
-    if character.isprintable():
+    if is_visible(character):
         return character
     return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
 

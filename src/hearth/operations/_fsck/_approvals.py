@@ -21,6 +21,7 @@ __all__ = ["check_approvals", "check_signed"]
 _CODES = {
     "missing", "denied", "expired", "not_yet", "spent", "host", "mode", "posture", "plan", "preview", "ledger",
     "untrusted",
+    "damaged",
 }  # fmt: skip
 _REVIEW = {"ledger_id", "execution_id", "request_id", "reviewer", "reason", "created"}
 _REVIEW_KIND = "application/vnd.hearth.emergency-review.v1+json"
