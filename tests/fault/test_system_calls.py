@@ -232,7 +232,12 @@ Case = tuple[Call, str, list[str], bool]
 
 
 def calls(nursery: Nursery, template: Template, folder: Path, words: tuple[str, ...] | None = None) -> list[Call]:
-    """Return the calls on the ledger's files that a run without a fault makes, or the command of these words."""
+    """Return the calls on the ledger's files that a run without a fault makes, or the command of these words.
+
+    It is run once before, so that the nursery has loaded what it needs: the calls of a first import would be counted.
+    """
+    home = template.copy(folder.with_name(f"{folder.name}-first"))
+    nursery.hearth(home.root, *(words or ("run", "plan.yaml", "--mode", "live", "--approval", template.request)))
     home = template.copy(folder)
     fault = {"strace": ["-e", "trace=all"]}
     if words is None:
