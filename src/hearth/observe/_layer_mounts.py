@@ -1,0 +1,67 @@
+"""Where the layers of a state folder lie, and which mount point each of their parts belongs to."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from hearth.errors import ObservationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+__all__ = ["LayerMounts", "deepest", "is_below"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerMounts:
+    """One layer's `mounts.json`, as the sandbox wrote it; `mounts` is turned round: mount point to key."""
+
+    state: Path
+    layer: str
+    root: bool
+    mounts: Mapping[str, str]
+
+    @classmethod
+    def read(cls, state: Path, layer: str) -> Self:
+        """Read it; ObservationError where it is missing or malformed."""
+        path = state / layer / "mounts.json"
+        try:
+            document = json.loads(path.read_bytes())
+            mounts = {str(point): str(key) for key, point in document["mounts"].items()}
+            root = document["root"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ObservationError(f"the layer {layer} cannot be read: {path}: {error}") from error
+        if not isinstance(root, bool) or not all(point.startswith("/") for point in mounts):
+            raise ObservationError(f"the layer {layer} cannot be read: {path} does not say what was mounted where")
+        return cls(state=state, layer=layer, root=root, mounts=mounts)
+
+    @property
+    def prefix(self) -> str:
+        """What the names of overlayfs' own extended attributes begin with: mount option `userxattr` or not."""
+        return "trusted.overlay." if self.root else "user.overlay."
+
+    def upper(self, point: str) -> Path:
+        """Return the upper directory of the overlay at a mount point."""
+        return self.state / self.layer / self.mounts[point] / "up"
+
+    def is_indexed(self, point: str) -> bool:
+        """Whether hard links held together there (mount option `index=on` keeps a folder for that)."""
+        return os.path.lexists(self.index(point))
+
+    def index(self, point: str) -> Path:
+        """Return the folder in which overlayfs keeps the files with several names that were copied up."""
+        return self.state / self.layer / self.mounts[point] / "work" / "index"
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether `path` is `folder` or lies in it."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def deepest(points: Iterable[str], path: str) -> str | None:
+    """Return the mount point that counts for a path: the deepest one that holds it; None where there is none."""
+    return max((point for point in points if is_below(path, point)), key=len, default=None)
