@@ -1,0 +1,211 @@
+"""Making a new thing under a temporary name, writing a file in place, making what was done durable, and cleaning up."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from hearth._visible import visible
+from hearth.errors import ObservationError
+from hearth.observe._commit_calls import sync_all
+from hearth.observe._commit_source import open_source
+from hearth.observe._commit_state import apply_metadata, look
+from hearth.observe._node import Node, NodeType
+from hearth.observe._preimage import copy_content
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from hearth.observe._commit_calls import Folders
+    from hearth.observe._commit_journal import Action
+    from hearth.observe._commit_source import Source
+
+__all__ = [
+    "MANY",
+    "clean_up",
+    "make",
+    "parent_of",
+    "same_file",
+    "set_times",
+    "spare_names",
+    "sync_folders",
+    "write_in_place",
+]
+
+MANY = 64
+"""From so many actions on, whole file systems are synced instead of each file."""
+
+
+def parent_of(path: str) -> str:
+    """Return the folder that a path lies in."""
+    return path.rpartition("/")[0] or "/"
+
+
+def spare_names(action: Action) -> tuple[str, str]:
+    """Return the temporary names: of the new thing, and of the old one where the two cannot be exchanged at once."""
+    return action.temp, action.temp + "~"
+
+
+def make(folder: int, name: str, action: Action, source: Source, layers: Folders, *, durable: bool) -> None:
+    """Make what an action's path is to become under another name; a folder without its metadata.
+
+    ObservationError where the content is not what was observed.
+    """
+    node = action.change.after
+    assert node is not None  # noqa: S101 - what is deleted is not made
+    if node.type is NodeType.DIRECTORY:
+        os.mkdir(name, 0o700, dir_fd=folder)
+        return
+    if node.type is NodeType.FILE:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        _fill(os.open(name, flags, 0o600, dir_fd=folder), node, action, source, layers, durable=durable)
+    elif node.type is NodeType.SYMLINK:
+        os.symlink(node.target or "", name, dir_fd=folder)
+    elif node.type is NodeType.FIFO:
+        os.mkfifo(name, 0o600, dir_fd=folder)
+    else:
+        device = os.makedev(*node.device) if node.device is not None else 0
+        os.mknod(name, 0o600 | _FORMATS[node.type], device, dir_fd=folder)
+    apply_metadata(folder, name, node, action.new_xattrs, action.times)
+
+
+def write_in_place(
+    folder: int, name: str, inode: tuple[int, int], action: Action, source: Source, layers: Folders
+) -> None:
+    """Give the file that is there new content and metadata; its other names see it too. OSError, ObservationError."""
+    node = action.change.after
+    assert node is not None  # noqa: S101 - as above
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name, flags, dir_fd=folder)
+    except PermissionError:
+        _permit(folder, name)
+        descriptor = os.open(name, flags, dir_fd=folder)
+    status = os.fstat(descriptor)
+    if (status.st_dev, status.st_ino) != inode:
+        os.close(descriptor)
+        raise ObservationError(f"{visible(action.path)} is another file than a moment ago")
+    os.ftruncate(descriptor, 0)
+    _fill(descriptor, node, action, source, layers, durable=True)
+    apply_metadata(folder, name, node, action.new_xattrs, action.times)
+
+
+def _fill(descriptor: int, node: Node, action: Action, source: Source, layers: Folders, *, durable: bool) -> None:
+    try:
+        content = open_source(source, layers)
+        try:
+            sha256 = copy_content(content, descriptor, node.size or 0, source.packed)
+        finally:
+            os.close(content)
+        if sha256 != node.sha256:
+            raise ObservationError(f"{visible(action.path)}: its new content is not what was observed")
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _permit(folder: int, name: str) -> None:
+    """Let the owner of a file write to it; its mode is set at the end."""
+    descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        os.chmod(f"/proc/self/fd/{descriptor}", 0o600)  # noqa: PTH101 - a descriptor's path
+    finally:
+        os.close(descriptor)
+
+
+def sync_folders(folders: Folders, paths: Iterable[str], *, whole: bool) -> None:
+    """Make names durable: of each folder, or (`whole`) all that was written to the file systems that they lie on."""
+    devices = set()
+    for path in sorted(set(paths)):
+        try:
+            if not whole:
+                folders.sync(path)
+                continue
+            device = os.stat(".", dir_fd=folders.open(path)).st_dev
+            if device not in devices:
+                devices.add(device)
+                readable = folders.readable(path)
+                try:
+                    sync_all(readable)
+                finally:
+                    os.close(readable)
+        except (FileNotFoundError, NotADirectoryError):  # it went, with all that was in it
+            continue
+        except PermissionError:
+            os.sync()
+
+
+def clean_up(folders: Folders, actions: Sequence[Action]) -> list[str]:
+    """Remove what waits under temporary names; return the paths of what could not be, and of strangers among it."""
+    left: list[str] = []
+    within: dict[str, list[Action]] = {}
+    top = None
+    for action in actions:
+        if action.way == "rename":
+            top = action
+        elif action.way == "within" and top is not None:
+            within.setdefault(top.path, []).append(action)
+    for action in actions:
+        if action.way != "rename":
+            continue
+        parent = parent_of(action.path)
+        for name in spare_names(action):
+            try:
+                folder = folders.open(parent)
+                os.stat(name, dir_fd=folder, follow_symlinks=False)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            for inner in reversed(within.get(action.path, ())):
+                place = f"{parent.rstrip('/')}/{name}{inner.path[len(action.path) :]}"
+                _remove(folders, place, inner.change.before, left)
+            before = action.change.before
+            _remove(folders, f"{parent.rstrip('/')}/{name}", before, left)
+    return left
+
+
+def _remove(folders: Folders, path: str, node: Node | None, left: list[str]) -> None:
+    """Remove a thing of a known type. Where its folder forbids that to the owner, the folder is opened for it."""
+    try:
+        folder, name = folders.at(path)
+        try:
+            _remove_at(folder, name, node)
+        except PermissionError:
+            mode = os.stat(".", dir_fd=folder).st_mode
+            os.chmod(f"/proc/self/fd/{folder}", mode & 0o7777 | 0o700)  # noqa: PTH101 - as above
+            _remove_at(folder, name, node)
+            os.chmod(f"/proc/self/fd/{folder}", mode & 0o7777)  # noqa: PTH101 - as above
+        if node is not None and node.type is NodeType.DIRECTORY:
+            folders.forget(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        left.append(f"{visible(path)} ({error.strerror})")
+
+
+def _remove_at(folder: int, name: str, node: Node | None) -> None:
+    if node is not None and node.type is NodeType.DIRECTORY:
+        os.rmdir(name, dir_fd=folder)
+    else:
+        os.unlink(name, dir_fd=folder)
+
+
+def set_times(folders: Folders, actions: Sequence[Action]) -> None:
+    """Give folders the times that they are to have, when nothing more happens in them; the deepest come first."""
+    for action in reversed(actions):
+        node = action.change.after
+        if node is None or node.type is not NodeType.DIRECTORY or action.times is None:
+            continue
+        with suppress(FileNotFoundError):
+            folder, name = folders.at(action.path)
+            os.utime(name, ns=action.times, dir_fd=folder, follow_symlinks=False)
+
+
+def same_file(folder: int, name: str, node: Node) -> bool:
+    """Whether a name has just this node."""
+    found = look(folder, name)
+    return found is not None and found.node == node
+
+
+_FORMATS = {NodeType.SOCKET: 0o140000, NodeType.BLOCK: 0o060000, NodeType.CHARACTER: 0o020000}

@@ -1,0 +1,279 @@
+"""Taking back what a commit has begun: what is as the commit left it, whole or halfway, becomes what it was."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hearth._visible import visible
+from hearth.errors import ObservationError
+from hearth.observe._change import Change
+from hearth.observe._commit_calls import exchange, rename_new
+from hearth.observe._commit_journal import Way
+from hearth.observe._commit_make import MANY, make, parent_of, spare_names, sync_folders, write_in_place
+from hearth.observe._commit_prepare import Listing
+from hearth.observe._commit_source import from_store
+from hearth.observe._commit_state import OWNER_ALL, apply_metadata, is_between, look
+from hearth.observe._node import Node, NodeType, path_from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from hearth.observe._commit_calls import Folders
+    from hearth.observe._commit_journal import Action, CommitJournal
+    from hearth.observe._commit_source import Source
+    from hearth.observe._preimage import ContentKeeper
+
+__all__ = ["Restoration"]
+
+
+class Restoration:
+    """Works from what is there, not from how far the commit came: so it may be cut off and repeated at any place.
+
+    `conflicts` are the paths, with why, that are neither as they were nor as the commit would have them: they stay
+    as they are. `begun` are the actions that may have begun, by index (None: nobody knows).
+    """
+
+    def __init__(
+        self,
+        journal: CommitJournal,
+        *,
+        folders: Folders,
+        layers: Folders,
+        store: ContentKeeper,
+        begun: AbstractSet[int] | None = None,
+    ) -> None:
+        self.conflicts: list[str] = []
+        self._begun = begun
+        self._journal = journal
+        self._folders = folders
+        self._layers = layers
+        self._store = store
+
+    def run(self) -> None:
+        """Do it, and remove the journal unless there are conflicts."""
+        actions = self._journal.actions
+        self._open_up()
+        for folders_last in (False, True):
+            for action in reversed(actions):
+                if (action.way is Way.METADATA and _is_folder(action)) is folders_last:
+                    self._try(action)
+        self._set_times()
+        parents = {parent_of(action.path) for action in actions}
+        sync_folders(self._folders, parents, whole=len(actions) >= MANY)
+        if not self.conflicts:
+            self._journal.remove()
+
+    def _try(self, action: Action) -> None:
+        try:
+            parent = parent_of(action.path)
+            try:
+                folder = self._folders.open(parent)
+            except (FileNotFoundError, NotADirectoryError):
+                folder = -1
+            why = self._take_back(action, folder) if folder >= 0 else self._without_folder(action)
+        except (OSError, ObservationError) as error:
+            why = str(getattr(error, "strerror", None) or error)
+        if why:
+            self.conflicts.append(f"{visible(action.path)}: {why}")
+
+    def _without_folder(self, action: Action) -> str:
+        """A new thing is not there when its folder is not, and what was in a removed folder comes with that."""
+        if action.change.before is None or action.way is Way.WITHIN:
+            return ""
+        return "its folder is not there any more"
+
+    def _take_back(self, action: Action, folder: int) -> str:
+        """Return why a path stays as it is, or "" when it is as it was."""
+        name = action.path.rpartition("/")[2] or "."
+        if self._begun is not None and action.index not in self._begun:
+            self._drop(folder, action)
+            return ""
+        if action.way is Way.RENAME:
+            return self._swap_back(action, folder, name)
+        if action.way is Way.MAKE:
+            return self._remove_folder(action, folder, name)
+        if action.way is Way.IN_PLACE:
+            return self._write_back(action, folder, name)
+        if action.way is Way.METADATA:
+            return self._metadata_back(action, folder, name)
+        return ""
+
+    def _swap_back(self, action: Action, folder: int, name: str) -> str:
+        before = action.change.before
+        there = look(folder, name)
+        if before is None:
+            if there is not None:
+                if there.node != action.change.after:
+                    return "it is not what was committed"
+                os.unlink(name, dir_fd=folder)
+            self._drop(folder, action)
+            return ""
+        if there is not None and self._is_old(there.node, there.rest.inode, action):
+            self._drop(folder, action)
+            return ""
+        if not self._is_new(None if there is None else there.node, action):
+            return "it is neither what it was nor what was committed"
+        old = self._swapped_out(action, folder) or self._made_again(action, folder)
+        if there is None:
+            rename_new(folder, old, name)
+        elif before.type is not NodeType.DIRECTORY and there.node.type is not NodeType.DIRECTORY:
+            os.rename(old, name, src_dir_fd=folder, dst_dir_fd=folder)
+        elif not exchange(folder, old, name):
+            os.rmdir(name, dir_fd=folder) if there.node.type is NodeType.DIRECTORY else os.unlink(name, dir_fd=folder)
+            rename_new(folder, old, name)
+        self._folders.forget(action.path)
+        self._drop(folder, action)
+        return ""
+
+    def _swapped_out(self, action: Action, folder: int) -> str | None:
+        """Return the temporary name of what was at the path before; that may be newer than what was looked at."""
+        spares = [spare for spare in spare_names(action) if _is_there(folder, spare)]
+        for spare in spares:
+            found = look(folder, spare, content=False)
+            if found is not None and action.old is not None and found.rest.inode == action.old.inode:
+                return spare
+        return spares[-1] if spares else None
+
+    def _is_old(self, node: Node, inode: tuple[int, int], action: Action) -> bool:
+        if action.old is not None and inode == action.old.inode:
+            return True
+        return node == action.change.before and node != action.change.after
+
+    def _is_new(self, node: Node | None, action: Action) -> bool:
+        """Whether a thing is what was committed; a folder may lack its mode, owner and attributes yet."""
+        after = action.change.after
+        if node is None or after is None:
+            return node is after or self._is_torn(action)
+        return node == after or (after.type is NodeType.DIRECTORY and _is_young(node, after))
+
+    def _is_torn(self, action: Action) -> bool:
+        """Whether it is between the two renames that stand for one exchange: the old thing waits, nothing is there."""
+        return action.change.after is not None and _is_there(
+            self._folders.open(parent_of(action.path)), spare_names(action)[1]
+        )
+
+    def _made_again(self, action: Action, folder: int) -> str:
+        """Make the old thing from its pre-image, as its own inode is gone; return the temporary name."""
+        before = action.change.before
+        if before is None or before.type is NodeType.DIRECTORY:
+            raise ObservationError("what it was is not there any more")
+        name = action.temp + "~"
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+        back, source = self._reversed(action)
+        make(folder, name, back, source, self._layers, durable=True)
+        return name
+
+    def _reversed(self, action: Action) -> tuple[Action, Source]:
+        change, old = action.change, action.old
+        assert change.before is not None and old is not None  # noqa: PT018, S101 - what was there is remembered
+        before = replace(change.before, mtime_ns=old.mtime_ns)
+        back = Change(path=change.path, kind=change.kind, before=change.after, after=before)
+        return (
+            replace(action, change=back, new_xattrs=old.xattrs, new_atime_ns=old.atime_ns),
+            from_store(back, old, self._store),
+        )
+
+    def _remove_folder(self, action: Action, folder: int, name: str) -> str:
+        there = look(folder, name)
+        if there is None:
+            return ""
+        after = action.change.after
+        if after is None or not (there.node == after or _is_young(there.node, after)):
+            return "it is not the folder that was made"
+        try:
+            os.rmdir(name, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return "there is something in it that was not committed"
+        self._folders.forget(action.path)
+        return ""
+
+    def _write_back(self, action: Action, folder: int, name: str) -> str:
+        begun, ended = self._journal.begun(action.index)
+        if not begun:
+            return ""
+        before, old = action.change.before, action.old
+        there = look(folder, name)
+        if there is None or before is None or old is None or there.node.type is not NodeType.FILE:
+            return "it is neither what it was nor what was committed"
+        if there.node == before and there.rest.mtime_ns == old.mtime_ns:
+            return ""
+        if ended and there.node not in (before, action.change.after):
+            return "it is neither what it was nor what was committed"
+        if there.rest.inode != old.inode:
+            return "it is another file"
+        self._journal.mark("begin", index=action.index)
+        back, source = self._reversed(action)
+        write_in_place(folder, name, old.inode, back, source, self._layers)
+        return ""
+
+    def _metadata_back(self, action: Action, folder: int, name: str) -> str:
+        before, after, old = action.change.before, action.change.after, action.old
+        there = look(folder, name)
+        if there is None or before is None or after is None or old is None:
+            return "it has gone"
+        if not is_between(there.node, before, after):
+            return "it is neither what it was nor what was committed"
+        changed = there.node != before
+        times = None if before.type is NodeType.DIRECTORY else (old.atime_ns, old.mtime_ns)
+        if changed or (times is not None and there.rest.mtime_ns != old.mtime_ns):
+            apply_metadata(folder, name, before, old.xattrs, times)
+        return ""
+
+    def _drop(self, folder: int, action: Action) -> None:
+        for spare in spare_names(action) if action.way is Way.RENAME else ():
+            with suppress(FileNotFoundError):
+                try:
+                    os.unlink(spare, dir_fd=folder)
+                except IsADirectoryError:
+                    os.rmdir(spare, dir_fd=folder)
+
+    def _open_up(self) -> None:
+        """Let the owner into the folders that the commit may have closed already."""
+        if os.geteuid() == 0:
+            return
+        for action in self._journal.actions:
+            if action.way not in (Way.METADATA, Way.MAKE) or not _is_folder(action):
+                continue
+            with suppress(OSError):
+                folder = self._folders.open(action.path)
+                mode = os.stat(".", dir_fd=folder).st_mode & 0o7777
+                if mode & OWNER_ALL != OWNER_ALL:
+                    os.chmod(f"/proc/self/fd/{folder}", mode | OWNER_ALL)  # noqa: PTH101 - a descriptor's path
+
+    def _set_times(self) -> None:
+        """Folders that hold just what they held, inode for inode, get their times back."""
+        for one in self._journal.header.get("folders", ()):
+            path = path_from_json(one["path"])
+            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                if one["digest"] and Listing.of(self._folders, path).digest == one["digest"]:
+                    times = (int(one["atime_ns"]), int(one["mtime_ns"]))
+                    os.utime(".", ns=times, dir_fd=self._folders.open(path))
+
+
+def _is_folder(action: Action) -> bool:
+    node = action.change.after or action.change.before
+    return node is not None and node.type is NodeType.DIRECTORY
+
+
+def _is_young(node: Node, after: Node) -> bool:
+    """Whether a folder may be one that was just made and did not get all its metadata yet."""
+    return (
+        node.type is NodeType.DIRECTORY
+        and node.uid in (os.geteuid(), after.uid)
+        and node.mode & 0o1777 in {0o700, after.mode & 0o1777, after.mode & 0o1777 | 0o700}
+    )
+
+
+def _is_there(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
