@@ -80,11 +80,15 @@ def commit(
     name: str,
     store: ContentKeeper,
     check: Callable[[], None] | None = None,
+    parted: Sequence[str] = (),
+    groups: Sequence[Sequence[str]] = (),
 ) -> CommitResult:
     """Bring changes to the host, all of them or none.
 
     `content(path)` is where the new content of a path lies; `folder` is where the journal `name` is kept, `store` takes
-    the pre-images. `check` is called when everything is prepared and nothing touched: what it raises stops the commit.
+    the pre-images. A file that has several names is written in place, so all of them change, unless its path is among
+    the `parted` (another file took that name); `groups` are paths that become, or stay, names of one file. `check` is
+    called when everything is prepared and nothing touched: what it raises stops the commit.
     DriftError (a path is not as `before` says) and ObservationError (no room, not permitted …) leave the host as it
     was; an ObservationError that names conflicts tells what could not be put back, and the journal stays for
     `recover_commits`. Another process may see some paths changed and others not yet: no file system does that at once.
@@ -93,10 +97,12 @@ def commit(
         preparation = Preparation(
             changes,
             folders=folders,
-            source=lambda change: from_layer(change, content, layers),
+            source=lambda change, whole: from_layer(change, content, layers, whole=whole),
             store=store,
             token=secrets.token_hex(4),
             keep_all=True,
+            parted=parted,
+            groups=groups,
         )
         preparation.run()
         return _carry_out(preparation, folders, layers, folder=folder, name=name, store=store, check=check)
@@ -128,7 +134,12 @@ def _carry_out(
             restoration.run()
             _tell(error, restoration, journal)
             raise
-        left = finish(journal, folders)
+        try:
+            left = finish(journal, folders)
+        except OSError as error:
+            raise ObservationError(
+                f"{journal.path}: all was committed, but not all could be cleared away ({error.strerror}); recover it"
+            ) from error
     finally:
         journal.close()
     actions = journal.actions
@@ -170,9 +181,9 @@ def undo(folder: Path, name: str, store: ContentKeeper) -> CommitResult:
         changes = [_inverse(action) for action in journal.actions if action.change.before is not action.change.after]
         with Folders() as folders, Folders(links=True) as layers:
 
-            def source(change: Change) -> Source:
+            def source(change: Change, whole: bool) -> Source:
                 action = by_path.get(change.path)
-                return from_store(change, None if action is None else action.old, store)
+                return from_store(change, None if action is None else action.old, store, whole=whole)
 
             preparation = Preparation(
                 [one for one in changes if one.before != one.after or one.kind is ChangeKind.TOUCHED],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from hearth._visible import visible
@@ -24,7 +24,7 @@ from hearth.observe._commit_state import OWNER_ALL, apply_metadata, mark_of
 from hearth.observe._node import NodeType, path_from_json, path_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from hearth.observe._commit_calls import Folders
     from hearth.observe._commit_journal import Action, CommitJournal
@@ -111,11 +111,8 @@ class Application:
 
     def _make_folder(self, action: Action) -> None:
         folder, name = self._folders.at(action.path)
-        try:
+        with self._beginning(action):
             os.mkdir(name, 0o700, dir_fd=folder)
-        except FileExistsError:
-            raise DriftError(f"{visible(action.path)} has come into being meanwhile") from None
-        self.begun.add(action.index)
         self._staged.add(action.index)
 
     def _stage(self, action: Action, *, durable: bool) -> None:
@@ -171,28 +168,37 @@ class Application:
         folder, name = self._folders.at(action.path)
         change, temp = action.change, action.temp
         if change.before is None:
-            try:
+            with self._beginning(action):
                 rename_new(folder, temp, name)
-            except FileExistsError:
-                raise DriftError(f"{visible(action.path)} has come into being meanwhile") from None
-            self.begun.add(action.index)
         elif change.after is None:
-            self.begun.add(action.index)
-            rename_new(folder, name, temp)
-            self._require_unchanged(action, folder, temp)
-        elif self._exchange(action, folder, name):
+            with self._beginning(action):
+                rename_new(folder, name, temp)
             self._require_unchanged(action, folder, temp)
         else:
-            rename_new(folder, name, temp + "~")
-            rename_new(folder, temp, name)
-            self._require_unchanged(action, folder, temp + "~")
+            with self._beginning(action):
+                swapped = exchange(folder, temp, name)
+                if not swapped:
+                    rename_new(folder, name, temp + "~")
+            if not swapped:
+                rename_new(folder, temp, name)
+            self._require_unchanged(action, folder, temp if swapped else temp + "~")
         self._swapped.add(action.index)
         if change.before is not None and change.before.type is NodeType.DIRECTORY:
             self._folders.forget(action.path)
 
-    def _exchange(self, action: Action, folder: int, name: str) -> bool:
+    @contextmanager
+    def _beginning(self, action: Action) -> Iterator[None]:
+        """Take note that an action may have begun; when its first call fails, it has not."""
         self.begun.add(action.index)
-        return exchange(folder, action.temp, name)
+        try:
+            yield
+        except OSError as error:
+            self.begun.discard(action.index)
+            if isinstance(error, FileExistsError):
+                raise DriftError(f"{visible(action.path)} has come into being meanwhile") from None
+            if isinstance(error, FileNotFoundError):
+                raise DriftError(f"{visible(action.path)} has gone meanwhile") from None
+            raise
 
     def _require_unchanged(self, action: Action, folder: int, name: str) -> None:
         """Raise DriftError when somebody changed a thing after it was looked at."""
@@ -254,7 +260,7 @@ def finish(journal: CommitJournal, folders: Folders) -> list[str]:
     left = clean_up(folders, actions)
     set_times(folders, actions)
     for one in journal.header.get("times", ()):
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             os.utime(
                 ".", ns=(int(one["atime_ns"]), int(one["mtime_ns"])), dir_fd=folders.open(path_from_json(one["path"]))
             )

@@ -197,7 +197,7 @@ def set_times(folders: Folders, actions: Sequence[Action]) -> None:
         node = action.change.after
         if node is None or node.type is not NodeType.DIRECTORY or action.times is None:
             continue
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, PermissionError):
             folder, name = folders.at(action.path)
             os.utime(name, ns=action.times, dir_fd=folder, follow_symlinks=False)
 

@@ -81,9 +81,9 @@ def _parent(path: str) -> str:
 class Preparation:
     """Looks at the present state of all paths, and decides how each change is brought about.
 
-    `source(change)` gives what a path is to become, `keep_all` has every old content put in the store (else only
-    that of files written in place). Afterwards: `actions`, `listings` of the folders concerned, `found` and
-    `sources` by index, `notes`.
+    `source(change, whole)` gives what a path is to become, with the content of a file where that is made anew;
+    `keep_all` has every old content put in the store (else only that of files written in place). Afterwards:
+    `actions`, `listings` of the folders concerned, `found` and `sources` by index, `notes`.
     """
 
     def __init__(
@@ -91,10 +91,12 @@ class Preparation:
         changes: Sequence[Change],
         *,
         folders: Folders,
-        source: Callable[[Change], Source],
+        source: Callable[[Change, bool], Source],
         store: ContentKeeper,
         token: str,
         keep_all: bool,
+        parted: Sequence[str] = (),
+        groups: Sequence[Sequence[str]] = (),
     ) -> None:
         self.actions: list[Action] = []
         self.listings: dict[str, Listing] = {}
@@ -106,6 +108,8 @@ class Preparation:
         self._store = store
         self._token = token
         self._keep_all = keep_all
+        self._parted = frozenset(parted)
+        self._groups = {path: group for group in groups for path in group}
         self._mounts = mount_points()
         self._changes = {change.path: change for change in sorted(changes, key=lambda one: order(one.path))}
         if len(self._changes) != len(changes):
@@ -227,18 +231,28 @@ class Preparation:
                     )
         action = Action(index=index, change=change, way=way, temp=f".hearth-{self._token}-{index}", old=old)
         if change.after is not None and change.before is not change.after:
-            source = self._source(change)
+            source = self._source(change, way in (Way.RENAME, Way.IN_PLACE))
             self.sources[index] = source
             link = source.link
             if way is not Way.RENAME:
                 link = None
-            elif link is None and source.inode is not None:
-                link = self._first.setdefault(source.inode, path)
-                link = None if link == path else link
+            elif link is None:
+                link = self._link_of(path, source)
             action = replace(action, new_xattrs=source.xattrs, new_atime_ns=source.atime_ns, link=link)
         elif change.after is not None and old is not None:
             action = replace(action, new_xattrs=old.xattrs, new_atime_ns=old.atime_ns)
         self.actions.append(action)
+
+    def _link_of(self, path: str, source: Source) -> str | None:
+        """Return another path of the file that this one is to be, there already or made before this one."""
+        for other in self._groups.get(path, ()):
+            change = self._changes.get(other)
+            if change is None or (change.before is not None and self._way(change, self._present[other]) not in _ANEW):
+                return other
+        if source.inode is None:
+            return None
+        first = self._first.setdefault(source.inode, path)
+        return None if first == path else first
 
     def _keep(self, change: Change) -> Remembered:
         again = look(*self._folders.at(change.path), store=self._store)
@@ -257,18 +271,24 @@ class Preparation:
             return Way.RENAME
         if change.after.type is NodeType.DIRECTORY:
             return Way.METADATA
+        if change.path in self._parted and change.after.type is NodeType.FILE:
+            return Way.RENAME
         way = Way.METADATA if change.kind in (ChangeKind.METADATA, ChangeKind.TOUCHED) else Way.RENAME
         if found.status.st_nlink > 1 and change.after.type is NodeType.FILE:
-            names = self._inodes[found.rest.inode]
-            told = [self._changes[name].after for name in names]
-            if any(one is not None and one != change.after for one in told):
-                return Way.RENAME  # its names become different files
-            if change.path != next(name for name in names if self._changes[name].after is not None):
-                return Way.LINKED
-            return Way.IN_PLACE if way is Way.RENAME else way
+            return self._way_of_several(change, found, way)
         if way is Way.RENAME and change.after.type is NodeType.FILE and self._must_stay(change, found):
             return Way.IN_PLACE
         return way
+
+    def _way_of_several(self, change: Change, found: Found, way: Way) -> Way:
+        """Return the way of a file that has several names: it is written through one of them, where that can be."""
+        names = [name for name in self._inodes[found.rest.inode] if name not in self._parted]
+        stay = [name for name in names if self._changes[name].after is not None]
+        if any(self._changes[name].after != change.after for name in stay):
+            return Way.RENAME  # its names become different files
+        if change.path != stay[0]:
+            return Way.LINKED
+        return Way.IN_PLACE if way is Way.RENAME else way
 
     def _must_stay(self, change: Change, found: Found) -> bool:
         """Whether a file can only be changed where it is: something is mounted there, or this user may not rename."""
@@ -339,4 +359,5 @@ def _is_folder(node: Node | None) -> bool:
     return node is not None and node.type is NodeType.DIRECTORY
 
 
+_ANEW = (Way.RENAME, Way.MAKE, Way.WITHIN)
 _LOSING = (ChangeKind.MODIFIED, ChangeKind.REPLACED, ChangeKind.DELETED)

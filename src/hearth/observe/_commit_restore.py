@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Restoration"]
 
+_FILLED = "there is something in it that was not committed"
+
 
 class Restoration:
     """Works from what is there, not from how far the commit came: so it may be cut off and repeated at any place.
@@ -117,6 +119,8 @@ class Restoration:
             return ""
         if not self._is_new(None if there is None else there.node, action):
             return "it is neither what it was nor what was committed"
+        if there is not None and there.node.type is NodeType.DIRECTORY and self._holds_something(action.path):
+            return _FILLED
         old = self._swapped_out(action, folder) or self._made_again(action, folder)
         if there is None:
             rename_new(folder, old, name)
@@ -139,9 +143,10 @@ class Restoration:
         return spares[-1] if spares else None
 
     def _is_old(self, node: Node, inode: tuple[int, int], action: Action) -> bool:
-        if action.old is not None and inode == action.old.inode:
-            return True
-        return node == action.change.before and node != action.change.after
+        """Whether a thing is the old one; its inode's number alone says little, for it may have been given again."""
+        if node != action.change.before:
+            return False
+        return node != action.change.after or (action.old is not None and inode == action.old.inode)
 
     def _is_new(self, node: Node | None, action: Action) -> bool:
         """Whether a thing is what was committed; a folder may lack its mode, owner and attributes yet."""
@@ -149,6 +154,13 @@ class Restoration:
         if node is None or after is None:
             return node is after or self._is_torn(action)
         return node == after or (after.type is NodeType.DIRECTORY and _is_young(node, after))
+
+    def _holds_something(self, path: str) -> bool:
+        descriptor = self._folders.readable(path)
+        try:
+            return bool(os.listdir(descriptor))  # noqa: PTH208 - a descriptor
+        finally:
+            os.close(descriptor)
 
     def _is_torn(self, action: Action) -> bool:
         """Whether it is between the two renames that stand for one exchange: the old thing waits, nothing is there."""
@@ -175,7 +187,7 @@ class Restoration:
         back = Change(path=change.path, kind=change.kind, before=change.after, after=before)
         return (
             replace(action, change=back, new_xattrs=old.xattrs, new_atime_ns=old.atime_ns),
-            from_store(back, old, self._store),
+            from_store(back, old, self._store, whole=True),
         )
 
     def _remove_folder(self, action: Action, folder: int, name: str) -> str:
@@ -190,7 +202,7 @@ class Restoration:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            return "there is something in it that was not committed"
+            return _FILLED
         self._folders.forget(action.path)
         return ""
 

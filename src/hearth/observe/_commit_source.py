@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from hearth._visible import visible
 from hearth.errors import ObservationError
-from hearth.observe._change import ChangeKind
 from hearth.observe._commit_state import look, open_file
 from hearth.observe._node import NodeType
 
@@ -42,12 +41,14 @@ class Source:
     room: int = 0
 
 
-def from_layer(change: Change, content: Callable[[str], Path], folders: Folders) -> Source:
-    """Return what lies in a layer. ObservationError where it is not what was observed."""
+def from_layer(change: Change, content: Callable[[str], Path], folders: Folders, *, whole: bool) -> Source:
+    """Return what lies in a layer, a file's content where it is wanted `whole`.
+
+    ObservationError where it is not what was observed.
+    """
     after = change.after
     assert after is not None  # noqa: S101 - only what is to be there has a source
-    content_changes = change.kind not in (ChangeKind.METADATA, ChangeKind.TOUCHED)
-    if not after.xattrs and not (content_changes and after.type is NodeType.FILE) and after.links == 1:
+    if not after.xattrs and not (whole and after.type is not NodeType.DIRECTORY):
         return Source()
     try:
         path = os.fspath(content(change.path))
@@ -75,15 +76,14 @@ def from_layer(change: Change, content: Callable[[str], Path], folders: Folders)
     )
 
 
-def from_store(change: Change, rest: Remembered | None, store: ContentKeeper) -> Source:
+def from_store(change: Change, rest: Remembered | None, store: ContentKeeper, *, whole: bool) -> Source:
     """Return what a journal and a store remember of a thing. ObservationError where that is not enough."""
     after = change.after
     assert after is not None  # noqa: S101 - as above
     if rest is None:
         raise ObservationError(f"{visible(change.path)}: nothing is remembered of it")
-    content_changes = change.kind not in (ChangeKind.METADATA, ChangeKind.TOUCHED)
     path = None
-    if after.type is NodeType.FILE and content_changes:
+    if after.type is NodeType.FILE and whole:
         if rest.stored is None:
             raise ObservationError(f"{visible(change.path)}: its content was not kept")
         path = os.fspath(store.path(rest.stored))

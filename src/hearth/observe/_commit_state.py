@@ -152,8 +152,14 @@ def apply_metadata(
             _apply(f"/proc/self/fd/{descriptor}", node, xattrs, follow=True)
         finally:
             os.close(descriptor)
-    if times is not None:
+    if times is None:
+        return
+    try:
         os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
+    except PermissionError:
+        if node.uid == os.geteuid():
+            raise
+        # Only the owner may choose the times; whoever may but write leaves the present one, as any program would.
 
 
 def _apply(where: str, node: Node, xattrs: Mapping[str, bytes], *, follow: bool) -> None:
