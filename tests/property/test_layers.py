@@ -45,6 +45,11 @@ link = st.tuples(st.just("link"), path, path)
 chown = st.tuples(st.just("chown"), path, st.sampled_from([0, 1000, 65534]))
 
 
+def open_to_its_owner(operation: tuple[Any, ...]) -> bool:
+    """Whether an ordinary user can still list a directory after it: what cannot be listed cannot be compared."""
+    return operation[0] != "chmod" or operation[2] & 0o700 == 0o700
+
+
 def _replace(where: str, target: str) -> None:
     """Write a new file and rename it over the old one, as editors do."""
     temporary = Path("temporary")
@@ -169,28 +174,28 @@ def check_one(operations: list[tuple[Any, ...]], *, root: bool, index: bool, lin
 
 
 @needs_root
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(*COMMON, link, chown), max_size=12))
 def test_a_layer_tells_what_a_bare_run_changes(operations: list[tuple[Any, ...]]) -> None:
     check_one(operations, root=True, index=True, links=False)
 
 
 @needs_root
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(*COMMON, link), max_size=8))
 def test_a_file_with_several_names_changes_under_all_of_them(operations: list[tuple[Any, ...]]) -> None:
     check_one(operations, root=True, index=True, links=True)
 
 
 @needs_overlay
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.one_of(*COMMON, link), max_size=12), st.booleans())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.one_of(*COMMON, link).filter(open_to_its_owner), max_size=12), st.booleans())
 def test_a_layer_of_an_ordinary_user_tells_it_too(operations: list[tuple[Any, ...]], links: bool) -> None:
     check_one(operations, root=False, index=False, links=links)
 
 
 @needs_root
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(*COMMON), max_size=8), st.lists(st.one_of(*COMMON), max_size=8))
 def test_a_second_layer_is_read_against_the_first(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> None:
     with folder() as where:

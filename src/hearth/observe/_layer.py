@@ -113,7 +113,8 @@ class _Reading:
         self.changes: dict[str, Change] = {}
         self._ignore = tuple(ignore)
         self._indexed = False
-        self._point = "/"
+        self._base = ""
+        self._skip = 0
 
     def ignores(self, path: str) -> bool:
         """Whether a path does not count."""
@@ -121,7 +122,9 @@ class _Reading:
 
     def walk(self, point: str) -> None:
         """Compare all that lies at and below a mount point."""
-        self._point = point
+        # Where its files lie, relative to the layer's folder.
+        self._base = self._relative(self.mounts.upper(point)) + "/"
+        self._skip = len(point.rstrip("/")) + 1
         self._indexed = self.mounts.is_indexed(point)
         if self._indexed:
             index = self.mounts.index(point)
@@ -137,9 +140,6 @@ class _Reading:
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.mounts.state / self.mounts.layer).as_posix()
-
-    def _where(self, path: str) -> str:
-        return f"{self._relative(self.mounts.upper(self._point))}/{path[len(self._point) :].lstrip('/')}"
 
     def _names(self, visit: _Visit) -> Iterator[tuple[str, str]]:
         reader = self.view.reader
@@ -169,7 +169,7 @@ class _Reading:
         if upper is not None and not upper.whiteout:
             after = self._after(upper, path)
             if after is not None:
-                self.links.written(path, upper, after, below, self._where(path), indexed=self._indexed)
+                self.links.written(path, upper, after, below, self._base + path[self._skip :], indexed=self._indexed)
         change = Change.between(path, before, after)
         if change is not None:
             self.changes[path] = change

@@ -58,7 +58,7 @@ class _Copy:
     node: Node
     origin: Handle | None
     indexed: bool
-    before: Inode | None
+    before: os.stat_result | None
 
     @property
     def inode(self) -> Inode:
@@ -111,13 +111,11 @@ class HardLinks:
         """Take note of a file in the layer; `where` is relative to the layer's folder."""
         if not stat.S_ISREG(upper.status.st_mode):
             return
-        inode = None
-        if before is not None and stat.S_ISREG(before.status.st_mode) and before.status.st_nlink > 1:
-            inode = before.status.st_dev, before.status.st_ino
+        status = before.status if before is not None and stat.S_ISREG(before.status.st_mode) else None
         origin = upper.own.get("origin")
         handle = None if origin is None else handle_of_origin(origin)
         copy = _Copy(
-            path=path, where=where, status=upper.status, node=node, origin=handle, indexed=indexed, before=inode
+            path=path, where=where, status=upper.status, node=node, origin=handle, indexed=indexed, before=status
         )
         self._copies.append(copy)
         if upper.status.st_nlink > 1:
@@ -161,7 +159,7 @@ class HardLinks:
         parted = []
         for copy in self._copies:
             lower = None if copy.origin is None else by_handle.get(copy.origin)
-            own = None if copy.before is None else self._lower.get(copy.before)
+            own = None if copy.before is None else self._lower.get((copy.before.st_dev, copy.before.st_ino))
             untold = not copy.indexed or (copy.origin is not None and own is not None and own.handle is None)
             if lower is None and own is not None and untold and self._was_written(copy, own):
                 lower = own
@@ -198,7 +196,9 @@ class HardLinks:
         """Decide without an index whether a file with several names was written, or another put in its place."""
         if Change.between(copy.path, own.node, copy.node) is None:
             return True
-        written = copy.status.st_atime_ns == own.status.st_atime_ns
+        # The same content under another mode or time: few programs put a copy in the place of what they copied.
+        same_content = own.node.sha256 is not None and own.node.sha256 == copy.node.sha256
+        written = same_content or copy.status.st_atime_ns == own.status.st_atime_ns
         what = "written in its place" if written else "replaced by another file"
         self._view.reader.miss(
             f"{copy.path} has {own.links} names; it seems to be {what}, which cannot be told for sure"
@@ -207,6 +207,8 @@ class HardLinks:
 
     def _suspect(self, copy: _Copy) -> None:
         """Say where a file may be a lower one with several names that was moved, and then written."""
+        if copy.before is not None and copy.before.st_atime_ns == copy.status.st_atime_ns:
+            return  # it was written where it is
         for lower in self._lower.values():
             same_time = lower.status.st_atime_ns == copy.status.st_atime_ns
             if same_time and Change.between(copy.path, lower.node, copy.node) is not None:
