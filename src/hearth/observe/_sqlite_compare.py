@@ -11,10 +11,11 @@ from hearth.observe._sqlite_effects import SchemaState, SqliteEffects, count_row
 from hearth.observe._sqlite_files import open_unchanged, readable_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import apsw
 
+    from hearth.observe._sqlite_effects import TableState
     from hearth.observe._sqlite_files import DatabaseFiles
 
 __all__ = ["compare_databases"]
@@ -63,11 +64,12 @@ class _Comparison:
         for name, value in after.header.items():
             if value != before.header[name]:
                 self._unseen.append(f"PRAGMA {name} is {value}, and was {before.header[name]}")
-        same = list(self._comparable(before, after))
-        changeset = self._difference(name for name in same if before.tables[name].kind == "table")
+        same = {name: before.tables[name] for name in self._comparable(before, after)}
+        changeset = self._difference({name: table for name, table in same.items() if table.kind == "table"})
         for name, counts in count_rows([changeset]).items():
             self._counts[name] = counts
-        shadows = count_rows([self._difference(name for name in same if before.tables[name].kind == "shadow")])
+        inner = {name: table for name, table in same.items() if table.kind == "shadow"}
+        shadows = count_rows([self._difference(inner)])
         for owner in sorted({after.owner_of(shadow) for shadow in shadows}):
             self._unseen.append(f"rows of {owner}, a virtual table")
         return SqliteEffects(
@@ -96,21 +98,60 @@ class _Comparison:
                     self._unseen.append(f"rows of {name} whose primary key is NULL")
                 yield name
 
-    def _difference(self, names: Iterator[str]) -> bytes:
+    def _difference(self, tables: Mapping[str, TableState]) -> bytes:
         """Return the changeset that leads from the old rows of some tables to the new ones."""
         import apsw
 
+        builder = apsw.ChangesetBuilder()  # type: ignore[no-untyped-call]
+        builder.schema(self._db, "main")
         session = new_session(self._db)
         try:
-            for name in names:
+            for name, table in tables.items():
                 session.attach(name)
                 try:
                     session.diff("before", name)
+                    self._add_equals(builder, name, table)
                 except apsw.Error as error:
                     self._unseen.append(f"rows of {name}: {error}")
-            return session.changeset()
+            builder.add(session.changeset())
+            return builder.output()
         finally:
             session.close()
+            builder.close()
+
+    def _add_equals(self, builder: apsw.ChangesetBuilder, name: str, table: TableState) -> None:
+        """Add the rows that SQL takes for equal and that are not: 1 and 1.0, or 'a' and 'A' where case does not count.
+
+        Session.diff compares as the columns do.
+        """
+        import apsw
+
+        columns, key = (table.columns, table.key) if table.key else (("_rowid_", *table.columns), ("_rowid_",))
+        values = [column for column in columns if column not in key]
+        other = {column: _differs(column) for column in columns}
+        same_key = " AND ".join(f"a.{quoted(column)} = b.{quoted(column)}" for column in key)
+        key_differs = " OR ".join(other[column] for column in key)
+        found = f"({key_differs})"
+        if values:
+            equal = " AND ".join(f"a.{quoted(column)} IS b.{quoted(column)}" for column in values)
+            found += f" OR ({equal} AND ({' OR '.join(other[column] for column in values)}))"
+        listed = ", ".join(f"{side}.{quoted(column)}" for side in "ba" for column in columns)
+        query = f"SELECT {listed} FROM main.{quoted(name)} a JOIN before.{quoted(name)} b ON {same_key} WHERE {found}"  # noqa: S608 - quoted
+        for row in self._db.execute(query):
+            old, new = row[: len(columns)], row[len(columns) :]
+            changed = [(type(x), x) != (type(y), y) for x, y in zip(old, new, strict=True)]
+            if any(change and column in key for change, column in zip(changed, columns, strict=True)):
+                self._unseen.append(f"rows of {name} whose keys differ in case or type alone")
+                return
+            builder.add_update(
+                name,
+                False,  # noqa: FBT003 - apsw's own: not done by a trigger
+                tuple(
+                    x if change or column in key else apsw.no_change
+                    for x, change, column in zip(old, changed, columns, strict=True)
+                ),
+                tuple(y if change else apsw.no_change for y, change in zip(new, changed, strict=True)),
+            )
 
     def _count(self, schema: str, name: str) -> int:
         return int(self._db.execute(f"SELECT count(*) FROM {schema}.{quoted(name)}").get)  # noqa: S608 - quoted
@@ -118,3 +159,8 @@ class _Comparison:
     def _has_null(self, schema: str, name: str, columns: tuple[str, ...]) -> bool:
         empty = " OR ".join(f"{quoted(column)} IS NULL" for column in columns)
         return bool(self._db.execute(f"SELECT EXISTS (SELECT 1 FROM {schema}.{quoted(name)} WHERE {empty})").get)  # noqa: S608 - quoted
+
+
+def _differs(column: str) -> str:
+    a, b = f"a.{quoted(column)}", f"b.{quoted(column)}"
+    return f"(typeof({a}) <> typeof({b}) OR {a} COLLATE BINARY IS NOT {b} COLLATE BINARY)"

@@ -16,9 +16,11 @@ must not be opened by it here too: neither sees the other's locks, and the first
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sqlite3
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearth.observe._sqlite_recorder import SqliteRecorder
@@ -68,10 +70,21 @@ def connect_recorded(
     if detect_types:
         raise sqlite3.NotSupportedError("detect_types is not possible here: values come as SQLite has them")
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | (apsw.SQLITE_OPEN_URI if uri else 0)
+    file = os.fspath(database)
+    if not uri and not _is_text(file):  # apsw takes text alone, and a name's bytes may be none
+        file, flags = Path(file).absolute().as_uri(), flags | apsw.SQLITE_OPEN_URI
     with translated():
-        db = apsw.Connection(str(database), flags, statementcachesize=0)
+        db = apsw.Connection(file, flags, statementcachesize=0)
         db.set_busy_timeout(int(timeout * 1000))
-    return RecordedConnection(db, name if name is not None else db.filename or str(database))
+    return RecordedConnection(db, name if name is not None else os.fspath(database))
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class RecordedConnection:

@@ -126,7 +126,7 @@ def snapshot(path: Path, to: Path, *, timeout: float = 30.0) -> None:
     try:
         with open_unchanged(path, timeout=timeout) as source:
             os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            target = apsw.Connection(str(to), apsw.SQLITE_OPEN_READWRITE)
+            target = apsw.Connection(to.absolute().as_uri(), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI)
             try:
                 with target.backup("main", source, "main") as backup:
                     backup.step()

@@ -44,9 +44,7 @@ class SqliteRecorder:
         SQLite looks for a session when it compiles: without one, `DELETE FROM t` drops all rows unseen.
         """
         if not self._db.in_transaction:
-            self._written.clear()
-            self._unseen.clear()
-            self._defines = False
+            self.end()  # also where SQLite itself has rolled back, as for ON CONFLICT ROLLBACK
             return
         if self._session is not None:
             return
@@ -77,7 +75,7 @@ class SqliteRecorder:
 
     def effects(self) -> SqliteEffects:
         """Return what the open transaction has done so far; it may go on. apsw.Error where SQLite cannot tell."""
-        if self._before is None:
+        if self._before is None or not self._db.in_transaction:
             return SqliteEffects()
         import apsw
 
@@ -136,6 +134,9 @@ class SqliteRecorder:
             self._pieces.append(self._session.changeset())
         except apsw.SchemaChangeError:
             self._unseen["which rows changed: the schema did so under them"] = None
+        except apsw.Error:
+            self._unseen["which rows changed: SQLite was interrupted when it was asked"] = None
+            raise
         finally:
             self._session.close()
             self._session = None
@@ -176,7 +177,7 @@ class SqliteRecorder:
                 self._write(first)
             return apsw.SQLITE_OK
         name = str(apsw.mapping_authorizer_function[operation]).removeprefix("SQLITE_")
-        if name in ("ANALYZE", "REINDEX"):
+        if name == "ANALYZE":
             self._unseen[f"{name} {first}"] = None
         elif operation == apsw.SQLITE_ALTER_TABLE:  # it is told database first, then the table
             if first == "main":

@@ -35,7 +35,7 @@ def undo_changeset(path: Path, changeset: bytes, *, timeout: float = 30.0) -> tu
     try:
         inverse = apsw.Changeset.invert(changeset)
         wanted = _rows_of(inverse)
-        db = apsw.Connection(name, apsw.SQLITE_OPEN_READWRITE)
+        db = apsw.Connection(path.absolute().as_uri(), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI)
     except (apsw.Error, OverflowError) as error:
         raise ObservationError(f"the changeset cannot be taken back in {path}: {error}") from error
     try:
@@ -84,12 +84,13 @@ def _apply(db: apsw.Connection, path: Path, inverse: bytes, wanted: set[tuple[ob
             f"{keys} rows of {path} would refer to rows that are not there; nothing was taken back. "
             "Look which rows were added since"
         )
-    # A table that is gone, or has other columns, is passed over without a word: so look at what was done.
+    # A table that is gone or has other columns is passed over without a word, and values are compared as their columns
+    # do (1 is 1.0, and where case does not count 'a' is 'A'): so look at what was done.
     differ = sorted({str(row[0]) for row in wanted ^ _rows_of(done)})
     if differ:
         raise DriftError(
-            f"tables of {path} are not what they were: {', '.join(differ)}; nothing was taken back. "
-            "A change of the schema cannot be taken back by a changeset"
+            f"{', '.join(differ)} in {path}: columns, or the case or type of values, are not what they were; nothing "
+            "was taken back. A change of the schema cannot be taken back by a changeset"
         )
 
 

@@ -111,6 +111,14 @@ class TestEffects:
         db.commit()
         assert counts(db, "INSERT INTO tags VALUES ('x', 1)") == {"tags": (1, 0, 0)}
 
+    def test_a_transaction_that_sqlite_rolled_back_is_over(self, db: RecordedConnection) -> None:
+        counts(db, "DELETE FROM owned")
+        with pytest.raises(sqlite3.IntegrityError):
+            db.execute("INSERT OR ROLLBACK INTO users VALUES (1, 'x', 1)")
+        assert not db.in_transaction
+        assert db.effects().tables == ()
+        assert counts(db, "DELETE FROM owned WHERE id = 1") == {"owned": (0, 0, 1)}
+
     def test_temporary_tables_are_no_effect(self, db: RecordedConnection) -> None:
         assert counts(db, "CREATE TEMP TABLE t (a)", "INSERT INTO t VALUES (1)", "DROP TABLE t") == {}
         assert db.effects().unseen == ()
@@ -169,6 +177,24 @@ class TestUnseen:
         assert effects.schema_changed
         assert "the schema: DROP TABLE notes" in effects.unseen
         db.commit()
+
+    def test_the_schema_as_rows(self, db: RecordedConnection) -> None:
+        db.execute("PRAGMA writable_schema = 1")
+        counts(db, "UPDATE sqlite_master SET sql = replace(sql, 'age INT', 'age TEXT') WHERE name = 'users'")
+        assert db.effects().unseen == ("the schema was changed by writing into it",)
+        assert db.effects().schema_changed
+
+    def test_effects_that_were_interrupted_are_not_taken_for_none(self, db: RecordedConnection) -> None:
+        counts(db, "CREATE INDEX i ON notes (at)", "INSERT INTO notes VALUES (1, 1)")
+        db.execute("INSERT INTO notes VALUES (2, 2)")
+        db.set_progress_handler(lambda: True, 1)
+        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+            db.effects()
+        db.set_progress_handler(None, 0)
+        effects = db.effects()
+        assert [(row.table, row.inserted) for row in effects.tables] == [("notes", 2)] or effects.unseen[-1].startswith(
+            "which rows changed"
+        )
 
     def test_another_file_cannot_be_attached(self, db: RecordedConnection, tmp_path: Path) -> None:
         with pytest.raises(sqlite3.DatabaseError, match="not authorized"):

@@ -37,8 +37,9 @@ for line in sys.stdin:
 class Other:
     def __init__(self, path: Path) -> None:
         process = subprocess.Popen([sys.executable, "-c", OTHER, path], stdin=-1, stdout=-1, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()
         self._process: Any = process
-        assert self._process.stdout.readline()
 
     def do(self, *statements: str) -> None:
         for statement in statements:
@@ -246,6 +247,13 @@ class TestCompare:
             "PRAGMA user_version is 3, and was 0",
             "rows of c: it has other columns than before",
         )
+
+    def test_keys_that_sql_takes_for_equal_are_named(self, path: Path, tmp_path: Path) -> None:
+        make(path, "CREATE TABLE k (k TEXT PRIMARY KEY COLLATE NOCASE NOT NULL)", "INSERT INTO k VALUES ('a'), ('b')")
+        before = tmp_path / "before.db"
+        shutil.copyfile(path, before)
+        make(path, "UPDATE k SET k = 'A' WHERE k = 'a'")
+        assert compare_databases(before, path).unseen == ("rows of k whose keys differ in case or type alone",)
 
     def test_what_cannot_be_compared_is_named(self, path: Path, tmp_path: Path) -> None:
         make(path, "CREATE TABLE k (k PRIMARY KEY, v)", "CREATE TABLE odd (_rowid_)", "CREATE TABLE plain (v)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hearth.errors import DriftError, ObservationError
-from hearth.observe._sqlite import compare_databases, connect_recorded, undo_changeset
+from hearth.observe._sqlite import compare_databases, connect_recorded, snapshot, undo_changeset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
     from hearth.observe._sqlite import SqliteEffects
 
 SCHEMA = """
-CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT UNIQUE, age);
+CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT UNIQUE COLLATE NOCASE, age);
 CREATE TABLE pairs (a, b, v, PRIMARY KEY (a, b)) WITHOUT ROWID;
 CREATE TABLE notes (text, at);
 CREATE TABLE log (id INTEGER PRIMARY KEY AUTOINCREMENT, what);
 CREATE TABLE owned (id INTEGER PRIMARY KEY, user REFERENCES users ON DELETE CASCADE);
+CREATE TABLE made (id INTEGER PRIMARY KEY, a, b AS (a || 'x') STORED, c AS (a || 'y'));
 CREATE TRIGGER told AFTER UPDATE ON users BEGIN INSERT INTO log (what) VALUES (new.name); END;
 CREATE TRIGGER gone AFTER DELETE ON pairs BEGIN DELETE FROM notes WHERE at = old.a; UPDATE users SET age = 0; END;
 INSERT INTO users VALUES (1, 'a', 10), (2, 'b', 1.0), (3, 'c', x'00ff');
@@ -40,7 +42,7 @@ db.execute("BEGIN EXCLUSIVE")
 print(flush=True)
 input()
 """
-TABLES = ("users", "pairs", "notes", "log", "owned")
+TABLES = ("users", "pairs", "notes", "log", "owned", "made")
 
 
 def make(path: Path) -> Path:
@@ -125,6 +127,15 @@ def test_a_row_changed_since_refuses_all_of_it(path: Path, later: str, told: str
     assert content(path) == found
 
 
+@pytest.mark.parametrize("later", ["UPDATE users SET age = 2.0 WHERE id = 2", "UPDATE users SET name = 'X'"])
+def test_a_value_changed_since_to_one_that_sql_takes_for_equal(path: Path, later: str) -> None:
+    effects = run(path, "UPDATE users SET age = 2, name = 'x' WHERE id = 2", "DELETE FROM users WHERE id <> 2")
+    change(path, "DROP TRIGGER told", later)
+    with pytest.raises(DriftError, match="users"):
+        undo_changeset(path, effects.changeset)
+    assert sqlite3.connect(path).execute("SELECT count(*) FROM users").fetchone() == (1,)
+
+
 def test_a_row_that_refers_to_what_would_go(path: Path) -> None:
     effects = run(path, "INSERT INTO users VALUES (9, 'new', 1)")
     change(path, "INSERT INTO owned VALUES (9, 9)")
@@ -156,6 +167,23 @@ def test_a_locked_database_says_so(path: Path) -> None:
     undo_changeset(path, effects.changeset)
 
 
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9 ?#%41.db")
+    try:
+        make(path)
+    except sqlite3.OperationalError as error:
+        pytest.skip(f"no such name is possible here: {error}")
+    before = content(path)
+    effects = run(path, "DELETE FROM notes")
+    assert effects.tables[0].database == str(path)
+    copy = path.with_name(os.fsdecode(b"\xff"))
+    snapshot(path, copy)
+    assert compare_databases(copy, path).tables == ()
+    undo_changeset(path, effects.changeset)
+    assert compare_databases(copy, path).tables[0].inserted == 3
+    assert content(path) == before
+
+
 def test_what_is_no_changeset_or_no_database(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ObservationError):
         undo_changeset(path, b"nonsense")
@@ -180,6 +208,8 @@ STATEMENTS = st.one_of(
     st.builds("UPDATE notes SET text = {} WHERE at IS {}".format, VALUES, VALUES),
     st.builds("DELETE FROM notes WHERE rowid = {}".format, KEYS),
     st.builds("INSERT OR IGNORE INTO owned VALUES ({}, {})".format, KEYS, KEYS),
+    st.builds("INSERT OR REPLACE INTO made (id, a) VALUES ({}, {})".format, KEYS, VALUES),
+    st.builds("UPDATE made SET a = {} WHERE id < {}".format, VALUES, KEYS),
     st.sampled_from(["DELETE FROM notes", "DELETE FROM pairs", "DELETE FROM users", "SAVEPOINT s", "ROLLBACK TO s"]),
 )
 
