@@ -191,12 +191,27 @@ class RecordedCursor:
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Any]) -> RecordedCursor:
-        """Execute one statement for each set of parameters; `rowcount` is the sum."""
-        rows = 0
-        for values in parameters:
-            self.execute(sql, values)
-            rows += max(0, self.rowcount)
-        self.rowcount = rows if _COUNTED.match(sql) else -1
+        """Execute one statement for each set of parameters; `rowcount` is the sum. What it returns is dropped."""
+        counted = _COUNTED.match(sql) is not None
+        rows = done = 0
+
+        def each() -> Iterator[Any]:
+            nonlocal rows, done
+            for done, values in enumerate(parameters, 1):
+                if done > 1 and counted:
+                    rows += self._db.changes()
+                yield values
+
+        self._text = sql
+        self.description = None
+        with translated():
+            self._recorder.before()
+            self._cursor.executemany(sql, each())
+            for _ in self._cursor:  # apsw goes on to the next parameters when the rows of the last are read
+                pass
+            if done and counted:
+                rows += self._db.changes()
+        self.rowcount = rows if counted else -1
         return self
 
     def fetchone(self) -> tuple[Any, ...] | None:

@@ -69,6 +69,7 @@ class SchemaState:
         statements = {
             (str(kind), str(name)): str(sql or "")
             for kind, name, sql in db.execute(f"SELECT type, name, sql FROM {master}")  # noqa: S608 - quoted
+            if not str(name).startswith("sqlite_")  # SQLite's own: statistics, counters, indexes of constraints
         }
         listed = [(str(row[1]), str(row[2]), bool(row[4])) for row in db.execute(f"PRAGMA {quoted(schema)}.table_list")]
         tables = {

@@ -46,7 +46,8 @@ def is_sqlite(path: Path) -> bool:
     False also where it cannot be read. An empty file is none, though SQLite would take it.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        flags = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+        descriptor = os.open(path, flags)
     except OSError:
         return False
     try:

@@ -55,7 +55,7 @@ class SqliteRecorder:
                 self._before = self._now
             self._session = new_session(self._db)
             shadows = self._now.shadows
-            self._session.table_filter(lambda table: table not in shadows)
+            self._session.table_filter(lambda table: table not in shadows and not table.startswith("sqlite_"))
         finally:
             self._ours = False
 
@@ -176,6 +176,8 @@ class SqliteRecorder:
             if database == "main":
                 self._write(first)
             return apsw.SQLITE_OK
+        if operation == apsw.SQLITE_SAVEPOINT and first == "ROLLBACK" and self._pieces:
+            self._unseen["which rows were taken back to a savepoint: the schema was changed after it"] = None
         name = str(apsw.mapping_authorizer_function[operation]).removeprefix("SQLITE_")
         if name == "ANALYZE":
             self._unseen[f"{name} {first}"] = None

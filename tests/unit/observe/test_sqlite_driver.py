@@ -144,6 +144,7 @@ class TestUnseen:
             ("INSERT INTO docs_config VALUES ('pgsz', 1)", "rows of docs, a virtual table"),
             ("INSERT INTO tags VALUES (NULL, 1)", "rows of tags whose primary key is NULL"),
             ("UPDATE sqlite_sequence SET seq = 9", "rows of sqlite_sequence, a table of SQLite's own"),
+            ("ANALYZE users", "ANALYZE users"),
             ("PRAGMA user_version = 7", "PRAGMA user_version is 7, and was 0"),
         ],
     )
@@ -154,6 +155,21 @@ class TestUnseen:
     def test_a_row_without_key_that_is_deleted(self, db: RecordedConnection) -> None:
         db.execute("INSERT INTO tags VALUES (NULL, 1)")
         assert unseen(db, "DELETE FROM tags") == ("rows of tags whose primary key is NULL",)
+
+    def test_a_row_without_key_that_a_foreign_key_deletes(self, db: RecordedConnection) -> None:
+        db.execute("CREATE TABLE mine (k TEXT PRIMARY KEY, u REFERENCES users ON DELETE CASCADE)")
+        db.execute("INSERT INTO mine VALUES (NULL, 2)")
+        db.execute("PRAGMA foreign_keys = 1")
+        assert unseen(db, "DELETE FROM users WHERE id = 2") == ("rows of mine whose primary key is NULL",)
+
+    def test_a_savepoint_across_a_change_of_the_schema(self, db: RecordedConnection) -> None:
+        found = unseen(db, "SAVEPOINT s", "DELETE FROM owned", "CREATE INDEX i ON users (age)", "ROLLBACK TO s")
+        assert "which rows were taken back to a savepoint: the schema was changed after it" in found
+
+    def test_statistics_are_no_rows(self, db: RecordedConnection) -> None:
+        db.execute("ANALYZE")
+        assert counts(db, "INSERT INTO users VALUES (9, 'q', 1)", "ANALYZE") == {"users": (1, 0, 0)}
+        assert not db.effects().schema_changed
 
     def test_a_column_that_hides_the_rowid(self, db: RecordedConnection) -> None:
         db.execute("CREATE TABLE odd (_rowid_, v)")
@@ -263,6 +279,38 @@ class TestAsPythonsModule:
             connection.rollback()
         other.close()
         assert told[0] == told[1]
+
+    @pytest.mark.parametrize(
+        "statement,values",
+        [
+            ("INSERT INTO users VALUES (?, ?, 1)", [(7, "q"), (8, "r"), (9, "s")]),
+            ("INSERT INTO users VALUES (?, ?, 1) RETURNING id", [(7, "q"), (8, "r"), (9, "s")]),
+            ("UPDATE users SET age = ? WHERE id < ?", [(5, 3), (6, 2)]),
+            ("UPDATE users SET age = ?", []),
+        ],
+    )
+    def test_many_sets_of_parameters(
+        self, db: RecordedConnection, path: Path, statement: str, values: list[Any]
+    ) -> None:
+        told = []
+        for connection in (sqlite3.connect(path, isolation_level=None), db):
+            cursor: Any = connection.cursor()
+            connection.execute("BEGIN")
+            cursor.executemany(statement, values)
+            # Python's versions differ in what they count with RETURNING.
+            rows = None if "RETURNING" in statement else cursor.rowcount
+            told.append((rows, cursor.fetchall(), connection.execute("SELECT * FROM users").fetchall()))
+            connection.rollback()
+        assert told[0] == told[1]
+        db.execute("BEGIN")
+        db.cursor().executemany(statement, values)
+        assert [row.total for row in db.effects().tables if row.table == "users"] == ([len(values)] if values else [])
+
+    def test_many_end_with_the_first_that_fails(self, db: RecordedConnection) -> None:
+        db.execute("BEGIN")
+        with pytest.raises(sqlite3.IntegrityError):
+            db.cursor().executemany("INSERT INTO tags VALUES (?, 1)", [("a",), ("a",), ("b",)])
+        assert [(row.table, row.inserted) for row in db.effects().tables] == [("tags", 1)]
 
     def test_a_running_statement_is_interrupted(self, db: RecordedConnection) -> None:
         endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
