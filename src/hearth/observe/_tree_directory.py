@@ -51,7 +51,9 @@ class Directory:
         try:
             if not _RELATIVE:
                 return os.lstat(os.path.join(self._path(), name))  # noqa: PTH118 - texts of any bytes
-            return os.stat(name, dir_fd=self._directories.descriptor(self), follow_symlinks=False)
+            descriptor = self._directories.descriptor(self)
+            # Looking up `.` would need the right to search the directory; its descriptor needs none.
+            return os.fstat(descriptor) if name == "." else os.stat(name, dir_fd=descriptor, follow_symlinks=False)
         except _GONE:
             return None
 

@@ -113,12 +113,13 @@ def attributes_of(directory: Directory, name: str, path: str, reader: NodeReader
     if not hasattr(os, "listxattr"):
         return {}
     # There is no lgetxattrat: the descriptor's own link leads to the directory, whatever the length of its path.
-    where = f"/proc/self/fd/{directory.descriptor()}/{name}"
+    own = name == "."
+    where = f"/proc/self/fd/{directory.descriptor()}" + ("" if own else f"/{name}")
     found: dict[str, bytes] = {}
     try:
-        for key in os.listxattr(where, follow_symlinks=False):
+        for key in os.listxattr(where, follow_symlinks=own):
             try:
-                found[key] = os.getxattr(where, key, follow_symlinks=False)
+                found[key] = os.getxattr(where, key, follow_symlinks=own)
             except OSError as error:
                 if error.errno not in (errno.ENODATA, errno.ENOENT):
                     reader.miss(f"the extended attribute {key} of {path} cannot be read: {error.strerror}")
