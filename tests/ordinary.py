@@ -15,6 +15,7 @@ __all__ = ["NOBODY", "run_as_nobody", "why_not"]
 NOBODY = 65534
 _NEWNS = 0x20000
 _BIND, _REC, _PRIVATE = 4096, 16384, 1 << 18
+_DETACH = 2
 
 
 def run_as_nobody(argv: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
@@ -63,6 +64,10 @@ def _open_up(interpreter: Path) -> None:
     _mount("none", str(closed), "tmpfs", 0, "mode=755")
     interpreter.mkdir(parents=True)
     _mount(aside, str(interpreter), None, _BIND)
+    # A mount below a folder is what keeps an ordinary user from an overlay over it.
+    if ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(aside), _DETACH) != 0:
+        raise OSError(ctypes.get_errno(), f"umount {aside}")
+    Path(aside).rmdir()
 
 
 def _main() -> None:
