@@ -21,6 +21,8 @@
     │   ├── StepFailedError             a step failed; `str()` is the step's error
     │   └── RunInterruptedError         SIGINT or SIGTERM stopped the run
     ├── TaskError                       a task cannot be prepared (parameters, secrets, inputs)
+    ├── ObservationError                what a step does cannot be observed as was asked, or no sandbox be had
+    │   └── DriftError                  what lies on the host is not what was looked at: nothing was changed
     ├── SigningError                    a key, a signature or an envelope is not usable
     └── LedgerError
         ├── LedgerNotFoundError         no ledger here
@@ -48,6 +50,7 @@ __all__ = [
     "ApprovalRefusedError",
     "ArtemisEscalationError",
     "ConcurrencyRefusedError",
+    "DriftError",
     "DuplicateExecutionError",
     "ExecutionError",
     "ExecutionNotFoundError",
@@ -61,6 +64,7 @@ __all__ = [
     "LedgerError",
     "LedgerNotFoundError",
     "LiveModeMismatchError",
+    "ObservationError",
     "PlanChangedError",
     "PlanError",
     "RecordError",
@@ -147,8 +151,10 @@ class ArtemisEscalationError(SecurityError):
     """The security state became worse while a run was under way; the run stops.
 
     `new_state` is the worse state (enum or its upper-case name), `reason` says why. `execution_record`
-    is the sealed record (INCOMPLETE), once there is one.
+    is the sealed record (INCOMPLETE), once there is one; `details` go into the entry of the step that failed by it.
     """
+
+    details: Mapping[str, Any] | None = None
 
     def __init__(self, new_state: object, reason: str = "", execution_record: ExecutionRecord | None = None) -> None:
         name = str(getattr(new_state, "name", new_state))
@@ -230,6 +236,14 @@ class RunInterruptedError(ExecutionError):
 
 class TaskError(HearthError):
     """A task cannot be prepared: a parameter, a secret or an input is wrong or missing."""
+
+
+class ObservationError(HearthError):
+    """What a step does cannot be observed in the way that was asked for, or a sandbox cannot be had."""
+
+
+class DriftError(ObservationError):
+    """What lies on the host is not what was looked at before; nothing was changed."""
 
 
 class SigningError(HearthError):

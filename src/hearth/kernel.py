@@ -35,7 +35,16 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from hearth.execution import ApprovalExecutor, ApprovalGuard, Notifier, RunListener, RunNotices, Sensors, Task
+    from hearth.execution import (
+        ApprovalExecutor,
+        ApprovalGuard,
+        Notifier,
+        RunListener,
+        RunNotices,
+        Sandboxing,
+        Sensors,
+        Task,
+    )
     from hearth.ledger import Ledger, LedgerHome
     from hearth.record import ExecutionRecord
     from hearth.recorder import JournalSink
@@ -216,12 +225,14 @@ class HearthKernel:
         tasks: Mapping[str, Task] | None = None,
         approval: ApprovalGuard | Mapping[str, Any] | None = None,
         plan_copy: str | None = None,
+        sandbox: Sandboxing | None = None,
     ) -> ApprovalExecutor:
         """Return a Stage 4 executor under this kernel.
 
         With a ledger its runs have a journal and kept outputs there, are counted against the plan's
         `concurrency`, and their sealed records are stored; then the journal, which says the same, is removed.
-        `plan_copy` is the SHA-256 (hex) of the copy that is kept of the plan; entry 0 names it.
+        `plan_copy` is the SHA-256 (hex) of the copy that is kept of the plan; entry 0 names it. With a `sandbox` the
+        tasks of a plan run in sandboxes.
         An unreadable policy raises GateRefusedError.
         """
         from hearth.execution import ApprovalExecutor, ContentStore, Listeners, RunNotices, load_policy
@@ -235,6 +246,7 @@ class HearthKernel:
                 tasks=tasks,
                 approval=approval,
                 plan_copy=plan_copy,
+                sandbox=sandbox,
             )
         policy = load_policy(self._home.policy)
         self._notifier.refresh()
@@ -254,10 +266,14 @@ class HearthKernel:
             plan_copy=plan_copy,
             policy=policy,
             keep=self._keep,
+            sandbox=sandbox,
         )
 
-    def approval(self, request_id: str) -> ApprovalGuard:
-        """Return what holds one run to the approval asked for with this request; LedgerNotFoundError in memory."""
+    def approval(self, request_id: str, *, preview_digest: str | None = None) -> ApprovalGuard:
+        """Return what holds one run to the approval asked for with this request; LedgerNotFoundError in memory.
+
+        `preview_digest` is that of the manifest that the run will be held to.
+        """
         from hearth.execution import ApprovalGuard, PolicyFile
 
         home = self._home
@@ -269,6 +285,7 @@ class HearthKernel:
             ledger_id=self.ledger.ledger_id,
             policy=PolicyFile(home.policy).load,
             posture=lambda: self.posture,
+            preview_digest=preview_digest,
         )
 
     # --- notifications

@@ -135,6 +135,8 @@ def _plan(plan_file: str | None, variables: tuple[str, ...]) -> Plan | None:
 
 def _show(screen: Screen, approvals: Approvals, view: ApprovalView, material: Material) -> None:
     """Print everything that is to be approved; nothing is cut."""
+    from hearth.cli._manifest_text import print_manifest
+    from hearth.operations import approved_manifest
     from hearth.plan import plan_text
 
     print_request(screen, view)
@@ -147,6 +149,10 @@ def _show(screen: Screen, approvals: Approvals, view: ApprovalView, material: Ma
             screen.line((known.missing or f"{known.binary}; it cannot be shown", "yellow"), indent=2)
         else:
             _show_text(screen, known.text)
+    manifest = approved_manifest(approvals.home, view.asked)
+    if manifest is not None:
+        screen.heading(f"What its preview did on {manifest.host} (manifest {manifest.digest})")
+        print_manifest(screen, manifest, whole=True)
     _show_changes(screen, view, material, approvals.last_approved(view))
 
 

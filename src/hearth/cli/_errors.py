@@ -12,6 +12,7 @@ import click
 from hearth._visible import visible
 from hearth.errors import (
     ArtemisEscalationError,
+    DriftError,
     DuplicateExecutionError,
     ExecutionNotFoundError,
     ExecutionPurgedError,
@@ -58,6 +59,7 @@ _CODES: tuple[tuple[type[HearthError], Exit], ...] = (
     # Nothing was started, and the same command may be let through another time.
     (RefusedError, Exit.REFUSED),
     (TaskError, Exit.REFUSED),
+    (DriftError, Exit.REFUSED),
     (JournalLockedError, Exit.REFUSED),
     (DuplicateExecutionError, Exit.REFUSED),
     (ExecutionPurgedError, Exit.REFUSED),

@@ -13,6 +13,7 @@ __all__ = ["cli", "main"]
 COMMANDS = (
     CommandName("init", "hearth.cli._init:init", "Make a ledger here, where records will be kept.", "Runs"),
     CommandName("plan", "hearth.cli._plan:plan", "Look at a plan before it runs: check, digest, schema, show.", "Runs"),
+    CommandName("preview", "hearth.cli._preview:preview", "See what a plan or a command would do.", "Runs"),
     CommandName(
         "run", "hearth.cli._run:run", "Run a plan and record it; a dry run unless --mode says otherwise.", "Runs"
     ),
@@ -54,6 +55,9 @@ COMMANDS = (
     CommandName("hold", "hearth.cli._hold:hold", "Keep records from being purged: add, release, list.", "Upkeep"),
     CommandName("backup", "hearth.cli._backup:backup", "Copy a ledger, in use or not, into one new file.", "Upkeep"),
     CommandName("notify", "hearth.cli._notify:notify", "Try out who is told of what happens.", "Upkeep"),
+    CommandName(
+        "doctor", "hearth.cli._doctor:doctor", "Say what this machine can see of a step, and what it cannot.", "Upkeep"
+    ),
     CommandName("completion", "hearth.cli._completion:completion", "Print a shell's completion script.", "Upkeep"),
 )
 

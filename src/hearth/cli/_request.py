@@ -13,7 +13,9 @@ from hearth.cli._options import plan_argument, read_variables, var_option
 if TYPE_CHECKING:
     from hearth.cli._screen import Part, Screen
     from hearth.cli._settings import Settings
+    from hearth.ledger import LedgerHome
     from hearth.operations import ApprovalView
+    from hearth.plan import Plan
 
 __all__ = ["STATES", "approvals", "print_request", "request"]
 
@@ -36,6 +38,7 @@ _OPEN = ("approved", "waiting", "untrusted", "not_yet")
 @var_option
 @click.option("--reason", metavar="TEXT", required=True, help="Why it is to run; the approvers see it.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Where it may run; repeatable; here by default.")
+@click.option("--preview", "with_preview", is_flag=True, help="Preview it first; the approval is bound to what it did.")
 @click.option("--valid-for", metavar="TIME", help="How long the approval may be used: 30m, 8h, 2d.")
 @key_option
 @json_option
@@ -47,13 +50,16 @@ def request(
     *,
     reason: str,
     hosts: tuple[str, ...],
+    with_preview: bool,
     valid_for: str | None,
     key: str | None,
     as_json: bool,
 ) -> None:
     """Ask for an approval of one live run of a plan, exactly as it is now.
 
-    The plan and its inputs are kept, so that approvers can read them. One approval is one run.
+    The plan and its inputs are kept, so that approvers can read them. One approval is one run. With --preview, or where
+    the policy demands it, its steps are run in sandboxes first; the approvers see what they did, and the live run is
+    held to it: what turns out otherwise is not committed.
     """
     values = read_variables(variables)
     from hearth.ledger import Ledger
@@ -70,8 +76,16 @@ def request(
     plan = load_plan(plan_file, variables=values)
     signer = load_key(home, key, passphrase=ask_passphrase)
     with Ledger.open(home) as ledger:
-        view = Approvals(home, ledger).request(
-            plan, signer, requester=person(), reason=reason, hosts=hosts, valid_for=seconds
+        approvals = Approvals(home, ledger)
+        digest = _previewed(home, plan) if with_preview or approvals.policy.approvals.require_preview else None
+        view = approvals.request(
+            plan,
+            signer,
+            requester=person(),
+            reason=reason,
+            hosts=hosts,
+            valid_for=seconds,
+            preview_digest=digest,
         )
     troubles = notify_of_request(home, "request", view)
     if as_json:
@@ -83,6 +97,17 @@ def request(
     for trouble in troubles:
         screen.line((trouble, "yellow"), indent=2)
     screen.line((f"next: hearth approve {view.asked.request_id}", "dim"), indent=2)
+
+
+def _previewed(home: LedgerHome, plan: Plan) -> str:
+    """Preview the plan and keep the manifest; return its digest. What failed in a preview is not asked for."""
+    from hearth.operations import keep_manifest, preview_in_sandbox
+
+    outcome = preview_in_sandbox(plan, home=home)
+    if outcome.error is not None:
+        outcome.error.add_note("nothing was asked for: what fails in its preview is not worth an approval")
+        raise outcome.error
+    return keep_manifest(home, outcome.manifest)
 
 
 @click.command()

@@ -26,6 +26,12 @@ __all__ = ["run"]
 @confirmation_options
 @approval_options
 @id_option
+@click.option(
+    "--sandbox/--in-place",
+    "sandbox",
+    default=None,
+    help="Run the steps in sandboxes, or on the host itself; else as the approval says: in sandboxes after a preview.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the execution's id, and errors.")
 @json_option
 @click.pass_obj
@@ -41,6 +47,7 @@ def run(
     key: str | None,
     emergency: bool,
     execution_id: str | None,
+    sandbox: bool | None,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -49,6 +56,10 @@ def run(
     A live run uses up a signed approval (hearth request, hearth approve). Where the policy lets your own count, it
     shows you the plan and asks you to approve it here; without a terminal that needs --yes and --reason. Ctrl-C stops
     the run and seals its record.
+
+    With --sandbox the steps really run in a dry run, too, and all they do is thrown away. In a live run each step's
+    changes are looked at first: what the plan does not declare, or a preview that was approved did not show, stops the
+    run with the host unchanged.
     """
     require_reason(yes=yes, reason=reason, emergency=emergency)
     values = read_variables(variables)
@@ -85,6 +96,7 @@ def run(
                 request_id=approval.request_id,
                 execution_id=execution_id,
                 listener=late.told_by(display),
+                sandbox=sandbox,
             )
     finally:
         if display is not None:

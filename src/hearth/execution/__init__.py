@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hearth.execution._posture_keeper import PostureKeeper
     from hearth.execution._posture_vouching import vouching
     from hearth.execution._results import ObservedEffect, PlanResult, StepOutcome
+    from hearth.execution._sandbox_steps import Sandboxing
     from hearth.execution._sensors import Sensors, endings_reported, finding_of
     from hearth.execution._store import EMPTY_DIGEST, ContentStore, ContentWriter
     from hearth.execution._task import Task, TaskContext, TaskEffect, TaskResult
@@ -45,6 +46,7 @@ __all__ = [
     "RunListener",
     "RunNotices",
     "RunsUnderWay",
+    "Sandboxing",
     "Sensors",
     "StepOutcome",
     "StoppedProcesses",
@@ -86,6 +88,7 @@ __getattr__, __dir__ = lazy_names(
         "RunListener": "_listener",
         "RunNotices": "notify._runs",
         "RunsUnderWay": "_under_way",
+        "Sandboxing": "_sandbox_steps",
         "Sensors": "_sensors",
         "StepOutcome": "_results",
         "StoppedProcesses": "_unstop",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from hearth.execution._listener import RunListener
+    from hearth.execution._sandbox_steps import Sandboxing
     from hearth.execution._task import Task
     from hearth.record import ExecutionRecord
     from hearth.recorder import JournalSink
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["ApprovalExecutor", "new_execution_id"]
 
 _log = logging.getLogger(__name__)
+_PREVIEWED = "dry run: the steps ran in sandboxes, and the host is as it was"
 
 
 class ApprovalExecutor:
@@ -58,7 +60,8 @@ class ApprovalExecutor:
     `concurrency`, `plan_copy` is the SHA-256 (hex) of the copy that is kept of the plan (entry 0 names it), `policy`
     says what STAGING may act on, `approval` is what lets it run (an `ApprovalGuard`, without which nothing runs LIVE on
     a ledger; otherwise it may be a mapping, which entry 0 repeats), `keep` takes each sealed record, with the values
-    that the plan marks as disclosable beside it; results and errors carry it without them.
+    that the plan marks as disclosable beside it; results and errors carry it without them. With a `sandbox` the tasks
+    of a plan run in sandboxes: a DRY_RUN then previews, else what a step did is compared and committed.
     """
 
     def __init__(
@@ -78,7 +81,9 @@ class ApprovalExecutor:
         plan_copy: str | None = None,
         policy: Policy | None = None,
         keep: Callable[[ExecutionRecord], None] | None = None,
+        sandbox: Sandboxing | None = None,
     ) -> None:
+        self._sandbox = sandbox
         self._kernel = bounded(kernel)
         self._execute_step = execute_step
         self._journal = journal
@@ -231,10 +236,11 @@ class ApprovalExecutor:
         summaries = check_plan(plan, mode, tasks=tasks, policy=self._policy, register=redactor.add_secret, guard=guard)
         check_consistent(plan, tasks)
         plan.verify_inputs()  # also sees what has appeared in a folder, and would not be copied
-        if mode is LiveMode.DRY_RUN:
+        dry = mode is LiveMode.DRY_RUN
+        if dry and self._sandbox is None:
             runner = DrySteps(plan, summaries, redactor)
             return _Prepared(plan.steps, runner, redactor, self._check(mode, guard), "dry run: nothing was acted on")
-        if self._locks_folder is not None:
+        if self._locks_folder is not None and not dry:
             stack.enter_context(plan_slot(self._locks_folder, plan.id, plan.concurrency, execution_id))
         prepare_tasks(plan, tasks)
         copies = InputCopies.create(plan, stack.enter_context(_run_folder(self._runs_folder, execution_id)))
@@ -250,7 +256,16 @@ class ApprovalExecutor:
             cancellation=watch.cancellation,
             output=lambda step, stream, chunk: listener.tell("output", step, stream, chunk),
         )
-        return _Prepared(plan.steps, acting, redactor, self._check(mode, guard))
+        if self._sandbox is None:
+            return _Prepared(plan.steps, acting, redactor, self._check(mode, guard))
+        from hearth.execution._sandbox_steps import CommittedSteps, PreviewedSteps
+
+        ignore = (str(copies.folder),)
+        if dry:
+            previewed = PreviewedSteps(plan, acting, self._sandbox, ignore=ignore)
+            return _Prepared(plan.steps, previewed, redactor, self._check(mode, guard), _PREVIEWED)
+        committed = CommittedSteps(plan, acting, self._sandbox, ignore=ignore, execution_id=execution_id)
+        return _Prepared(plan.steps, committed, redactor, self._check(mode, guard))
 
     def _known_tasks(self) -> Mapping[str, Any]:
         """Return the tasks by name. A plan's digest covers their versions, also where a function does its steps."""

@@ -79,18 +79,19 @@ def run_process(
     sinks: Mapping[str, Sink],
     timeout: float | None,
     cancellation: Cancellation,
+    start: Callable[[Command, Callable[[], None]], Leader] | None = None,
 ) -> ProcessOutcome:
     """Run a command to its end in a session of its own, and return when no process is left that descends from it.
 
     `sinks` has "stdout", "stderr", and "result" where there is a result pipe; they are fed while the command runs.
     After `timeout` seconds, or when `cancellation` is requested, all its processes get TERM, and KILL two seconds
-    later; an immediate cancellation is KILL at once, even while a sink is busy. Children that outlive the leader have a
-    second to finish, then they are counted and killed likewise; whether they have made sessions of their own does not
-    matter (`ProcessOutcome.reach`). Pipes held open by processes out of reach are given up a second after the end of
-    all others. Both ends of the result pipe are closed in any case. TaskError when the command cannot start, or when a
-    stop was requested before.
+    later; an immediate cancellation is KILL at once, even while a sink is busy. Children that outlive the leader
+    have a second to finish, then they are counted and killed likewise; whether they have made sessions of their own
+    does not matter (`ProcessOutcome.reach`). Pipes held open by processes out of reach are given up a second after
+    the end of all others. `start` is another way to start it (a sandbox's). Both ends of the result pipe are closed
+    in any case. TaskError when the command cannot start, or when a stop was requested before.
     """
-    run = _Run(command, timeout)
+    run = _Run(command, timeout, _started if start is None else start)
 
     def go_on() -> None:
         if cancellation.requested:
@@ -107,21 +108,21 @@ def run_process(
 
 def _started(command: Command, go_on: Callable[[], None]) -> Leader:
     """Start it; `go_on` raises where it must not be any more, and is asked last of all: getting ready takes a while."""
-    try:
-        if can_supervise():
-            with contextlib.suppress(UnreachableError):
-                return Supervised(command, go_on)
-        go_on()
-        return Grouped(command)
-    except (OSError, ValueError) as error:
-        raise TaskError(why_not_started(command, error)) from error
+    if can_supervise():
+        with contextlib.suppress(UnreachableError):
+            return Supervised(command, go_on)
+    go_on()
+    return Grouped(command)
 
 
 class _Run:
     """One command under way: a loop over its pipes, its end, its deadline, and whoever wants to stop it."""
 
-    def __init__(self, command: Command, timeout: float | None) -> None:
+    def __init__(
+        self, command: Command, timeout: float | None, start: Callable[[Command, Callable[[], None]], Leader]
+    ) -> None:
         self._command = command
+        self._start = start
         self._timeout = timeout
         self._lock = threading.RLock()  # guards the wake-up pipe, which must not be used once given back
         self._leader: Leader | None = None
@@ -147,7 +148,10 @@ class _Run:
         self._started = time.monotonic_ns()
         if self._timeout is not None:
             self._deadline = self._started / 1e9 + self._timeout
-        self._leader = leader = _started(self._command, go_on)
+        try:
+            self._leader = leader = self._start(self._command, go_on)
+        except (OSError, ValueError) as error:
+            raise TaskError(why_not_started(self._command, error)) from error
         self._read_from(leader.stdout, sinks["stdout"])
         self._read_from(leader.stderr, sinks["stderr"])
         if result is not None:

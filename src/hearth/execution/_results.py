@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hearth.execution._task import TaskResult
-from hearth.record import SideEffectCategory
+from hearth.record import Origin, SideEffectCategory
 
 if TYPE_CHECKING:
     from hearth.record import ExecutionRecord, ExecutionStatus
@@ -30,12 +30,13 @@ class PlanResult:
 
 @dataclass(frozen=True, slots=True)
 class ObservedEffect:
-    """One side effect as a step reported it, ready to be recorded."""
+    """One side effect, as a step reported it or as it was observed, ready to be recorded."""
 
     category: SideEffectCategory
     description: str
     reversible: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin = Origin.REPORTED
 
 
 @dataclass(frozen=True, slots=True)

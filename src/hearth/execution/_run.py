@@ -127,7 +127,7 @@ class Run:
         try:
             return self._runner.perform(step, report), None
         except ArtemisEscalationError as error:
-            return StepOutcome.failure(str(error)), error
+            return StepOutcome.failure(str(error), error.details), error
         except KeyboardInterrupt:
             signals.raising = False
             if signals.signum is None:
@@ -249,7 +249,9 @@ class _Reported:
 
 
 def _record_effect(observer: ExecutionObserver, index: int, effect: ObservedEffect) -> None:
-    observer.record_side_effect(effect.category, effect.description, effect.reversible, index, effect.details)
+    observer.record_side_effect(
+        effect.category, effect.description, effect.reversible, index, effect.details, origin=effect.origin
+    )
 
 
 def _name(step: Any) -> str:  # noqa: ANN401 - as above

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hearth.execution._cancellation import Cancellation
+    from hearth.execution._leader import Command, Leader
     from hearth.execution._results import ObservedEffect
     from hearth.execution._signals import SignalGuard
     from hearth.execution._store import ContentStore
@@ -126,8 +127,23 @@ class TaskSteps:
         """Return the task and what it will do."""
         return {"task_type": step.task_type, "summary": self._summaries[step.index]}
 
-    def perform(self, step: Step, report: Callable[[ObservedEffect], None]) -> StepOutcome:
-        """Run the task; one that raises, against its contract, has failed."""
+    @property
+    def store(self) -> ContentStore:
+        """Where outputs and earlier contents are kept."""
+        return self._store
+
+    def perform(
+        self,
+        step: Step,
+        report: Callable[[ObservedEffect], None],
+        *,
+        start: Callable[[Command, Callable[[], None]], Leader] | None = None,
+        run: Callable[[Any, TaskContext], object] | None = None,
+    ) -> StepOutcome:
+        """Run the task; one that raises, against its contract, has failed.
+
+        In a sandbox `start` starts the task's commands there, or `run` has the whole task carried out there.
+        """
         try:
             params, plan_env, step_env = reveal(self._plan, step, self._redactor.add_secret)
             context = TaskContext(
@@ -142,8 +158,9 @@ class TaskSteps:
                 store=self._store,
                 redactor=self._redactor,
                 folder=self._plan.folder,
+                start=start,
             )
-            return read_outcome(self._tasks[step.task_type].run(params, context))
+            return read_outcome((run or self._tasks[step.task_type].run)(params, context))
         except ArtemisEscalationError:
             raise
         except TaskError as error:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hearth.execution._cancellation import Cancellation
+    from hearth.execution._leader import Command, Leader
     from hearth.execution._store import ContentStore
     from hearth.plan import InputCopies, Step
     from hearth.record import Redactor
@@ -56,7 +57,8 @@ class TaskContext:
     none), `folder` the plan file's folder, `timeout` in seconds (None: unlimited). `output` receives a stream's name
     and bytes that hold no secret; it is called from the thread that runs the task, and should return soon. `report`
     records an effect at once, while the step is under way, so that it outlives HEARTH (at most 5 ms of it are lost);
-    where it raises, nothing may act any more.
+    where it raises, nothing may act any more. `start` starts a command in the step's sandbox (None: on the host); it
+    calls its second argument last of all before, which raises where nothing may be started any more.
     """
 
     step: Step
@@ -70,6 +72,7 @@ class TaskContext:
     store: ContentStore
     redactor: Redactor
     folder: Path
+    start: Callable[[Command, Callable[[], None]], Leader] | None = None
 
 
 @runtime_checkable

@@ -56,6 +56,16 @@ class LedgerHome:
         return self.root / "runs"
 
     @property
+    def sandboxes(self) -> Path:
+        """The folder of the layers of sandboxes, while they last."""
+        return self.root / "sandboxes"
+
+    @property
+    def commits(self) -> Path:
+        """The folder of the journals by which changes made in sandboxes reached the host."""
+        return self.root / "commits"
+
+    @property
     def quarantine(self) -> Path:
         """The folder of journals that were refused, and of originals that were recovered."""
         return self.root / "quarantine"
@@ -92,6 +102,8 @@ class LedgerHome:
             home.journals,
             home.outputs,
             home.runs,
+            home.sandboxes,
+            home.commits,
             home.quarantine,
             home.locks,
             home.reports,

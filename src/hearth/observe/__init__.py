@@ -7,17 +7,95 @@ from typing import TYPE_CHECKING
 from hearth._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hearth.observe._category import category_of
     from hearth.observe._change import Change, ChangeKind
+    from hearth.observe._commit import CommitOutcome, CommitResult, RecoveredCommit, commit, recover_commits, undo
+    from hearth.observe._deviation import deviations
+    from hearth.observe._layer import LayerChanges, layer_path, read_layer
+    from hearth.observe._layer_view import LowerView
+    from hearth.observe._manifest import Manifest, StepManifest, Way
     from hearth.observe._node import Node, NodeType
+    from hearth.observe._reconcile import Reconciliation, declared_path, reconcile
+    from hearth.observe._request import ObservedRequest
+    from hearth.observe._room import SandboxRoom
+    from hearth.observe._rows import RowChanges
+    from hearth.observe._sandbox import Layout, SandboxedProcess, SandboxEnd, SandboxServer
+    from hearth.observe._tiers import Tier, probe
+    from hearth.observe._tree import compare, scan, tree_digest
 
-__all__ = ["Change", "ChangeKind", "Node", "NodeType"]
+__all__ = [
+    "Change",
+    "ChangeKind",
+    "CommitOutcome",
+    "CommitResult",
+    "LayerChanges",
+    "Layout",
+    "LowerView",
+    "Manifest",
+    "Node",
+    "NodeType",
+    "ObservedRequest",
+    "Reconciliation",
+    "RecoveredCommit",
+    "RowChanges",
+    "SandboxEnd",
+    "SandboxRoom",
+    "SandboxServer",
+    "SandboxedProcess",
+    "StepManifest",
+    "Tier",
+    "Way",
+    "category_of",
+    "commit",
+    "compare",
+    "declared_path",
+    "deviations",
+    "layer_path",
+    "probe",
+    "read_layer",
+    "reconcile",
+    "recover_commits",
+    "scan",
+    "tree_digest",
+    "undo",
+]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "Change": "_change",
         "ChangeKind": "_change",
+        "CommitOutcome": "_commit",
+        "CommitResult": "_commit",
+        "LayerChanges": "_layer",
+        "Layout": "_sandbox",
+        "LowerView": "_layer_view",
+        "Manifest": "_manifest",
         "Node": "_node",
         "NodeType": "_node",
+        "ObservedRequest": "_request",
+        "Reconciliation": "_reconcile",
+        "RecoveredCommit": "_commit",
+        "RowChanges": "_rows",
+        "SandboxEnd": "_sandbox",
+        "SandboxRoom": "_room",
+        "SandboxServer": "_sandbox",
+        "SandboxedProcess": "_sandbox",
+        "StepManifest": "_manifest",
+        "Tier": "_tiers",
+        "Way": "_manifest",
+        "category_of": "_category",
+        "commit": "_commit",
+        "compare": "_tree",
+        "declared_path": "_reconcile",
+        "deviations": "_deviation",
+        "layer_path": "_layer",
+        "probe": "_tiers",
+        "read_layer": "_layer",
+        "reconcile": "_reconcile",
+        "recover_commits": "_commit",
+        "scan": "_tree",
+        "tree_digest": "_tree",
+        "undo": "_commit",
     },
 )

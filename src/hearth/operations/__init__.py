@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         trust_key,
         untrusted_key,
     )
+    from hearth.operations._manifests import approved_manifest, keep_manifest
     from hearth.operations._material import InputText, Material
     from hearth.operations._notify import notify, notify_of_request, probe_hooks
     from hearth.operations._observation import observation_plan
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from hearth.operations._review import emergency_runs, review_emergency, review_of
     from hearth.operations._rollback import RollbackReport, plan_rollback
     from hearth.operations._run import Confirmation, RunOutcome, run_plan
+    from hearth.operations._sandbox_preview import PreviewOutcome, preview_in_sandbox
     from hearth.operations._sensors import record_refusal, tell_damage
     from hearth.operations._standalone import StandaloneOutcome, installed_tasks, run_standalone
     from hearth.operations._verify import UNSEALED, Verified, verify_all, verify_file, verify_found
@@ -86,6 +88,7 @@ __all__ = [
     "PostureEntry",
     "PostureView",
     "Preview",
+    "PreviewOutcome",
     "PurgeReport",
     "Purged",
     "Records",
@@ -99,6 +102,7 @@ __all__ = [
     "TrustedAs",
     "Verified",
     "add_hold",
+    "approved_manifest",
     "back_up",
     "checks",
     "command_plan",
@@ -109,6 +113,7 @@ __all__ = [
     "fsck",
     "initialise",
     "installed_tasks",
+    "keep_manifest",
     "keygen",
     "list_holds",
     "load_key",
@@ -122,6 +127,7 @@ __all__ = [
     "plan_warnings",
     "posture_doubt",
     "posture_history",
+    "preview_in_sandbox",
     "preview_plan",
     "probe_hooks",
     "purge",
@@ -208,6 +214,10 @@ __getattr__, __dir__ = lazy_names(
         "StandaloneOutcome": "_standalone",
         "StepPreview": "_preview",
         "Verified": "_verify",
+        "approved_manifest": "_manifests",
+        "keep_manifest": "_manifests",
+        "PreviewOutcome": "_sandbox_preview",
+        "preview_in_sandbox": "_sandbox_preview",
         "command_plan": "_command",
         "export_record": "_export",
         "find_home": "_home",

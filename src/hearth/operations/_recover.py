@@ -28,18 +28,27 @@ if TYPE_CHECKING:
 __all__ = ["Recovered", "recover"]
 
 _LONGEST_SURE = 1000
+_COMMITS = {
+    "removed": "a step had not yet begun to commit its changes to the host",
+    "undone": "what a step had begun to commit to the host was taken back",
+    "finished": "a step's changes had all reached the host, and what was left to clear away is",
+    "conflict": "of what a step had begun to commit to the host, not everything could be taken back",
+    "damaged": "the journal of a commit to the host is damaged, and nothing was touched",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
     """What became of one journal.
 
-    `outcome`: `recovered` (sealed now, and stored), `stored` (it was sealed, and is stored now), `known` (the ledger
-    had it already), `empty` (its execution never began), `running` (its process lives: nothing was done), `damaged`
-    (refused and quarantined), `failed` (it could not be finished: try again). `kept` is where the original lies.
+    `outcome`: `undone` (changes of a step that was cut short on their way to the host were taken back), `conflict`
+    (not all of them could be: look at the paths that the message names), `recovered` (sealed now, and stored),
+    `stored` (it was sealed, and is stored now), `known` (the ledger had it already), `empty` (its execution never
+    began), `running` (its process lives: nothing was done), `damaged` (refused and quarantined), `failed` (it could
+    not be finished: try again). `kept` is where the original lies.
     """
 
-    outcome: Literal["recovered", "stored", "known", "empty", "running", "damaged", "failed"]
+    outcome: Literal["undone", "conflict", "recovered", "stored", "known", "empty", "running", "damaged", "failed"]
     journal: Path
     execution_id: str | None
     message: str
@@ -49,7 +58,7 @@ class Recovered:
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong with it."""
-        return self.outcome not in {"damaged", "failed"}
+        return self.outcome not in {"damaged", "failed", "conflict"}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -84,11 +93,32 @@ def recover(records: Records, reference: str | None = None) -> list[Recovered]:
             raise ExecutionNotFoundError(
                 f"{reference!r} is the beginning of more than one execution id: {names}; give more of it"
             )
-    recovered = [_recover(records, note) for note in sorted(notes, key=lambda note: note.path.name)]
+    undone = _undo_commits(records) if reference is None else []
+    recovered = undone + [_recover(records, note) for note in sorted(notes, key=lambda note: note.path.name)]
     tell_findings(records.home, map(sense_recovered, recovered))
     if reference is None:
         _remove_left_over(records)
     return recovered
+
+
+def _undo_commits(records: Records) -> list[Recovered]:
+    """Take back what a dead process had begun to commit from a sandbox."""
+    folder = records.home.commits
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return []
+    from hearth.execution import ContentStore
+    from hearth.observe import CommitOutcome, recover_commits
+
+    told = []
+    for commit in recover_commits(folder, ContentStore(records.home.outputs)):
+        execution_id = commit.name.rpartition("-")[0]
+        words = _COMMITS[commit.outcome]
+        outcome: Literal["undone", "conflict"] = "undone"
+        if commit.outcome in (CommitOutcome.CONFLICT, CommitOutcome.DAMAGED):
+            outcome = "conflict"
+        what = f"{words}: {'; '.join(commit.conflicts)}" if commit.conflicts else words
+        told.append(Recovered(outcome=outcome, journal=commit.journal, execution_id=execution_id, message=what))
+    return told
 
 
 def _recover(records: Records, note: JournalNote) -> Recovered:

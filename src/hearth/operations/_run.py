@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,19 @@ from hearth.errors import (
 from hearth.execution import endings_reported
 from hearth.kernel import HearthKernel
 from hearth.operations._approvals import Approvals
+from hearth.operations._manifests import approved_manifest
 from hearth.operations._people import person
 from hearth.operations._plans import PlanArchive
 from hearth.operations._sensors import record_refusal
 from hearth.security import LiveMode
 
 if TYPE_CHECKING:
-    from hearth.execution import ApprovalGuard, RunListener
+    from contextlib import AbstractContextManager
+
+    from hearth.execution import ApprovalGuard, RunListener, Sandboxing
     from hearth.ledger import LedgerHome
-    from hearth.plan import Plan
+    from hearth.observe import Manifest
+    from hearth.plan import ApprovalRequest, Plan
     from hearth.record import ExecutionRecord
 
 __all__ = ["Confirmation", "RunOutcome", "require_confirmation", "run_plan"]
@@ -68,6 +73,7 @@ def run_plan(
     request_id: str | None = None,
     execution_id: str | None = None,
     listener: RunListener | None = None,
+    sandbox: bool | None = None,
 ) -> RunOutcome:
     """Run a plan once; its record is in the ledger when this returns.
 
@@ -75,21 +81,32 @@ def run_plan(
     confirmation for it stands in entry 0. Before anything was started it raises a RefusedError, PlanError, TaskError
     or LedgerError; RecorderError and LedgerError also when a run could not be recorded or its record not be stored.
     Any other end is an outcome.
+
+    With a `sandbox` steps run in sandboxes: a dry run then previews them, and else what they did is compared with what
+    they declare, and with the manifest that the approval is bound to, before it is committed. None: where the approval
+    is bound to one.
     """
     who = person()
-    with HearthKernel.open(home) as kernel:
+    with ExitStack() as stack, HearthKernel.open(home) as kernel:
         approval: ApprovalGuard | dict[str, Any] | None = None if confirmation is None else confirmation.to_dict()
+        approved: Manifest | None = None
         why = f"run of the plan {plan.id}" if confirmation is None else confirmation.reason
         if execution_id is not None:
             kernel.require_new(execution_id)  # before an approval is used up for nothing
         try:
             if mode is LiveMode.LIVE:
                 with endings_reported(kernel):
-                    approval, why = _find_approval(kernel, home, plan, mode, request_id)
+                    asked = _find_request(kernel, home, plan, mode, request_id)
+                approved, why = approved_manifest(home, asked), asked.reason
+                sandbox = _in_sandboxes(sandbox, asked)
+                approval = kernel.approval(asked.request_id, preview_digest=asked.preview_digest)
+            sandboxing = stack.enter_context(_sandboxes(home, mode, approved)) if sandbox else None
             if mode is not LiveMode.DRY_RUN:
                 kernel.arm(mode, who=who if confirmation is None else confirmation.by, why=why)
             plan_copy = PlanArchive(home).keep(plan)
-            executor = kernel.executor(listener=listener, initiator=who, approval=approval, plan_copy=plan_copy)
+            executor = kernel.executor(
+                listener=listener, initiator=who, approval=approval, plan_copy=plan_copy, sandbox=sandboxing
+            )
             result = executor.execute(plan, execution_id=execution_id, mode=mode)
         except ApprovalRefusedError as refusal:
             record_refusal(kernel, plan_digest=plan.digest, code=refusal.code, who=who)
@@ -110,18 +127,36 @@ def _is_stored(kernel: HearthKernel, record: ExecutionRecord | None) -> bool:
         return False
 
 
-def _find_approval(
+def _find_request(
     kernel: HearthKernel, home: LedgerHome, plan: Plan, mode: LiveMode, request_id: str | None
-) -> tuple[ApprovalGuard, str]:
-    """Return the approval that a run is to use, and the reason that was given for it."""
+) -> ApprovalRequest:
+    """Return the request whose approval a run is to use."""
     approvals = Approvals(home, kernel.ledger)
     chosen = request_id or approvals.usable(plan, mode)
     if chosen is None:
         raise approvals.refusal(plan, mode)
     view = approvals.view(chosen)
     approvals.require_open(view)  # one that was used is spent, whatever became of the plan since
-    asked = view.asked
-    return kernel.approval(asked.request_id), asked.reason
+    return view.asked
+
+
+def _sandboxes(home: LedgerHome, mode: LiveMode, approved: Manifest | None) -> AbstractContextManager[Sandboxing]:
+    from hearth.operations._sandboxes import sandboxes  # what few runs need
+
+    return sandboxes(home, mode, approved)
+
+
+def _in_sandboxes(wanted: bool | None, asked: ApprovalRequest) -> bool:
+    """Return whether a run is in sandboxes; one whose approval is bound to a preview has to be."""
+    if asked.preview_digest is None:
+        return bool(wanted)
+    if wanted is False:
+        raise ApprovalRefusedError(
+            f"the approval {asked.request_id} is for what its preview showed, which a run in place is not held to; run "
+            "it in sandboxes, or ask anew without a preview",
+            code="preview",
+        )
+    return True
 
 
 def require_confirmation(plan: Plan, mode: LiveMode, confirmation: Confirmation | None) -> None:

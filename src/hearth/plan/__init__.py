@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hearth.plan._hints import RollbackHint
     from hearth.plan._load import load_plan, parse_plan
     from hearth.plan._model import Plan, Step
-    from hearth.plan._patterns import path_matches
+    from hearth.plan._patterns import has_wildcard, path_matches
     from hearth.plan._ports import ApprovalStore, TaskSpec
     from hearth.plan._schema import plan_schema
     from hearth.plan._secrets import Secrets
@@ -43,6 +43,7 @@ __all__ = [
     "TaskSpec",
     "check_consistent",
     "grant",
+    "has_wildcard",
     "load_plan",
     "load_tasks",
     "parse_plan",
@@ -75,6 +76,7 @@ __getattr__, __dir__ = lazy_names(
         "load_plan": "_load",
         "load_tasks": "_tasks",
         "parse_plan": "_load",
+        "has_wildcard": "_patterns",
         "path_matches": "_patterns",
         "plan_digest": "_digest",
         "plan_schema": "_schema",

@@ -42,6 +42,8 @@ CASES: list[tuple[BaseException, int, str]] = [
     (room.LedgerError("x"), 1, "failed"),
     (room.RollbackHintError("x"), 1, "failed"),
     (room.SecurityError("x"), 1, "failed"),
+    (room.ObservationError("x"), 1, "failed"),
+    (room.DriftError("x"), 3, "refused"),
 ]
 
 

@@ -49,7 +49,9 @@ def run_command(command: Command, context: TaskContext, *, result: Sink | None =
     error = ""
     details: dict[str, Any] = {}
     try:
-        outcome = run_process(command, sinks=sinks, timeout=context.timeout, cancellation=context.cancellation)
+        outcome = run_process(
+            command, sinks=sinks, timeout=context.timeout, cancellation=context.cancellation, start=context.start
+        )
         details = _told(outcome)
         error = _why_it_stopped(outcome, context)
         for name, keeper in keepers.items():

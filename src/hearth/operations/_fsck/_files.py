@@ -21,7 +21,7 @@ __all__ = ["check_files"]
 
 _OTHERS = 0o077
 _OWN = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal", "policy.yaml", ".gitignore")
-_FOLDERS = ("journals", "outputs", "inputs", "plans", "quarantine", "runs", "locks", "reports")
+_FOLDERS = ("journals", "outputs", "inputs", "plans", "quarantine", "runs", "locks", "reports", "sandboxes", "commits")
 _DRAFTS = (
     re.compile(r"ledger\.db\.[0-9a-f]{16}\.new(-wal|-shm|-journal)?"),
     re.compile(r"(outputs|inputs)/(tmp|purged)/[0-9a-f]+"),
@@ -32,6 +32,7 @@ _DRAFTS = (
 _ASIDE = re.compile(r"plans/[0-9a-f]{64}\.json\.changed-[0-9a-f]{8}")
 _ASIDE_BY_PURGE = re.compile(r"(?:outputs|inputs)/purged/([0-9a-f]{64})|plans/purged-([0-9a-f]{64})\.json")
 _FOLDER_OF_RUN = re.compile(r"runs/(.+)\.[^./]+")
+_SANDBOXES = re.compile(r"sandboxes/[^/]+")
 
 
 def check_files(root: Path, findings: Findings, facts: Facts, live: Callable[[Path], bool]) -> None:
@@ -67,6 +68,8 @@ def _left(
         if run[1] not in waiting:
             what = "private copies of inputs, of a run that is over"
             findings.leftover("leftover", what, where=name, mend=Mend("remove", name))
+    elif _SANDBOXES.fullmatch(name):
+        findings.leftover("leftover", "sandboxes of a process that is gone", where=name, mend=Mend("remove", name))
     else:
         return False
     return True
@@ -100,8 +103,8 @@ def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
             except OSError:
                 continue
             yield path, status
-            # The copies of a run's inputs are that run's own business.
-            if stat.S_ISDIR(status.st_mode) and path.parent.name != "runs":
+            # The copies of a run's inputs, and the layers of its sandboxes, are that run's own business.
+            if stat.S_ISDIR(status.st_mode) and path.parent.name not in ("runs", "sandboxes"):
                 waiting.append(path)
 
 

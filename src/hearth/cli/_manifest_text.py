@@ -1,0 +1,105 @@
+"""A manifest for a person: what each step did, a line for each path, and what could not be seen."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from hearth.cli._text import bytes_text, count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hearth.cli._screen import Part, Screen
+    from hearth.observe import Change, Manifest, Node, StepManifest
+
+__all__ = ["print_manifest"]
+
+_MOST_LINES = 60
+_SIGNS = {
+    "created": ("+", "green"),
+    "modified": ("~", "yellow"),
+    "deleted": ("-", "red"),
+    "replaced": ("!", "yellow"),
+    "metadata": ("m", "yellow"),
+    "touched": ("t", "dim"),
+}
+_WAYS = {
+    "sandbox": "in a sandbox",
+    "transaction": "as one transaction",
+    "request": "held back: nothing was sent",
+    "in-place": "on the host",
+    "not-run": "not run",
+}
+
+
+def print_manifest(
+    screen: Screen, manifest: Manifest, *, diffs: Mapping[tuple[int, str], list[str]] | None = None, whole: bool = False
+) -> None:
+    """Print what each step did. Of very many paths the first are shown, and how many more; `whole` shows them all."""
+    for step in manifest.steps:
+        screen.line(
+            (f"{screen.symbols.failed if step.error else screen.symbols.done} ", "red" if step.error else "green"),
+            (f"{step.index} {step.name}", "bold"),
+            (f"  {_WAYS.get(step.way, step.way)}", "dim"),
+        )
+        _print_step(screen, step, diffs or {}, whole=whole)
+
+
+def _print_step(screen: Screen, step: StepManifest, diffs: Mapping[tuple[int, str], list[str]], *, whole: bool) -> None:
+    if step.error:
+        screen.line((f"failed: {step.error}", "red"), indent=4)
+    shown = step.changes if whole or len(step.changes) <= _MOST_LINES else step.changes[:_MOST_LINES]
+    for change in shown:
+        sign, style = _SIGNS[change.kind]
+        screen.line((f"{sign} ", style), change.path, *_about(change), indent=4)
+        for line in diffs.get((step.index, change.path), ())[2:]:
+            screen.line((line, {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")), indent=8)
+    hidden = step.changes[len(shown) :]
+    if hidden:
+        below = os.path.commonpath([change.path for change in hidden])
+        screen.line((f"… and {count(len(hidden), 'path')} more below {below}; --whole shows them all", "dim"), indent=4)
+    for row in step.rows:
+        counts = f"+{row.inserted} ~{row.updated} -{row.deleted}"
+        screen.line(("# ", "yellow"), f"{row.database}: {row.table} ", (counts, "yellow"), indent=4)
+    for request in step.requests:
+        sent = "" if request.sent else "  would be sent"
+        screen.line(("> ", "yellow"), f"{request.method} {request.url}", (sent, "dim"), indent=4)
+    for connection in step.connections:
+        screen.line(("> ", "yellow"), f"connection: {connection}", indent=4)
+    if step.is_empty and not step.error:
+        screen.line(("changed nothing", "dim"), indent=4)
+    for reason in step.unseen:
+        screen.line((f"? not all may be seen: {reason}", "yellow"), indent=4)
+
+
+def _about(change: Change) -> Sequence[Part]:
+    before, after = change.before, change.after
+    if before is not None and after is not None:
+        if before.type is not after.type:
+            return [(f"  {before.type} → {after.type}", "dim")]
+        said = []
+        if before.size != after.size:
+            said.append(f"{bytes_text(before.size or 0)} → {bytes_text(after.size or 0)}")
+        if before.mode != after.mode:
+            said.append(f"mode {before.mode:04o} → {after.mode:04o}")
+        if (before.uid, before.gid) != (after.uid, after.gid):
+            said.append(f"owner {before.uid}:{before.gid} → {after.uid}:{after.gid}")
+        if before.target != after.target:
+            said.append(f"→ {after.target}")
+        if before.xattrs != after.xattrs:
+            said.append("extended attributes")
+        return [(f"  {', '.join(said)}", "dim")] if said else []
+    node = after or before
+    return [] if node is None else [(f"  {_node(node)}", "dim")]
+
+
+def _node(node: Node) -> str:
+    said = [f"{node.mode:04o}", f"{node.uid}:{node.gid}"]
+    if node.size is not None:
+        said.append(bytes_text(node.size))
+    if node.target is not None:
+        said.append(f"→ {node.target}")
+    if node.type.value not in ("file", "symlink"):
+        said.insert(0, node.type.value)
+    return " ".join(said)

@@ -1,0 +1,94 @@
+"""`hearth preview`: see what a plan, or a command, would do, by having it done in a sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hearth.cli._errors import Exit
+from hearth.cli._json import json_option, print_json
+from hearth.cli._options import read_variables, var_option
+from hearth.errors import LedgerNotFoundError
+
+if TYPE_CHECKING:
+    from hearth.cli._settings import Settings
+    from hearth.ledger import LedgerHome
+    from hearth.plan import Plan
+
+__all__ = ["preview"]
+
+_PLAN_ENDINGS = (".yaml", ".yml", ".json")
+
+
+@click.command()
+@click.argument("subject", nargs=-1, required=True, type=click.UNPROCESSED, metavar="PLAN | [--] COMMAND [ARGUMENT]...")
+@var_option
+@click.option("--diff", "with_diffs", is_flag=True, help="Show how each text was changed.")
+@click.option("--whole", is_flag=True, help="Show every path, also of very many.")
+@click.option("-o", "--output", metavar="FILE", help="Write the manifest there, as JSON.")
+@json_option
+@click.pass_obj
+def preview(
+    settings: Settings,
+    subject: tuple[str, ...],
+    variables: tuple[str, ...],
+    *,
+    with_diffs: bool,
+    whole: bool,
+    output: str | None,
+    as_json: bool,
+) -> int:
+    """See what a plan or a command would do.
+
+    Its steps really run, in sandboxes that lie above the real files: everything is there, each step sees what the
+    earlier ones did, and nothing of it reaches the host. There is no network, but for steps that declare hosts. One
+    argument that is a .yaml or .json file is a plan; everything else is a command, run without a shell: write -- before
+    one that has options. Ends with 1 when a step fails.
+    """
+    from hearth.cli._manifest_text import print_manifest
+    from hearth.operations import preview_in_sandbox, write_file
+
+    plan = _plan(subject, variables)
+    outcome = preview_in_sandbox(plan, home=_home(settings), diffs=with_diffs)
+    manifest = outcome.manifest
+    if output is not None:
+        write_file(Path(output), manifest.to_bytes() + b"\n")
+    failed = Exit.DONE if outcome.error is None else Exit.FAILED
+    if as_json:
+        document = {**manifest.to_dict(), "digest": manifest.digest}
+        if outcome.error is not None:
+            document["error"] = str(outcome.error)
+        if with_diffs:
+            document["diffs"] = [
+                {"step_index": index, "path": path, "lines": lines} for (index, path), lines in outcome.diffs.items()
+            ]
+        print_json(document)
+        return failed
+    screen = settings.screen()
+    print_manifest(screen, manifest, diffs=outcome.diffs, whole=whole)
+    screen.blank()
+    if outcome.error is not None:
+        screen.line((f"{screen.symbols.failed} ", "red"), f"the preview ended early: {outcome.error}")
+    screen.line(("manifest ", "dim"), manifest.digest)
+    screen.line(("the host is as it was", "dim"))
+    return failed
+
+
+def _plan(subject: tuple[str, ...], variables: tuple[str, ...]) -> Plan:
+    from hearth.operations import command_plan
+    from hearth.plan import load_plan
+
+    if len(subject) == 1 and subject[0].endswith(_PLAN_ENDINGS):
+        return load_plan(subject[0], variables=read_variables(variables))
+    if variables:
+        raise click.UsageError("--var is for plans; a command has no variables")
+    return command_plan(subject, folder=Path.cwd())
+
+
+def _home(settings: Settings) -> LedgerHome | None:
+    try:
+        return settings.find_home()
+    except LedgerNotFoundError:
+        return None

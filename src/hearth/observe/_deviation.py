@@ -1,0 +1,118 @@
+"""Deviations: where a run did something else than the preview that was approved."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from hearth.plan import path_matches
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hearth.observe._change import Change
+    from hearth.observe._manifest import StepManifest
+
+__all__ = ["VOLATILE", "deviations", "is_volatile"]
+
+VOLATILE = (
+    "**/__pycache__/**",
+    "**/*.pyc",
+    "/var/log/apt/**",
+    "/var/log/dpkg.log",
+    "/var/log/alternatives.log",
+    "/var/log/lastlog",
+    "/var/log/wtmp",
+    "/var/cache/ldconfig/aux-cache",
+    "/var/cache/apt/*.bin",
+    "/var/lib/apt/lists/**",
+    "**/.cache/pip/**",
+    "**/pip/**/RECORD",
+)
+"""Paths whose content differs from run to run by nature; they are compared by presence."""
+
+
+def deviations(
+    approved: StepManifest, seen: StepManifest, *, volatile: Sequence[str] = (), cwd: Path | None = None
+) -> tuple[str, ...]:
+    """Return in words where a step's manifest differs from the approved one; nothing where it does not.
+
+    `volatile` are the step's patterns: one without a slash means the name wherever it lies, another relative one
+    starts at `cwd`. Of what matches one of them, or one of VOLATILE, only that there is such a path is compared, so
+    that a name with random letters may differ, too. Programs and connections are not compared: how often one is
+    tried is chance.
+    """
+    patterns = tuple(_absolute(pattern, cwd) for pattern in volatile) + VOLATILE
+    before, now = _told_apart(approved.changes, patterns), _told_apart(seen.changes, patterns)
+    found = []
+    for path in sorted({*before[0], *now[0]}):
+        was, is_ = before[0].get(path), now[0].get(path)
+        if was is not None and is_ is not None:
+            found += _differences(was, is_)
+        elif is_ is not None:
+            found.append(f"{path} was {is_.kind}, and the preview did not show that")
+        elif was is not None:
+            found.append(f"{path} was not {was.kind}, as the preview showed")
+    for pattern in sorted(before[1] ^ now[1]):
+        where = "in the run alone" if pattern in now[1] else "in the preview alone"
+        found.append(f"something that matches the volatile pattern {pattern} was changed {where}")
+    rows_before, rows_now = ({(row.database, row.table): row for row in step.rows} for step in (approved, seen))
+    found += [
+        f"the rows of {table} in {database} were changed in another way than the preview showed"
+        for database, table in sorted({*rows_before, *rows_now})
+        if rows_before.get((database, table)) != rows_now.get((database, table))
+    ]
+    was_sent = [(one.method, one.url, one.body_sha256) for one in approved.requests]
+    for request in seen.requests:
+        key3 = (request.method, request.url, request.body_sha256)
+        if key3 in was_sent:
+            was_sent.remove(key3)
+        else:
+            found.append(f"{request.method} {request.url} was sent, and the preview did not show that")
+    found.extend(f"{method} {url} was not sent, as the preview showed" for method, url, _ in was_sent)
+    if bool(approved.error) != bool(seen.error):
+        found.append("it failed, and did not in the preview" if seen.error else "it failed in the preview, and did not")
+    return tuple(found)
+
+
+def is_volatile(path: str, volatile: Sequence[str] = (), cwd: Path | None = None) -> bool:
+    """Whether a path is compared by presence alone."""
+    return any(path_matches(pattern, path) for pattern in (*(_absolute(one, cwd) for one in volatile), *VOLATILE))
+
+
+def _absolute(pattern: str, cwd: Path | None) -> str:
+    if "/" not in pattern:
+        return f"**/{pattern}"
+    return posixpath.join("/" if cwd is None else cwd.as_posix(), pattern)
+
+
+def _told_apart(changes: Sequence[Change], patterns: Sequence[str]) -> tuple[dict[str, Change], set[str]]:
+    """Return the changes that are compared one by one, and the volatile patterns that something matched."""
+    exact: dict[str, Change] = {}
+    loose: set[str] = set()
+    for change in changes:
+        matched = next((pattern for pattern in patterns if path_matches(pattern, change.path)), None)
+        if matched is None:
+            exact[change.path] = change
+        else:
+            loose.add(matched)
+    return exact, loose
+
+
+def _differences(was: Change, is_: Change) -> list[str]:
+    if was.kind is not is_.kind:
+        return [f"{was.path} was {is_.kind}, and {was.kind} in the preview"]
+    found = []
+    for name, words in (("before", "before the step"), ("after", "after it")):
+        one, other = getattr(was, name), getattr(is_, name)
+        if one != other:
+            found.append(f"{was.path} is not what the preview showed {words}: {_in_what(one, other)}")
+    return found
+
+
+def _in_what(one: object, other: object) -> str:
+    if one is None or other is None:
+        return "it is there" if one is None else "it is not there"
+    names = ("type", "mode", "uid", "gid", "size", "sha256", "target", "device", "xattrs")
+    return ", ".join(name for name in names if getattr(one, name) != getattr(other, name))

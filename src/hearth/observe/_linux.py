@@ -1,0 +1,134 @@
+"""The system calls of a sandbox that Python does not offer. Linux; loads nothing until it is called."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+from typing import Any
+
+__all__ = [
+    "CLONE_NEWIPC",
+    "CLONE_NEWNET",
+    "CLONE_NEWNS",
+    "CLONE_NEWPID",
+    "CLONE_NEWUSER",
+    "CLONE_NEWUTS",
+    "MS_BIND",
+    "MS_NODEV",
+    "MS_NOEXEC",
+    "MS_NOSUID",
+    "MS_PRIVATE",
+    "MS_RDONLY",
+    "MS_REC",
+    "MS_REMOUNT",
+    "drop_capabilities",
+    "mount",
+    "no_new_privileges",
+    "parent_death_signal",
+    "pivot_to",
+    "read_only_tree",
+    "system_call",
+    "unshare",
+]
+
+# Flags of clone(2) and mount(2).
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
+MS_REC, MS_PRIVATE = 16384, 1 << 18
+
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
+_MNT_DETACH = 2
+_AT_RECURSIVE, _MOUNT_ATTR_RDONLY = 0x8000, 1
+_LAST_CAPABILITY = 63
+_CAPABILITY_VERSION = 0x20080522  # capset(2), version 3
+# Numbers that are the same on every architecture since Linux 5; the others stand by architecture.
+_MOUNT_SETATTR = 442
+_NUMBERS = {
+    "x86_64": {"pivot_root": 155, "capset": 126},
+    "aarch64": {"pivot_root": 41, "capset": 91},
+}
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _done(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+    return result
+
+
+def system_call(name: str, number: int, *arguments: Any) -> int:
+    """Call by number; OSError with `name` where it fails."""
+    return _done(int(_libc().syscall(number, *arguments)), name)
+
+
+def _number(name: str) -> int:
+    numbers = _NUMBERS.get(os.uname().machine, {})
+    if name not in numbers:
+        raise OSError(38, f"{name} is not known for the architecture {os.uname().machine}", name)
+    return numbers[name]
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces of these flags (unshare(2))."""
+    _done(_libc().unshare(flags), f"unshare {flags:#x}")
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int = 0, data: str = "") -> None:
+    """Mount something (mount(2)); a path is relative to the current folder as usual."""
+    done = _libc().mount(
+        None if source is None else os.fsencode(source),
+        os.fsencode(target),
+        None if kind is None else kind.encode(),
+        ctypes.c_ulong(flags),
+        os.fsencode(data) if data else None,
+    )
+    _done(done, f"mount {kind or ''} {source or ''} on {target}".replace("  ", " "))
+
+
+def read_only_tree(path: str) -> None:
+    """Make a mount and all below it read-only (mount_setattr(2), Linux 5.12)."""
+    attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY, 0, 0, 0)
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    system_call(
+        f"mount_setattr {path}",
+        _MOUNT_SETATTR,
+        ctypes.c_int(-100),
+        os.fsencode(path),
+        ctypes.c_uint(_AT_RECURSIVE),
+        ctypes.byref(attributes),
+        size,
+    )
+
+
+def pivot_to(root: str) -> None:
+    """Make `root`, a mount, the root of this mount namespace, and let go of the old one (pivot_root(2), "Notes")."""
+    os.chdir(root)
+    system_call("pivot_root", _number("pivot_root"), b".", b".")
+    _done(_libc().umount2(b".", _MNT_DETACH), "umount2 of the old root")
+    os.chdir("/")
+
+
+def parent_death_signal(number: int) -> None:
+    """Have the kernel send a signal when the parent dies."""
+    _done(_libc().prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
+
+
+def no_new_privileges() -> None:
+    """Let no program gain privileges by set-uid, set-gid or capabilities from here on."""
+    _done(_libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl PR_SET_NO_NEW_PRIVS")
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, for good."""
+    for capability in range(_LAST_CAPABILITY + 1):
+        if _libc().prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
+            break  # beyond the last one that this kernel knows
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    system_call("capset", _number("capset"), ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))

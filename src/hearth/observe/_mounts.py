@@ -1,0 +1,226 @@
+"""What a sandboxed program finds mounted: an overlay over each real file system, and little else. Linux."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+from typing import TYPE_CHECKING
+
+from hearth.observe._linux import (
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_RDONLY,
+    MS_REC,
+    MS_REMOUNT,
+    mount,
+    read_only_tree,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["SandboxMounts"]
+
+# What lies on a disk, or is as good as that. All else (network file systems, FUSE) is shown read-only.
+_OVERLAID = frozenset(("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "vfat", "xfs", "zfs"))
+_VIRTUAL = ("/dev", "/proc", "/sys")
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
+_DANGEROUS = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi")
+_MASKED = ("kcore", "kmsg", "keys", "timer_list", "kallsyms")
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+class SandboxMounts:
+    """Builds the root of one sandbox below `<state>/<layer>/root`; to be used in a mount namespace of its own.
+
+    `root` says which way: as root one overlay lies over each mount, else one over each top-level directory, with the
+    attributes that a user may set. What cannot be overlaid is bound read-only, so that writing there fails.
+    """
+
+    def __init__(self, *, state: str, layer: str, below: Iterable[str], hidden: Iterable[str], root: bool) -> None:
+        self.readonly: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
+        self._state = state
+        self._layer = layer
+        self._below = tuple(below)
+        self._hidden = tuple(hidden)
+        self._root = root
+        self._mounts: dict[str, str] = {}
+        self._target = f"{state}/{layer}/root"
+
+    @property
+    def target(self) -> str:
+        """Where the new root lies until it is one."""
+        return self._target
+
+    def build(self) -> None:
+        """Mount everything that does not need the new PID namespace. OSError where the root itself cannot be had."""
+        os.makedirs(self._target)  # noqa: PTH103 - texts throughout
+        os.chdir(self._state)  # the options of an overlay have 4096 bytes
+        if self._root:
+            self._overlay("/", "/")
+            for point, kind in _mount_points():
+                self._add(point, kind)
+        else:
+            mount("tmpfs", self._target, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
+            for name in sorted(entry.name for entry in os.scandir("/")):
+                self._top_level(name)
+            # The root itself takes nothing new: it is not the host's.
+            mount(None, self._target, None, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
+        self._cover(self._state)
+        for path in self._hidden:
+            self._cover(path)
+        self._devices()
+        self._kernel_tree()
+
+    def tell(self) -> None:
+        """Write down what was mounted where, for whoever reads the layer."""
+        document = {"root": self._root, "mounts": self._mounts, "readonly": self.readonly, "failed": self.failed}
+        with open(f"{self._state}/{self._layer}/mounts.json", "w", encoding="ascii") as file:  # noqa: PTH123 - as above
+            json.dump(document, file)
+
+    def mount_proc(self) -> None:
+        """Mount /proc; to be called in the new PID namespace."""
+        proc = f"{self._target}/proc"
+        mount("proc", proc, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        for name in _DANGEROUS:
+            if os.path.exists(f"{proc}/{name}"):  # noqa: PTH110 - as above
+                mount(f"{proc}/{name}", f"{proc}/{name}", None, MS_BIND | MS_REC)
+                flags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
+                mount(None, f"{proc}/{name}", None, flags)
+        for name in _MASKED:
+            if os.path.exists(f"{proc}/{name}"):  # noqa: PTH110 - as above
+                mount(f"{self._target}/dev/null", f"{proc}/{name}", None, MS_BIND)
+
+    # --- one mount
+
+    def _add(self, point: str, kind: str) -> None:
+        """Show another mount of the host."""
+        target = self._target + point
+        if not os.path.lexists(target):
+            self.failed[point] = "its mount point is not there in the sandbox"
+        elif not stat.S_ISDIR(os.lstat(point).st_mode):
+            self._bind(point, "a file is mounted there", key=point)
+        elif kind in _OVERLAID:
+            try:
+                self._overlay(point, point)
+            except OSError as error:
+                self._bind(point, _said(error), key=point)
+        else:
+            self._bind(point, f"a file system of the kind {kind}", key=point)
+
+    def _top_level(self, name: str) -> None:
+        path, target = f"/{name}", f"{self._target}/{name}"
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            os.symlink(os.readlink(path), target)  # noqa: PTH115, PTH211 - as above
+        elif not stat.S_ISDIR(status.st_mode):
+            return
+        else:
+            os.mkdir(target)  # noqa: PTH102 - as above
+            if path in _VIRTUAL:
+                return
+            try:
+                self._overlay(path, path)
+            except OSError as error:
+                self._bind(path, _said(error), key=path)
+
+    def _overlay(self, source: str, point: str) -> None:
+        key = "root" if point == "/" else hashlib.sha256(os.fsencode(point)).hexdigest()[:10]
+        here = f"{self._layer}/{key}"
+        status = os.stat(source)  # noqa: PTH116 - as above
+        for name in ("up", "work"):
+            os.makedirs(f"{here}/{name}")  # noqa: PTH103 - as above
+        os.chmod(f"{here}/up", stat.S_IMODE(status.st_mode))  # noqa: PTH101 - as above
+        if self._root:
+            os.chown(f"{here}/up", status.st_uid, status.st_gid)
+        earlier = [f"{layer}/{key}/up" for layer in reversed(self._below) if os.path.isdir(f"{layer}/{key}/up")]  # noqa: PTH112
+        lower = ":".join([*earlier, _escaped(source)])
+        options = f"lowerdir={lower},upperdir={here}/up,workdir={here}/work"
+        target = self._target + ("" if point == "/" else point)
+        if not self._root:
+            mount("overlay", target, "overlay", MS_NOSUID | MS_NODEV, f"{options},userxattr")
+        else:
+            options += ",redirect_dir=off,metacopy=off,xino=off"
+            try:  # with an index the names of one file hold together
+                mount("overlay", target, "overlay", 0, f"{options},index=on")
+            except OSError:
+                mount("overlay", target, "overlay", 0, f"{options},index=off")
+        self._mounts[key] = point
+
+    def _bind(self, point: str, why: str, *, key: str) -> None:
+        """Show something read-only."""
+        target = self._target + point
+        try:
+            mount(point, target, None, MS_BIND | MS_REC)
+            read_only_tree(target)
+            self.readonly[key] = why
+        except OSError as error:
+            self.failed[key] = f"{why}; {_said(error)}"
+
+    def _cover(self, path: str) -> None:
+        """Hide a path: an empty folder, or nothing, lies over it, and cannot be written."""
+        target = self._target + path
+        if not os.path.lexists(target):
+            return
+        if os.path.isdir(target):  # noqa: PTH112 - as above
+            mount("tmpfs", target, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=555")
+        else:
+            mount("/dev/null", target, None, MS_BIND)
+
+    # --- /dev, /sys
+
+    def _devices(self) -> None:
+        dev = f"{self._target}/dev"
+        if not os.path.isdir(dev):  # noqa: PTH112 - as above
+            return
+        mount("tmpfs", dev, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=1m")
+        for name in _DEVICES:
+            if os.path.exists(f"/dev/{name}"):  # noqa: PTH110 - as above
+                with open(f"{dev}/{name}", "xb"):  # noqa: PTH123 - as above
+                    pass
+                mount(f"/dev/{name}", f"{dev}/{name}", None, MS_BIND)
+        for name, to in _LINKS.items():
+            os.symlink(to, f"{dev}/{name}")  # noqa: PTH211 - as above
+        for name in ("shm", "pts", "mqueue"):
+            os.mkdir(f"{dev}/{name}")  # noqa: PTH102 - as above
+        mount("tmpfs", f"{dev}/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+        try:
+            mount("devpts", f"{dev}/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+            os.symlink("pts/ptmx", f"{dev}/ptmx")  # noqa: PTH211 - as above
+        except OSError as error:
+            self.failed["/dev/pts"] = _said(error)
+
+    def _kernel_tree(self) -> None:
+        if os.path.isdir("/sys") and os.path.isdir(f"{self._target}/sys"):  # noqa: PTH112 - as above
+            self._bind("/sys", "what the kernel says of itself", key="/sys")
+            self.readonly.pop("/sys", None)  # nobody expects to change files there
+
+
+def _mount_points() -> Iterator[tuple[str, str]]:
+    """Yield the mounts below the root, parents first, each once: what was mounted last is what one sees (proc(5))."""
+    kinds: dict[str, str] = {}
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:  # noqa: PTH123 - as above
+        for line in lines:
+            front, _, back = line.partition(" - ")
+            point = _OCTAL.sub(lambda found: chr(int(found[1], 8)), front.split()[4])
+            kinds[point] = back.split()[0]
+    for point in sorted(kinds):
+        virtual = any(point == one or point.startswith(f"{one}/") for one in _VIRTUAL)
+        if point != "/" and not virtual:
+            yield point, kinds[point]
+
+
+def _escaped(path: str) -> str:
+    """Return a path as it stands in an overlay's options."""
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+
+
+def _said(error: OSError) -> str:
+    return f"{error.filename or 'the system'}: {error.strerror}"

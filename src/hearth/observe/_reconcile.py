@@ -1,0 +1,209 @@
+"""Reconciliation: what a step did, held against what its plan declares. What is not declared is a violation."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from hearth.observe._change import ChangeKind
+from hearth.plan import has_wildcard, path_matches
+from hearth.record import SideEffectCategory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hearth.observe._change import Change
+    from hearth.observe._manifest import StepManifest
+    from hearth.observe._request import ObservedRequest
+    from hearth.observe._rows import RowChanges
+    from hearth.plan import DeclaredEffect
+
+__all__ = ["Reconciliation", "declared_path", "reconcile"]
+
+_PROGRAM = "program:"
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """`undeclared` says in words what was done and not declared, `missing` are the declared effects that were not seen.
+
+    `covered` maps each path, table or request that was seen to the pattern that declares it.
+    """
+
+    undeclared: tuple[str, ...]
+    missing: tuple[DeclaredEffect, ...]
+    covered: dict[str, str]
+
+    @property
+    def must(self) -> tuple[DeclaredEffect, ...]:
+        """The missing effects that the plan demands."""
+        return tuple(effect for effect in self.missing if effect.must)
+
+
+def reconcile(seen: StepManifest, declared: Sequence[DeclaredEffect], cwd: Path) -> Reconciliation:
+    """Hold a step's manifest against its declared effects.
+
+    A path is declared by a path pattern of any category (relative ones start at `cwd`; one without wildcards declares a
+    directory with all that is in it), and so are the directories made on the way to it. Rows are declared by
+    `data_mutation`, with the table, `DATABASE:TABLE`, or the database's path; requests and connections by `network`,
+    with a host, `HOST:PORT` or URL, and the method before it where it is to be one alone. Programs count only where the
+    step declares some (`system: "program:NAME"`).
+    """
+    held = _Held(declared, cwd)
+    for change in seen.changes:
+        held.look_at_change(change)
+    for row in seen.rows:
+        words = f"rows of {row.table} in {row.database} were changed"
+        held.look(f"{row.database}:{row.table}", words, [pattern.covers_rows(row) for pattern in held.patterns])
+    for request in seen.requests:
+        name = f"{request.method} {request.url}"
+        held.look(name, f"{name} was sent", [pattern.covers_request(request) for pattern in held.patterns])
+    for connection in seen.connections:
+        words = f"a connection to {connection} was made"
+        held.look(connection, words, [pattern.covers_connection(connection) for pattern in held.patterns])
+    if any(pattern.program for pattern in held.patterns):
+        for program in seen.programs:
+            words = f"the program {program} was started"
+            held.look(program, words, [pattern.covers_program(program) for pattern in held.patterns])
+    return held.result()
+
+
+class _Held:
+    """What was seen so far of a step, held against what it declares."""
+
+    def __init__(self, declared: Sequence[DeclaredEffect], cwd: Path) -> None:
+        self.patterns = [_Pattern(effect, cwd) for effect in declared]
+        self._declared = declared
+        self._undeclared: list[str] = []
+        self._covered: dict[str, str] = {}
+        self._used: set[int] = set()
+
+    def look_at_change(self, change: Change) -> None:
+        """Take in a path; a directory made on the way to a declared one is declared, and fulfils nothing."""
+        covers = [pattern.covers_path(change.path) for pattern in self.patterns]
+        if not any(covers) and change.kind is ChangeKind.CREATED and _is_directory(change):
+            for number, pattern in enumerate(self.patterns):
+                if pattern.leads_through(change.path):
+                    self._covered[change.path] = self._declared[number].pattern
+                    return
+        self.look(change.path, f"{change.path} was {change.kind}", covers)
+
+    def look(self, key: str, words: str, covers: Sequence[bool]) -> None:
+        """Take in what was seen; `covers` says of each declared effect whether it declares that."""
+        numbers = [number for number, covered in enumerate(covers) if covered]
+        if numbers:
+            self._used.update(numbers)
+            self._covered[key] = self._declared[numbers[0]].pattern
+        else:
+            self._undeclared.append(words)
+
+    def result(self) -> Reconciliation:
+        """Return what came out."""
+        missing = (
+            self._declared[number]
+            for number, pattern in enumerate(self.patterns)
+            if number not in self._used and pattern.can_be_seen
+        )
+        return Reconciliation(tuple(self._undeclared), tuple(missing), self._covered)
+
+
+def declared_path(effect: DeclaredEffect, cwd: Path) -> str | None:
+    """Return the absolute pattern of the paths that an effect declares; None where it declares something else."""
+    category, pattern = effect.category, effect.pattern
+    if (
+        category in (SideEffectCategory.FILE_SYSTEM, SideEffectCategory.CONFIGURATION)
+        or (category in (SideEffectCategory.DATA_MUTATION, SideEffectCategory.SYSTEM) and "/" in pattern)
+        or (category is SideEffectCategory.DATA_MUTATION and posixpath.splitext(pattern)[1] and ":" not in pattern)
+    ):
+        found = pattern
+    else:
+        return None
+    if found.startswith(_PROGRAM) or "://" in found:
+        return None
+    whole = posixpath.join(cwd.as_posix(), found)
+    return posixpath.normpath(whole) + ("/" if found.endswith("/") else "")
+
+
+class _Pattern:
+    """A declared effect, as it is matched."""
+
+    def __init__(self, effect: DeclaredEffect, cwd: Path) -> None:
+        self._category = effect.category
+        self._text = effect.pattern
+        self._path = declared_path(effect, cwd)
+        self.program = effect.pattern.removeprefix(_PROGRAM) if effect.pattern.startswith(_PROGRAM) else ""
+
+    @property
+    def can_be_seen(self) -> bool:
+        """Whether an observer of files, rows, requests and programs would have seen it; free words it would not."""
+        return (
+            self._path is not None
+            or bool(self.program)
+            or self._category in (SideEffectCategory.DATA_MUTATION, SideEffectCategory.NETWORK)
+        )
+
+    def covers_path(self, path: str) -> bool:
+        if self._path is None:
+            return False
+        if path_matches(self._path, path):
+            return True
+        return not has_wildcard(self._path) and path.startswith(self._path.rstrip("/") + "/")
+
+    def leads_through(self, path: str) -> bool:
+        """Whether the path is a directory above what is declared."""
+        if self._path is None:
+            return False
+        parts, names = self._path.strip("/").split("/"), path.strip("/").split("/")
+        if len(names) >= len(parts) and "**" not in parts:
+            return False
+        return (
+            all(part == "**" or path_matches(part, name) for part, name in zip(parts, names, strict=False))
+            or "**" in parts[: len(names)]
+        )
+
+    def covers_rows(self, row: RowChanges) -> bool:
+        if self._path is not None and self.covers_path(row.database):
+            return True
+        if self._category is not SideEffectCategory.DATA_MUTATION:
+            return False
+        database, colon, table = self._text.rpartition(":")
+        if not path_matches(table, row.table):
+            return False
+        return not colon or database in (row.database, posixpath.basename(row.database))
+
+    def covers_request(self, request: ObservedRequest) -> bool:
+        if self._category is not SideEffectCategory.NETWORK:
+            return False
+        method, space, place = self._text.partition(" ")
+        if not space:
+            method, place = "", self._text
+        if method and method.upper() != request.method.upper():
+            return False
+        parts = urlsplit(request.url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+        if "://" in place:
+            return path_matches(place.partition("://")[2], request.url.partition("://")[2])
+        return any(path_matches(place, name) for name in (parts.hostname or "", f"{parts.hostname}:{port}"))
+
+    def covers_connection(self, connection: str) -> bool:
+        if self._category is not SideEffectCategory.NETWORK:
+            return False
+        place = self._text.rpartition(" ")[2]
+        if "://" in place:
+            parts = urlsplit(place)
+            place = parts.netloc or parts.path
+        address = connection.partition(" ")[2]
+        return path_matches(place, address) or path_matches(place, address.rpartition(":")[0])
+
+    def covers_program(self, program: str) -> bool:
+        name = program.split(" ", 1)[0]
+        return bool(self.program) and (
+            path_matches(self.program, name) or path_matches(self.program, posixpath.basename(name))
+        )
+
+
+def _is_directory(change: Change) -> bool:
+    return change.after is not None and change.after.type.value == "directory"

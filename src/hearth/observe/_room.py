@@ -1,0 +1,109 @@
+"""SandboxRoom: what the sandboxes of one run share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from hearth.observe._layer import layer_path, read_layer
+from hearth.observe._sandbox import Layout, SandboxServer
+from hearth.observe._tiers import stackable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from hearth.observe._layer import LayerChanges
+
+__all__ = ["SandboxRoom"]
+
+
+class SandboxRoom:
+    """The server of one run's sandboxes, and the folder that holds their layers; a context manager that clears it.
+
+    With `stacked` each step sees what the earlier ones did (a preview); else each sees the host alone (what earlier
+    steps did is committed by then). Stacked layers lie in /dev/shm: overlayfs takes no lower layer from within another
+    one (ELOOP), and every disk is one. `preload` are modules that work in a sandbox needs, imported once.
+    """
+
+    def __init__(
+        self, folder: Path, *, stacked: bool, hidden: tuple[Path, ...] = (), preload: Sequence[str] = ()
+    ) -> None:
+        self.folder = folder
+        self._stacked = stacked
+        self._hidden = hidden
+        self._preload = preload
+        self._server: SandboxServer | None = None
+        self._layers: list[str] = []
+
+    def __enter__(self) -> Self:
+        if self._stacked and stackable():
+            self.folder = Path(tempfile.mkdtemp(prefix="hearth-", dir="/dev/shm"))
+        else:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def server(self) -> SandboxServer:
+        """The process that forks sandboxes; started when it is first asked for."""
+        if self._server is None:
+            self._server = SandboxServer(preload=self._preload)
+        return self._server
+
+    def layout(self, layer: str, *, network: bool = False) -> Layout:
+        """Return the layout of the next step's sandbox; where layers are stacked, above the earlier ones."""
+        below = tuple(self._layers) if self._stacked else ()
+        return Layout(state=self.folder, layer=layer, below=below, network=network, hidden=self._hidden)
+
+    def read(self, layout: Layout, *, ignore: Sequence[str] = ()) -> LayerChanges:
+        """Return what was changed in a sandbox that has ended; from now on it lies below the next ones."""
+        changes = read_layer(self.folder, layout.layer, layout.below, ignore=ignore)
+        if self._stacked:
+            self._layers.append(layout.layer)
+        return changes
+
+    def content(self, layout: Layout) -> Callable[[str], Path]:
+        """Return where the new content of a path lies."""
+
+        def find(path: str) -> Path:
+            found = layer_path(self.folder, layout.layer, path)
+            if found is None:
+                raise FileNotFoundError(path)
+            return found
+
+        return find
+
+    def drop(self, layout: Layout) -> None:
+        """Throw a layer away."""
+        _remove(self.folder / layout.layer)
+
+    def close(self) -> None:
+        """End every sandbox, and remove the folder."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        _remove(self.folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a tree, also where a directory in it forbids that to its owner (overlayfs' own work folder does)."""
+
+    def open_up(function: Callable[[str], object], path: str, _error: object) -> None:
+        with suppress(OSError):
+            os.chmod(os.path.dirname(path), 0o700)  # noqa: PTH101, PTH120 - given as text
+            if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114 - as above
+                os.chmod(path, 0o700)  # noqa: PTH101 - as above
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                function(path)
+
+    shutil.rmtree(folder, onerror=open_up)

@@ -1,0 +1,144 @@
+"""Previewing a plan: its steps really run, one above the other, in sandboxes that are thrown away."""
+
+from __future__ import annotations
+
+import difflib
+import platform
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hearth.errors import ArtemisEscalationError, ExecutionError, HearthError, ObservationError
+from hearth.execution import ApprovalExecutor, ContentStore, Sandboxing
+from hearth.observe import ChangeKind, LowerView, Manifest, NodeType, SandboxRoom, Tier, layer_path, probe
+from hearth.operations._standalone import installed_tasks
+from hearth.record import Redactor
+from hearth.security import LiveMode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hearth.execution import RunListener
+    from hearth.ledger import LedgerHome
+    from hearth.observe import Change
+    from hearth.plan import Plan
+
+__all__ = ["PRELOADED", "PreviewOutcome", "preview_in_sandbox", "require_sandbox"]
+
+_LARGEST_SHOWN = 1 << 20
+PRELOADED = ("hearth.execution._inside", "hearth.execution.tasks.file")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewOutcome:
+    """What a preview gave: the manifest, as far as it came, and what ended it early (None: it came to the plan's end).
+
+    `diffs` has the unified diff of each changed text, by step and path, where they were asked for.
+    """
+
+    manifest: Manifest
+    error: HearthError | None = None
+    diffs: dict[tuple[int, str], list[str]] = field(default_factory=dict)
+
+
+def preview_in_sandbox(
+    plan: Plan, *, home: LedgerHome | None = None, listener: RunListener | None = None, diffs: bool = False
+) -> PreviewOutcome:
+    """Run a plan's steps in sandboxes, each above what the earlier ones did, and return what each of them did.
+
+    The host is as before. What is large lies meanwhile in the ledger's folder, or without one in the folder for
+    temporary files. ObservationError where this machine can make no sandbox; PlanError, TaskError and RefusedErrors as
+    for any run. A step that fails, or is undeclared in what it does, is an outcome.
+    """
+    tier = probe()
+    require_sandbox(tier)
+    if home is not None:
+        home.sandboxes.mkdir(mode=0o700, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="preview-", dir=None if home is None else home.sandboxes))
+    try:
+        with SandboxRoom(folder / "layers", stacked=True, preload=PRELOADED) as room:
+            sandboxing = Sandboxing(room=room)
+            executor = ApprovalExecutor(
+                None,
+                tasks=installed_tasks(),
+                listener=listener,
+                store=ContentStore(folder / "outputs", durable=False),
+                runs_folder=folder / "runs",
+                sandbox=sandboxing,
+            )
+            error: HearthError | None = None
+            try:
+                executor.execute(plan, mode=LiveMode.DRY_RUN)
+            except (ExecutionError, ArtemisEscalationError) as problem:
+                error = problem
+            manifest = Manifest(
+                plan_id=plan.id,
+                plan_digest=plan.digest,
+                host=platform.node() or "localhost",
+                tier=tier.name,
+                steps=tuple(sandboxing.manifests),
+            )
+            found = dict(_diffs(room, manifest)) if diffs else {}
+            return PreviewOutcome(manifest=manifest, error=error, diffs=found)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_sandbox(tier: Tier) -> None:
+    """Raise ObservationError where this machine can make no sandbox; it says what is missing."""
+    if tier.name == "fallback":
+        missing = "; ".join(f"{name}: {why}" for name, works, why in tier.capabilities if not works)
+        raise ObservationError(
+            f"this machine can make no sandbox ({missing}), so nothing can be previewed; `hearth doctor` says what it "
+            "can see"
+        )
+
+
+def _diffs(room: SandboxRoom, manifest: Manifest) -> Iterator[tuple[tuple[int, str], list[str]]]:
+    redactor = Redactor()
+    below: list[str] = []
+    for step in manifest.steps:
+        layer = str(step.index)
+        if not (room.folder / layer).is_dir():
+            continue
+        with LowerView(state=room.folder, below=tuple(below)) as lower:
+            for change in step.changes:
+                lines = _diff(change, lower, layer_path(room.folder, layer, change.path), redactor)
+                if lines:
+                    yield (step.index, change.path), lines
+        below.append(layer)
+
+
+def _diff(change: Change, lower: LowerView, after: Path | None, redactor: Redactor) -> list[str]:
+    if change.kind in (ChangeKind.METADATA, ChangeKind.TOUCHED):
+        return []
+    old, new = "", ""
+    if change.before is not None and change.before.type is NodeType.FILE:
+        with lower.open(change.path) as file:
+            text = _text(file.read(_LARGEST_SHOWN + 1))
+        if text is None:
+            return []
+        old = text
+    if change.after is not None and change.after.type is NodeType.FILE:
+        if after is None:
+            return []
+        with after.open("rb") as file:
+            text = _text(file.read(_LARGEST_SHOWN + 1))
+        if text is None:
+            return []
+        new = text
+    lines = difflib.unified_diff(
+        old.split("\n"), new.split("\n"), f"before{change.path}", f"after{change.path}", lineterm=""
+    )
+    return [redactor.text(line) for line in lines]
+
+
+def _text(content: bytes) -> str | None:
+    if len(content) > _LARGEST_SHOWN or b"\0" in content:
+        return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,32 @@
+"""The sandboxes of a recorded run: where their layers lie, and where commits are journalled."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hearth.execution import Sandboxing
+from hearth.observe import SandboxRoom, probe
+from hearth.operations._sandbox_preview import PRELOADED, require_sandbox
+from hearth.security import LiveMode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hearth.ledger import LedgerHome
+    from hearth.observe import Manifest
+
+__all__ = ["sandboxes"]
+
+
+@contextmanager
+def sandboxes(home: LedgerHome, mode: LiveMode, approved: Manifest | None = None) -> Iterator[Sandboxing]:
+    """Give the sandboxes of one run, and clear them away afterwards. ObservationError where there can be none here."""
+    require_sandbox(probe())
+    for made in (home.sandboxes, home.commits):
+        made.mkdir(mode=0o700, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=home.sandboxes))
+    with SandboxRoom(folder, stacked=mode is LiveMode.DRY_RUN, preload=PRELOADED) as room:
+        yield Sandboxing(room=room, commits=home.commits, approved=approved)

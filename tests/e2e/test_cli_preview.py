@@ -1,0 +1,234 @@
+"""Previews and sandboxed runs on the command line: what is shown, what is committed, and what stops a run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hearth.execution import ContentStore
+from hearth.observe import probe
+from tests.e2e.command import document, hearth
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+PLAN = """\
+plan: tidy
+steps:
+  - name: Write
+    shell: "printf 'one\\ntwo\\n' > a.txt; rm old.txt"
+    effects: [{file_system: a.txt, reversible: true}, {file_system: old.txt}]
+  - name: Read
+    shell: "wc -l < a.txt > lines.txt"
+    effects: [{file_system: lines.txt, must: true}]
+  - name: Mark
+    file: {write: VERSION, content: "9\\n"}
+    effects: [{file_system: VERSION}]
+"""
+
+pytestmark = pytest.mark.skipif(probe().name == "fallback", reason="this machine can make no sandbox")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a ledger that trusts one key, and a plan."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    hearth("init", code=0)
+    hearth("keygen", "--trust", "ann", code=0)
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    (tmp_path / "old.txt").write_text("old\n")
+    (tmp_path / "a.txt").write_text("zero\n")
+    return tmp_path
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+
+
+def changes(step: dict[str, Any]) -> dict[str, str]:
+    return {change["path"].rpartition("/")[2]: change["kind"] for change in step["changes"]}
+
+
+def approved() -> str:
+    request = document("request", "plan.yaml", "--preview", "--reason", "why")
+    hearth("approve", request["request_id"], "--digest", request["plan_digest"][:8], "--reason", "ok", code=0)
+    return str(request["request_id"])
+
+
+def live(request: str, *more: str, code: int) -> Result:
+    return hearth("run", "plan.yaml", "--mode", "live", "--approval", request, "--id", "run", *more, code=code)
+
+
+def record() -> dict[str, Any]:
+    return dict(json.loads(hearth("export", "run", code=0).stdout))
+
+
+# Previews
+
+
+def test_a_command_is_previewed_and_changes_nothing(folder: Path) -> None:
+    before = files(folder)
+    shown = hearth("preview", "--diff", "--", "sh", "-c", "echo one >> a.txt; rm old.txt; mkdir d; ln -s x l", code=0)
+    for line in ("~ ", "a.txt", "+one", "old.txt", "l  ", "the host is as it was"):
+        assert line in shown.stdout
+    assert files(folder) == before
+    assert not (folder / "d").exists()
+
+
+def test_later_steps_see_what_earlier_ones_did(folder: Path) -> None:
+    before = files(folder)
+    told = document("preview", "plan.yaml")
+    assert [changes(step) for step in told["steps"]] == [
+        {"a.txt": "modified", "old.txt": "deleted"},
+        {"lines.txt": "created"},
+        {"VERSION": "created"},
+    ]
+    assert files(folder) == before
+    assert not list((folder / ".hearth" / "sandboxes").iterdir())
+    assert document("preview", "plan.yaml")["digest"] != ""
+
+
+def test_a_step_that_fails_ends_the_preview(folder: Path) -> None:
+    told = json.loads(hearth("preview", "--json", "--", "sh", "-c", "touch there; exit 7", code=1).stdout)
+    assert "exit code 7" in told["error"]
+    assert changes(told["steps"][0]) == {"there": "created"}
+    assert not (folder / "there").exists()
+
+
+def test_a_preview_has_no_network() -> None:
+    shown = hearth("preview", "--diff", "--", "sh", "-c", "cut -d: -f1 -s /proc/net/dev > n.txt", code=0).stdout
+    assert [line.split("+")[1].strip() for line in shown.splitlines() if line.startswith("        +")] == ["lo"]
+
+
+def test_a_dry_run_in_sandboxes_is_recorded_and_changes_nothing(folder: Path) -> None:
+    before = files(folder)
+    hearth("run", "plan.yaml", "--sandbox", "--id", "run", code=0)
+    told = record()
+    assert told["status"] == "completed"
+    assert [event["details"].get("ran") for event in told["step_events"]] == [None, "sandbox"] * 3
+    assert files(folder) == before
+
+
+# Approved and run
+
+
+def test_an_approved_preview_is_committed(folder: Path) -> None:
+    request = document("request", "plan.yaml", "--preview", "--reason", "why")
+    shown = hearth(
+        "approve", request["request_id"], "--digest", request["plan_digest"][:8], "--reason", "ok", code=0
+    ).output
+    assert "What its preview did" in shown
+    assert "VERSION" in shown
+    live(request["request_id"], code=0)
+    assert files(folder)["a.txt"] == "one\ntwo\n"
+    assert files(folder)["lines.txt"].strip() == "2"
+    assert files(folder)["VERSION"] == "9\n"
+    assert "old.txt" not in files(folder)
+    told = record()
+    assert told["side_effects_report"]["unknown_effects"] is False
+    seen = [effect for effect in told["side_effects_report"]["side_effects_observed"] if effect["origin"] == "observed"]
+    assert {effect["details"]["path"].rpartition("/")[2] for effect in seen} == {
+        "a.txt", "old.txt", "lines.txt", "VERSION",
+    }  # fmt: skip
+    assert all(effect["details"]["declared"] for effect in seen)
+    assert hearth("verify", "run", code=0)
+    assert hearth("fsck", code=0)
+
+
+def stopped(folder: Path, before: dict[str, str], *words: str) -> None:
+    told = record()
+    assert (told["status"], told["marks"][-1]["details"]["cause"]) == ("incomplete", "escalation")
+    for word in words:
+        assert word in told["completion_reason"]
+    assert files(folder) == before
+    assert document("state")["boundary"] == "ELEVATED"
+    assert hearth("fsck", code=0)
+
+
+def test_an_undeclared_effect_stops_the_run_with_the_host_unchanged(folder: Path) -> None:
+    (folder / "plan.yaml").write_text(PLAN.replace("rm old.txt", "rm old.txt; echo evil > .bashrc"))
+    request, before = approved(), files(folder)
+    live(request, code=4)
+    stopped(folder, before, "undeclared effects", ".bashrc was created")
+    live(request, "--id", "again", code=3)
+
+
+def test_a_run_that_does_something_else_than_its_preview_stops(folder: Path) -> None:
+    (folder / "plan.yaml").write_text(PLAN.replace("rm old.txt", "rm old.txt; date +%N >> a.txt"))
+    request, before = approved(), files(folder)
+    live(request, code=4)
+    stopped(folder, before, "not what was approved", "a.txt")
+
+
+def test_what_is_volatile_may_differ(folder: Path) -> None:
+    text = PLAN.replace('rm old.txt"', "rm old.txt; date +%N > x.log\"\n    volatile: ['*.log']")
+    (folder / "plan.yaml").write_text(
+        text.replace("{file_system: old.txt}", "{file_system: old.txt}, {file_system: x.log}")
+    )
+    live(approved(), code=0)
+    assert "x.log" in files(folder)
+
+
+def test_a_base_that_has_drifted_since_the_preview_stops(folder: Path) -> None:
+    request = approved()
+    (folder / "a.txt").write_text("somebody else's\n")
+    before = files(folder)
+    live(request, code=4)
+    stopped(folder, before, "not what was approved", "before the step")
+
+
+def test_an_effect_that_must_be_there_and_is_not_fails_the_step(folder: Path) -> None:
+    (folder / "plan.yaml").write_text(PLAN.replace("wc -l < a.txt > lines.txt", "true"))
+    request = approved()
+    live(request, code=1)
+    assert "demands of it (lines.txt)" in record()["completion_reason"]
+
+
+def test_what_a_failed_step_did_is_thrown_away(folder: Path) -> None:
+    (folder / "plan.yaml").write_text(PLAN.replace("wc -l < a.txt > lines.txt", "touch half; test -e go"))
+    (folder / "go").write_text("")
+    request = approved()
+    (folder / "go").unlink()
+    live(request, code=1)
+    told = record()
+    assert told["status"] == "failed"
+    assert "half" not in files(folder)
+    assert told["step_events"][-1]["details"]["committed"] is False
+
+
+def test_an_approval_with_a_preview_is_not_for_a_run_in_place(folder: Path) -> None:
+    request, before = approved(), files(folder)
+    refused = live(request, "--in-place", code=3)
+    assert "preview" in refused.output
+    assert files(folder) == before
+    live(request, code=0)
+
+
+def test_a_manifest_that_was_changed_lets_nothing_be_approved_or_run(folder: Path) -> None:
+    request = document("request", "plan.yaml", "--preview", "--reason", "why")
+    digest = request["preview_digest"]
+    kept = ContentStore(folder / ".hearth" / "outputs").path(digest)
+    kept.chmod(0o600)
+    kept.write_bytes(kept.read_bytes().replace(b"lines.txt", b"other.txt"))
+    refused = hearth("approve", request["request_id"], "--digest", request["plan_digest"][:8], code=3)
+    assert "cannot be read" in refused.output
+
+
+def test_a_policy_that_demands_previews_has_one_made(folder: Path) -> None:
+    policy = folder / ".hearth" / "policy.yaml"
+    policy.write_text(policy.read_text().replace("approvals:", "approvals:\n  require_preview: true", 1))
+    request = document("request", "plan.yaml", "--reason", "why")
+    assert request["preview_digest"]
+    hearth("approve", request["request_id"], "--digest", request["plan_digest"][:8], code=0)
+    live(request["request_id"], code=0)
+
+
+def test_doctor_says_what_this_machine_can_see() -> None:
+    told = document("doctor")
+    assert told["tier"] in ("full", "unprivileged")
+    assert "tier " in hearth("doctor", code=0).stdout

@@ -1,0 +1,169 @@
+"""What a step did against what it declares: nothing undeclared passes, and nothing declared is missed unsaid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hearth.observe import (
+    Change,
+    Node,
+    NodeType,
+    ObservedRequest,
+    RowChanges,
+    StepManifest,
+    Way,
+    category_of,
+    reconcile,
+)
+from hearth.plan import DeclaredEffect
+from hearth.record import SideEffectCategory
+
+CWD = Path("/srv/app")
+FILE = Node(type=NodeType.FILE, mode=0o644, uid=0, gid=0, size=1, sha256="a" * 64)
+FOLDER = Node(type=NodeType.DIRECTORY, mode=0o755, uid=0, gid=0)
+
+
+def made(path: str, node: Node = FILE) -> Change:
+    change = Change.between(path, None, node)
+    assert change is not None
+    return change
+
+
+def seen(*changes: Change, **more: Any) -> StepManifest:
+    return StepManifest(index=0, name="s", way=Way.SANDBOX, changes=changes, **more)
+
+
+def effect(category: str, pattern: str, *, must: bool = False) -> DeclaredEffect:
+    return DeclaredEffect(SideEffectCategory(category), pattern, reversible=False, must=must)
+
+
+@pytest.mark.parametrize(
+    "category, pattern, path, covered",
+    [
+        ("file_system", "out.txt", "/srv/app/out.txt", True),
+        ("file_system", "out.txt", "/srv/app/out.txt.bak", False),
+        ("file_system", "out", "/srv/app/out/deep/x", True),
+        ("file_system", "out/", "/srv/app/out/deep/x", True),
+        ("file_system", "*.log", "/srv/app/a.log", True),
+        ("file_system", "*.log", "/srv/app/sub/a.log", False),
+        ("file_system", "**/*.log", "/srv/app/sub/a.log", True),
+        ("configuration", "/etc/app.ini", "/etc/app.ini", True),
+        ("data_mutation", "app.db", "/srv/app/app.db", True),
+        ("data_mutation", "users", "/srv/app/users", False),
+        ("network", "out.txt", "/srv/app/out.txt", False),
+        ("other", "out.txt", "/srv/app/out.txt", False),
+        ("file_system", "../other/x", "/srv/other/x", True),
+    ],
+)
+def test_paths(category: str, pattern: str, path: str, covered: bool) -> None:
+    found = reconcile(seen(made(path)), [effect(category, pattern)], CWD)
+    assert (not found.undeclared) is covered
+    assert (path in found.covered) is covered
+    if not covered:
+        assert path in found.undeclared[0]
+
+
+def test_directories_on_the_way_to_what_is_declared_are_declared_too() -> None:
+    declared = [effect("file_system", "out/deep/x.txt")]
+    on_the_way = made("/srv/app/out", FOLDER), made("/srv/app/out/deep", FOLDER), made("/srv/app/out/deep/x.txt")
+    assert reconcile(seen(*on_the_way), declared, CWD).undeclared == ()
+    beside = reconcile(seen(made("/srv/app/other", FOLDER)), declared, CWD)
+    assert len(beside.undeclared) == 1
+    a_file_there = reconcile(seen(made("/srv/app/out")), declared, CWD)
+    assert len(a_file_there.undeclared) == 1
+
+
+def test_a_directory_on_the_way_does_not_fulfil_the_declaration() -> None:
+    declared = [effect("file_system", "out/x.txt", must=True)]
+    found = reconcile(seen(made("/srv/app/out", FOLDER)), declared, CWD)
+    assert found.missing == tuple(declared)
+    assert found.must == tuple(declared)
+
+
+@pytest.mark.parametrize(
+    "pattern, covered",
+    [
+        ("users", True),
+        ("app.db:users", True),
+        ("other.db:users", False),
+        ("groups", False),
+        ("app.db", True),
+        ("*", True),
+    ],
+)
+def test_rows(pattern: str, covered: bool) -> None:
+    rows = (RowChanges(database="/srv/app/app.db", table="users", inserted=1, updated=0, deleted=0),)
+    found = reconcile(seen(rows=rows), [effect("data_mutation", pattern)], CWD)
+    assert (not found.undeclared) is covered
+
+
+@pytest.mark.parametrize(
+    "pattern, covered",
+    [
+        ("api.example", True),
+        ("api.example:8080", True),
+        ("api.example:80", False),
+        ("POST api.example", True),
+        ("post api.example:8080", True),
+        ("GET api.example", False),
+        ("*.example", True),
+        ("http://api.example:8080/reload", True),
+        ("http://api.example:8080/*", True),
+        ("http://api.example:8080/other", False),
+        ("example", False),
+    ],
+)
+def test_requests(pattern: str, covered: bool) -> None:
+    requests = (ObservedRequest(method="POST", url="http://api.example:8080/reload", sent=True, status=200),)
+    found = reconcile(seen(requests=requests), [effect("network", pattern)], CWD)
+    assert (not found.undeclared) is covered
+
+
+def test_connections_are_declared_by_host_and_port() -> None:
+    tried = seen(connections=("tcp 10.0.0.1:80",))
+    assert reconcile(tried, [effect("network", "10.0.0.1:80")], CWD).undeclared == ()
+    assert reconcile(tried, [effect("network", "10.0.0.1")], CWD).undeclared == ()
+    assert len(reconcile(tried, [effect("network", "10.0.0.2")], CWD).undeclared) == 1
+
+
+def test_programs_count_only_where_some_are_declared() -> None:
+    ran = seen(programs=("/usr/bin/git commit", "/bin/sh -c x"))
+    assert reconcile(ran, [], CWD).undeclared == ()
+    found = reconcile(ran, [effect("system", "program:git")], CWD)
+    assert found.undeclared == ("the program /bin/sh -c x was started",)
+
+
+def test_what_was_not_seen_is_missing_and_free_words_are_not() -> None:
+    declared = [effect("file_system", "a"), effect("other", "sends a letter"), effect("system", "restarts nginx")]
+    found = reconcile(seen(), declared, CWD)
+    assert found.missing == (declared[0],)
+    assert found.must == ()
+
+
+@pytest.mark.parametrize(
+    "path, category",
+    [
+        ("/etc/app.ini", "configuration"),
+        ("/etc/systemd/system/a.service", "system"),
+        ("/etc/passwd", "system"),
+        ("/var/lib/dpkg/status", "system"),
+        ("/srv/app/app.db", "data_mutation"),
+        ("/srv/app/app.db-wal", "data_mutation"),
+        ("/srv/app/app.conf", "configuration"),
+        ("/srv/app/notes.txt", "file_system"),
+        ("/etcetera/x", "file_system"),
+    ],
+)
+def test_categories(path: str, category: str) -> None:
+    assert category_of(made(path), ["/srv/app/*.conf"]) == SideEffectCategory(category)
+
+
+def test_a_set_uid_program_is_of_the_system_wherever_it_lies() -> None:
+    shell = Node(type=NodeType.FILE, mode=0o4755, uid=0, gid=0, size=1, sha256="a" * 64)
+    assert category_of(made("/srv/app/tool", shell)) is SideEffectCategory.SYSTEM
+    kept = Change.between("/srv/app/tool", shell, Node(type=NodeType.FILE, mode=0o4700, uid=0, gid=0, size=1))
+    assert kept is not None
+    assert category_of(kept) is SideEffectCategory.FILE_SYSTEM
