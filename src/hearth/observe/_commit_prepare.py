@@ -39,7 +39,7 @@ class Listing:
     atime_ns: int
     mtime_ns: int
     digest: str
-    inodes: Mapping[int, str] = field(repr=False)
+    inodes: Mapping[int, Sequence[str]] = field(repr=False)
 
     def to_dict(self, path: str) -> dict[str, object]:
         """Return the JSON form, without the inodes."""
@@ -65,7 +65,9 @@ class Listing:
         finally:
             os.close(readable)
         digest = hashlib.sha256(b"".join(b"%b\0%d\0" % pair for pair in names)).hexdigest()
-        inodes = {inode: os.fsdecode(name) for name, inode in names}
+        inodes: dict[int, list[str]] = {}
+        for name, inode in names:
+            inodes.setdefault(inode, []).append(os.fsdecode(name))
         return cls(status.st_atime_ns, status.st_mtime_ns, digest, inodes)
 
 
@@ -187,7 +189,7 @@ class Preparation:
         self.listings[path] = listing
         if not listing.digest:
             raise ObservationError(f"{visible(path)} cannot be listed (Permission denied)")
-        for name in sorted(listing.inodes.values()):
+        for name in (name for names in listing.inodes.values() for name in names):
             inner = self._changes.get(f"{path}/{name}")
             if inner is None or inner.before is None:
                 self._drifts.append(f"{visible(f'{path}/{name}')}: nothing was expected there, and its folder is to go")
@@ -308,9 +310,9 @@ class Preparation:
     def _other_name(self, path: str, found: Found) -> str | None:
         """Return another path of the same file: one of the same folder, or of the other changes."""
         parent = _parent(path)
-        for inode, name in self.listings[parent].inodes.items():
+        for name in self.listings[parent].inodes.get(found.rest.inode[1], ()):
             other = f"{parent.rstrip('/')}/{name}"
-            if inode == found.rest.inode[1] and other != path and other not in self._changes:
+            if other not in self._changes:
                 return other
         others = [name for name in self._inodes[found.rest.inode] if name != path]
         stay = [name for name in others if self._changes[name].after is not None]

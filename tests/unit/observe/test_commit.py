@@ -60,13 +60,14 @@ class Scene:
 
     def both(self, act: Callable[[Path], None], *, empty: bool = False) -> tuple[Change, ...]:
         """Commit what `act` does, look that it is just that, undo it, look that nothing of it is left."""
-        before = tree_digest(self.host)
+        before, times = tree_digest(self.host), folder_times(self.host)
         changes = self.change(act, empty=empty)
         assert changes
         self.commit(changes)
         assert not compare(scan(self.copy), moved(scan(self.host), self.host, self.copy))
         undo(self.journals, "one", self.store)
         assert tree_digest(self.host) == before
+        assert folder_times(self.host) == times
         assert not temporary(self.host)
         assert recover_commits(self.journals, self.store) == []
         return changes
@@ -79,6 +80,10 @@ def duplicate(source: Path, target: Path) -> None:
 
 def moved(nodes: dict[str, Any], source: Path, target: Path) -> dict[str, Any]:
     return {str(target) + path[len(str(source)) :]: node for path, node in nodes.items()}
+
+
+def folder_times(top: Path) -> dict[str, int | None]:
+    return {path: node.mtime_ns for path, node in scan(top).items() if node.type == "directory"}
 
 
 def temporary(folder: Path) -> list[str]:
