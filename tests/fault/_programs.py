@@ -205,6 +205,12 @@ PROGRAMS = (
     _py("acl", _ACCESS_LIST),
     _sh("setfacl", "setfacl -m u:1:rw a.txt; setfacl -d -m u:2:r docs; : > docs/new", "setfacl", root=True),
     _py(
+        "capability",  # cap_net_raw+ep (capabilities(7))
+        "import os\nos.setxattr('bin/tool', 'security.capability', bytes.fromhex('0100000200200000' + '00' * 12))",
+        root=True,
+    ),
+    _sh("setcap", "cp bin/tool t; setcap cap_net_raw+ep t; cp -a t t2; echo x >> t", "setcap", root=True),
+    _py(
         "by-descriptor",
         "import os\nf = os.open('a.txt', 0)\nos.fchmod(f, 0o711)\nos.utime(f, (9, 9))\nos.setxattr(f, 'user.n', b'v')",
     ),
