@@ -9,6 +9,7 @@ import pytest
 
 from hearth.execution import ContentStore
 from hearth.observe import probe
+from hearth.record import ExecutionRecord
 from tests.e2e.command import document, hearth
 
 if TYPE_CHECKING:
@@ -155,6 +156,10 @@ def test_an_undeclared_effect_stops_the_run_with_the_host_unchanged(folder: Path
     request, before = approved(), files(folder)
     live(request, code=4)
     stopped(folder, before, "undeclared effects", ".bashrc was created")
+    report = ExecutionRecord.from_dict(record()).side_effects_report
+    assert [(one["step_index"], one["what"].rpartition("/")[2]) for one in report.undeclared] == [
+        (0, ".bashrc was created")
+    ]
     live(request, "--id", "again", code=3)
 
 
@@ -180,6 +185,14 @@ def test_a_base_that_has_drifted_since_the_preview_stops(folder: Path) -> None:
     before = files(folder)
     live(request, code=4)
     stopped(folder, before, "not what was approved", "before the step")
+
+
+def test_a_declared_effect_that_did_not_happen_is_missing(folder: Path) -> None:
+    (folder / "plan.yaml").write_text(PLAN.replace("; rm old.txt", ""))
+    live(approved(), code=0)
+    report = ExecutionRecord.from_dict(record()).side_effects_report
+    assert [(one["step_index"], one["pattern"]) for one in report.missing] == [(0, "old.txt")]
+    assert not report.undeclared
 
 
 def test_an_effect_that_must_be_there_and_is_not_fails_the_step(folder: Path) -> None:

@@ -103,13 +103,18 @@ class SideEffectReport:
 
     `side_effects_declared` holds a mapping for each effect that a started step declares (`step_index`, `category`,
     `pattern`, `reversible`, …). `unknown_effects` is True when something may have happened unseen;
-    `unknown_effects_why` then gives mappings of `step_index` (None: every step) and `why`.
+    `unknown_effects_why` then gives mappings of `step_index` (None: every step) and `why`. `undeclared` holds mappings
+    of `step_index` and `what` for what an observed step did and its plan does not declare (it was not committed),
+    `missing` a mapping for each declared effect that an observed step did not have; the steps' details say both, so
+    they do not stand in the JSON form.
     """
 
     side_effects_declared: FrozenList = field(default_factory=FrozenList)
     side_effects_observed: tuple[SideEffect, ...] = ()
     unknown_effects: bool = False
     unknown_effects_why: FrozenList = field(default_factory=FrozenList)
+    undeclared: FrozenList = field(default_factory=FrozenList)
+    missing: FrozenList = field(default_factory=FrozenList)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""

@@ -112,17 +112,20 @@ class ExecutionRecord:
         post = document["security_snapshot_post"]
         end = document["timestamp_end"]
         report = document["side_effects_report"]
+        steps = tuple(map(StepEvent.from_dict, document["step_events"]))
         return cls(
             execution_id=document["execution_id"],
             plan_id=document["plan_id"],
             live_mode_state=document["live_mode_state"],
             status=ExecutionStatus(document["status"]),
-            step_events=tuple(map(StepEvent.from_dict, document["step_events"])),
+            step_events=steps,
             side_effects_report=SideEffectReport(
                 side_effects_declared=freeze(report["side_effects_declared"]),
                 side_effects_observed=tuple(map(SideEffect.from_dict, report["side_effects_observed"])),
                 unknown_effects=report["unknown_effects"],
                 unknown_effects_why=freeze(report["unknown_effects_why"]),
+                undeclared=freeze(_told_of_steps(steps, "undeclared")),
+                missing=freeze(_told_of_steps(steps, "missing")),
             ),
             security_snapshot_pre=SecuritySnapshot.from_dict(document["security_snapshot_pre"]),
             security_snapshot_post=None if post is None else SecuritySnapshot.from_dict(post),
@@ -172,6 +175,8 @@ class ExecutionRecord:
                 ),
                 unknown_effects=told.get("unknown_effects", bool(unseen)),
                 unknown_effects_why=freeze(told.get("unknown_effects_why", unseen)),
+                undeclared=freeze(_told_of_steps(steps, "undeclared")),
+                missing=freeze(_told_of_steps(steps, "missing")),
             ),
             security_snapshot_pre=SecuritySnapshot.from_dict(start["security_snapshot"]),
             security_snapshot_post=SecuritySnapshot.from_dict(post) if post else None,
@@ -210,3 +215,18 @@ class ExecutionRecord:
         if self.disclosures:
             document["disclosures"] = [disclosure.to_dict() for disclosure in self.disclosures]
         return document
+
+
+def _told_of_steps(steps: Iterable[StepEvent], name: str) -> list[dict[str, Any]]:
+    """Return what the ends of observed steps say under `name`, with the step's index."""
+    found: list[dict[str, Any]] = []
+    for step in steps:
+        told = step.details.get(name) if "ran" in step.details else None
+        if not isinstance(told, list):
+            continue
+        for one in told:
+            if isinstance(one, str):
+                found.append({"step_index": step.step_index, "what": one})
+            elif isinstance(one, dict):
+                found.append({"step_index": step.step_index, **one})
+    return found
