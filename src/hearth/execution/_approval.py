@@ -6,11 +6,11 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import ApprovalRefusedError
-from hearth.plan import Circumstances, Grant, grant
+from hearth.plan import ApprovalRequest, Circumstances, Grant, grant
 from hearth.record import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
     from datetime import datetime
 
     from hearth.plan import ApprovalStore, Plan
@@ -51,8 +51,8 @@ class ApprovalGuard:
         self._plan: Plan | None = None
         self._mode: LiveMode | None = None
         self._grant: Grant | None = None
-        self._seen: tuple[tuple[int, int], Policy] | None = None
-        self._consumed = False
+        self._seen: tuple[Hashable, Policy] | None = None
+        self._run: str | None = None
 
     def begin(self, plan: Plan, mode: LiveMode) -> None:
         """Find out whether the approval holds for this run; ApprovalRefusedError says why not."""
@@ -61,9 +61,9 @@ class ApprovalGuard:
 
     def consume(self, execution_id: str) -> None:
         """Use the approval up for this run, durably; ApprovalRefusedError (`spent`) when another run has it."""
-        if self._grant is None or self._consumed:
+        if self._grant is None or self._run is not None:
             raise ApprovalRefusedError(f"the approval {self._request_id} is not this run's to use", code="spent")
-        self._consumed = True
+        self._run = execution_id
         asked = self._grant.request
         before = self._store.use(
             self._request_id, execution_id, now=self._now(), emergency=asked.emergency, asked=asked.created
@@ -77,9 +77,9 @@ class ApprovalGuard:
 
     def check(self) -> None:
         """Raise ApprovalRefusedError where it does not hold any more: expired, denied since, a worse posture."""
-        if not self._consumed or self._grant is None:
+        if self._run is None or self._grant is None:
             raise ApprovalRefusedError(f"the approval {self._request_id} was not used up by this run", code="missing")
-        if self._seen == (self._store.mark_of_decisions(self._request_id), self._policy()):
+        if self._seen == (self._store.mark(self._request_id, self._run), self._policy()):
             self._grant.check(self._circumstances())
         else:
             self._evaluate()
@@ -92,11 +92,7 @@ class ApprovalGuard:
 
     def _evaluate(self) -> None:
         request: Envelope = self._store.find(self._request_id).request
-        mark = self._store.mark_of_decisions(self._request_id)  # before: what comes in between is looked at again
-        decisions = self._store.decisions(self._request_id)
-        policy = self._policy()
-        self._grant = grant(request, decisions, policy=policy.approvals, circumstances=self._circumstances())
-        signed = self._grant.request.request_id
+        signed = ApprovalRequest.read(request).request_id
         if signed != self._request_id:
             # Used up is what stands in the row; two rows for one signed request would be two runs.
             raise ApprovalRefusedError(
@@ -104,6 +100,12 @@ class ApprovalGuard:
                 "look with `hearth fsck`",
                 code="untrusted",
             )
+        mark = self._store.mark(self._request_id, self._run)  # before: what comes in between is looked at again
+        decisions = self._store.decisions(self._request_id)
+        policy = self._policy()
+        self._grant = grant(request, decisions, policy=policy.approvals, circumstances=self._circumstances())
+        # Whoever moves or damages a denial has to add one first, or to change a row: both give another mark.
+        self._store.require_whole(self._request_id, self._grant.request.created)
         self._seen = (mark, policy)
 
     def _circumstances(self) -> Circumstances:

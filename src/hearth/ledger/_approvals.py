@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, type_coerce
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.types import NullType
 
-from hearth.errors import (
-    DuplicateExecutionError,
-    LedgerDamagedError,
-    LedgerError,
-    RequestNotFoundError,
-    SigningError,
-)
+from hearth.errors import DuplicateExecutionError, LedgerDamagedError, LedgerError, RequestNotFoundError
+from hearth.ledger._decided import DecisionRow, Survey, decision_rows, parsed, survey
+from hearth.ledger._schema import require_same_schema
 from hearth.ledger._tables import (
     approval_decisions,
     approval_requests,
@@ -23,24 +19,30 @@ from hearth.ledger._tables import (
     executions,
     refusals,
     reviews,
-    tombstones,
 )
+from hearth.ledger._used import journal_uses, recorded_use
 from hearth.record import format_time
-from hearth.signing import Envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
     from datetime import datetime
+    from pathlib import Path
 
     from sqlalchemy import Connection, Select
 
     from hearth.ledger._database import Database
+    from hearth.signing import Envelope
 
 __all__ = ["ApprovalRow", "ApprovalUse", "LedgerApprovals"]
 
 _LIKELY = 20
-_CLOCKS_APART = timedelta(hours=1)
 _BATCH = 50
+# The rows that were ever added, and those that are there, of every table whose rows decide what runs.
+_COUNTED = (approval_requests.name, approval_decisions.name, approval_uses.name)
+_COUNTS = "SELECT " + ", ".join(  # noqa: S608 - constants
+    f"(SELECT count(*) FROM {name}), coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{name}'), 0)"  # noqa: S608
+    for name in _COUNTED
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class ApprovalUse:
 class ApprovalRow:
     """A request as it is listed: its envelope, what was decided, and the run that used it.
 
-    `document` and `envelopes` (the decisions, oldest first, by the numbers of their rows) are what lies there.
+    `document` and `rows` (the decisions, oldest first) are what lies there.
     """
 
     request_id: str
@@ -65,18 +67,18 @@ class ApprovalRow:
     plan_digest: str
     created: str
     document: bytes
-    envelopes: tuple[tuple[int, bytes], ...]
+    rows: tuple[DecisionRow, ...]
     use: ApprovalUse | None
 
     @property
     def request(self) -> Envelope:
         """What the requester signed; LedgerDamagedError where it cannot be read."""
-        return _envelope(self.document, f"the approval request {self.request_id}")
+        return parsed(self.document, f"the approval request {self.request_id}")
 
     @property
     def decisions(self) -> tuple[Envelope, ...]:
-        """What was decided; LedgerDamagedError where one cannot be read: it may have been a denial."""
-        return _read(self.request_id, self.envelopes)
+        """What was decided; LedgerDamagedError where a row is not what was signed: it may have been a denial."""
+        return tuple(row.sound() for row in self.rows)
 
 
 class LedgerApprovals:
@@ -100,7 +102,11 @@ class LedgerApprovals:
     def add_decision(
         self, envelope: Envelope, *, request_id: str, approver: str, key: str, verdict: str, created: str
     ) -> bool:
-        """Keep a decision; False when this key has said the same on this request before."""
+        """Keep a decision; False when this key has said the same on this request before.
+
+        LedgerDamagedError where a row in its place says so that is not what that key signed: nothing was kept, and the
+        decision stands nowhere.
+        """
         row = {
             "request_id": request_id,
             "approver": approver,
@@ -109,7 +115,18 @@ class LedgerApprovals:
             "created": created,
             "envelope": envelope.to_json(),
         }
-        return self._added(lambda connection: connection.execute(insert(approval_decisions), row))
+        if self._added(lambda connection: connection.execute(insert(approval_decisions), row)):
+            return True
+        for there in self._database.read(lambda connection: decision_rows(connection, request_id)):
+            if (there.key, there.verdict) == (key, verdict):
+                try:
+                    there.sound()
+                except LedgerDamagedError as error:
+                    raise LedgerDamagedError(
+                        f"the decision of {approver} was NOT kept: {error}. Its row keeps this one out; where it must "
+                        "not be lost, stop everything that runs: `hearth lockdown --reason TEXT`"
+                    ) from None
+        return False
 
     def find(self, beginning: str) -> ApprovalRow:
         """Return the one request whose id begins so; RequestNotFoundError, also where several do."""
@@ -133,15 +150,49 @@ class LedgerApprovals:
         return self._database.read(work)
 
     def decisions(self, request_id: str) -> tuple[Envelope, ...]:
-        """Return what was decided on a request, oldest first; LedgerDamagedError where one cannot be read."""
-        return _read(request_id, self._database.read(lambda connection: _decisions(connection, request_id)))
+        """Return what was decided on a request, oldest first; LedgerDamagedError where a row is not what was signed."""
+        rows = self._database.read(lambda connection: decision_rows(connection, request_id))
+        return tuple(row.sound() for row in rows)
 
-    def mark_of_decisions(self, request_id: str) -> tuple[int, int]:
-        """Return how many decisions there are, and the newest one's number: another mark means another word."""
-        table = approval_decisions
-        query = select(func.count(), func.coalesce(func.max(table.c.id), 0)).where(table.c.request_id == request_id)
-        number, newest = self._database.read(lambda connection: connection.execute(query).one())
-        return int(number), int(newest)
+    def survey(self) -> Callable[[str, datetime], None]:
+        """Read every decision, and return what `require_whole` does with a request and its date, for any number."""
+        return self._database.read(survey).require_whole
+
+    def require_whole(self, request_id: str, asked: datetime) -> None:
+        """Raise LedgerDamagedError where a decision on a request, made at `asked`, may have been removed or moved."""
+
+        def work(connection: Connection) -> Survey:
+            _counts(connection)
+            return survey(connection)
+
+        self._database.read(work).require_whole(request_id, asked)
+
+    def mark(self, request_id: str, execution_id: str | None) -> Hashable:
+        """Return what is another one after every decision, use, and change of the rows of a request.
+
+        LedgerDamagedError where rows were removed, or where the request is not used by the run `execution_id` (None: it
+        is not used yet); LedgerError where somebody has changed the schema. Asked before every step.
+        """
+
+        def work(connection: Connection) -> Hashable:
+            require_same_schema(connection, self._database)
+            counts = _counts(connection)
+            raw = connection.connection.cursor()
+            raw.execute("SELECT document FROM approval_requests WHERE request_id = ?", (request_id,))
+            request = tuple(raw.fetchall())
+            raw.execute("SELECT * FROM approval_decisions WHERE request_id = ? ORDER BY id", (request_id,))
+            decided = tuple(raw.fetchall())
+            if execution_id is not None:
+                raw.execute("SELECT execution_id FROM approval_uses WHERE request_id = ?", (request_id,))
+                used = raw.fetchall()
+                if used != [(execution_id,)]:
+                    raise LedgerDamagedError(
+                        f"the row of approval_uses by which the run {execution_id} used the request {request_id} is "
+                        "not there any more, or names another run: somebody has changed it; look with `hearth fsck`"
+                    )
+            return counts, request, decided
+
+        return self._database.read(work)
 
     def listing(
         self, *, plan_digest: str | None = None, plan_id: str | None = None, limit: int = 100
@@ -198,8 +249,9 @@ class LedgerApprovals:
     ) -> ApprovalUse | None:
         """Use a request up for one run: None means that this run has it, else who had it before. Durable.
 
-        A record of a later time than `asked` that names the request has used it, whatever became of the row that said
-        so; LedgerDamagedError where rows of requests, decisions or uses were removed, or a decision was moved away.
+        A record, a tombstone or a journal that names the request has used it, whatever became of the row that said so.
+        LedgerDamagedError where rows of requests, decisions or uses were removed, where a decision on the request may
+        have been moved away or damaged, and where a row of uses contradicts the journal of its run.
         """
         row = {
             "request_id": request_id,
@@ -208,17 +260,28 @@ class LedgerApprovals:
             "emergency": int(emergency),
         }
 
+        def look(connection: Connection) -> tuple[int, ApprovalUse | None]:
+            newest = connection.execute(select(func.coalesce(func.max(executions.c.id), 0))).scalar_one()
+            return newest, _use(connection, request_id) or _recorded(connection, request_id, after=0)
+
+        # Before: it reads all records, and nobody else should have to wait for that.
+        newest, before = self._database.read(look)
+        if before is not None:
+            return before
+
         def work(connection: Connection) -> ApprovalUse | None:
-            before = _use(connection, request_id) or _recorded_use(connection, request_id, asked)
-            if before is None:
-                _require_all_rows(connection)
-                _require_all_decisions(connection, request_id)
+            require_same_schema(connection, self._database)
+            used = _use(connection, request_id) or _recorded(connection, request_id, after=newest)
+            used = used or _in_a_journal(connection, self._database.path.parent, request_id)
+            if used is None:
+                _counts(connection)
+                survey(connection).require_whole(request_id, asked)
                 taken = approval_uses.c.execution_id == execution_id
                 if connection.execute(select(approval_uses.c.id).where(taken)).first() is not None:
                     message = f"a run {execution_id} used another approval before; choose another id"
                     raise DuplicateExecutionError(message)
                 connection.execute(insert(approval_uses), row)
-            return before
+            return used
 
         return self._database.write(work)
 
@@ -250,8 +313,10 @@ class LedgerApprovals:
 
     def reviews(self, execution_id: str) -> tuple[bytes, ...]:
         """Return what lies there as reviews of an emergency run, oldest first; whether one counts is not looked at."""
-        query = select(reviews.c.envelope).where(reviews.c.execution_id == execution_id).order_by(reviews.c.id)
-        return self._database.read(lambda connection: tuple(connection.scalars(query).all()))
+        column = type_coerce(reviews.c.envelope, NullType())  # a damaged one may be of any type
+        query = select(column).where(reviews.c.execution_id == execution_id).order_by(reviews.c.id)
+        found = self._database.read(lambda connection: connection.scalars(query).all())
+        return tuple(one if isinstance(one, bytes) else b"" for one in found)
 
     def add_refusal(self, *, plan_digest: str, code: str, who: str, now: datetime) -> None:
         """Keep that a run was refused for want of an approval: too many of them are a sensor."""
@@ -287,32 +352,9 @@ def _row(connection: Connection, request_id: str) -> ApprovalRow:
         plan_digest=found.plan_digest,
         created=found.created,
         document=found.document,
-        envelopes=_decisions(connection, request_id),
+        rows=decision_rows(connection, request_id),
         use=_use(connection, request_id),
     )
-
-
-def _decisions(connection: Connection, request_id: str) -> tuple[tuple[int, bytes], ...]:
-    table = approval_decisions
-    query = select(table.c.id, table.c.envelope).where(table.c.request_id == request_id).order_by(table.c.id)
-    return tuple((found.id, found.envelope) for found in connection.execute(query).all())
-
-
-def _read(request_id: str, envelopes: Iterable[tuple[int, bytes]]) -> tuple[Envelope, ...]:
-    return tuple(
-        _envelope(data, f"a decision on the request {request_id} (approval_decisions, row {row})")
-        for row, data in envelopes
-    )
-
-
-def _envelope(data: object, what: str) -> Envelope:
-    try:
-        return Envelope.parse(data if isinstance(data, bytes) else b"")
-    except SigningError as error:
-        raise LedgerDamagedError(
-            f"{what} cannot be read ({error}), and what it said is not known; look with `hearth fsck`, and restore a "
-            "backup, or ask anew with `hearth request`"
-        ) from None
 
 
 def _use(connection: Connection, request_id: str) -> ApprovalUse | None:
@@ -320,47 +362,38 @@ def _use(connection: Connection, request_id: str) -> ApprovalUse | None:
     return None if found is None else _as_use(found)
 
 
-def _recorded_use(connection: Connection, request_id: str, asked: datetime) -> ApprovalUse | None:
-    """Return the use that a record or a tombstone tells of."""
-    table = executions
-    named = func.instr(table.c.record, f'"request_id":"{request_id}"'.encode()) > 0
-    since = format_time(asked - _CLOCKS_APART)
-    query = select(table.c.execution_id, table.c.started).where(table.c.started >= since, named)
-    found = connection.execute(query.limit(1)).first()
-    if found is None:
-        gone = func.instr(tombstones.c.document, f'"request_id":"{request_id}"'.encode()) > 0
-        query = select(tombstones.c.execution_id, tombstones.c.purged).where(gone)
-        found = connection.execute(query.limit(1)).first()
-    return None if found is None else ApprovalUse(request_id, found[0], found[1], emergency=False)
+def _recorded(connection: Connection, request_id: str, *, after: int) -> ApprovalUse | None:
+    found = recorded_use(connection, request_id, after=after)
+    return None if found is None else ApprovalUse(request_id, *found, emergency=False)
 
 
-def _require_all_rows(connection: Connection) -> None:
-    """Raise LedgerDamagedError where a row was removed: SQLite counts those that it gave, and HEARTH removes none."""
-    for table in (approval_requests, approval_decisions, approval_uses):
-        there = connection.execute(select(func.count()).select_from(table)).scalar_one()
-        given = connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,)).scalar()
-        if there != (given or 0):
+def _in_a_journal(connection: Connection, root: Path, request_id: str) -> ApprovalUse | None:
+    """Return the use that a journal tells of; LedgerDamagedError for a journal that contradicts its run's row."""
+    rows = {row.execution_id: row.request_id for row in connection.execute(select(approval_uses))}
+    for named, execution_id, started in journal_uses(root):
+        if named == request_id:
+            return ApprovalUse(request_id, execution_id, started, emergency=False)
+        if rows.get(execution_id, named) != named:
             raise LedgerDamagedError(
-                f"rows of the table {table.name} were removed: there are {there}, and {given or 0} were written; no "
+                f"the journal of {execution_id} says that it used the request {named}, and its row of approval_uses "
+                f"names {rows[execution_id]}: somebody has changed it; look with `hearth fsck`"
+            )
+    return None
+
+
+def _counts(connection: Connection) -> tuple[int, ...]:
+    """Return how many rows there are and were ever written; LedgerDamagedError where one was removed.
+
+    SQLite counts those that it gave, and HEARTH removes none.
+    """
+    counts = tuple(connection.exec_driver_sql(_COUNTS).one())
+    for name, there, given in zip(_COUNTED, counts[::2], counts[1::2], strict=True):
+        if there != given:
+            raise LedgerDamagedError(
+                f"rows of the table {name} were removed: there are {there}, and {given} were written; no "
                 "approval is used while a denial or a use may be missing; look with `hearth fsck`, and restore a backup"
             )
-
-
-def _require_all_decisions(connection: Connection, request_id: str) -> None:
-    """Raise LedgerDamagedError where a decision on the request lies under another one: it may be a denial."""
-    table = approval_decisions
-    signed = f'"request_id":"{request_id}"'.encode()
-    query = select(table.c.id, table.c.envelope).where(table.c.request_id != request_id)
-    for found in connection.execute(query):
-        try:
-            payload = Envelope.parse(found.envelope).payload
-        except (SigningError, TypeError):
-            continue  # it counts for nothing where it lies, and stops the runs there
-        if signed in payload:
-            raise LedgerDamagedError(
-                f"a decision on the request {request_id} lies under another request (approval_decisions, row "
-                f"{found.id}): it was moved there; no approval is used while that is so; look with `hearth fsck`"
-            )
+    return counts
 
 
 def _as_use(row: Any) -> ApprovalUse:  # noqa: ANN401 - a row of approval_uses

@@ -53,6 +53,8 @@ class Database:
 
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
+        self.schema_version: int | None = None
+        """The version of the schema (SQLite counts it) that was found to be HEARTH's; None: it was not looked at."""
         self._busy_seconds = busy_seconds
         self._file = self._file_named()
         self._engine: Engine | None = self._new_engine()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hearth.errors import LedgerDamagedError, LedgerError, LedgerNotFoundError
-from hearth.ledger._database import APPLICATION_ID, Database
+from hearth.ledger._database import APPLICATION_ID, BUSY_SECONDS, Database
 from hearth.ledger._private import create_private_file, keep_private, sync_folder
 from hearth.ledger._tables import ledger_meta, metadata
 from hearth.record import format_time, utc_now
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
     from hearth.ledger._home import LedgerHome
 
-__all__ = ["HEAD", "REVISIONS", "SCHEMA", "Identity", "create_database", "open_database"]
+__all__ = [
+    "HEAD",
+    "REVISIONS",
+    "SCHEMA",
+    "Identity",
+    "create_database",
+    "open_database",
+    "open_to_worsen",
+    "require_same_schema",
+]
 
 REVISIONS = ("0001", "0002")
 """All revisions that this version knows, oldest first (a test compares them with the migrations)."""
@@ -67,12 +76,39 @@ def open_database(home: LedgerHome, *, busy_seconds: float) -> tuple[Database, I
         revision = database.read(_revision)
         if revision != HEAD:
             database.write(_upgrade)
-        database.read(_require_own_objects)
+        database.read(lambda connection: require_same_schema(connection, database))
         identity = database.read(_identity)
     except BaseException:
         database.close()
         raise
     return database, identity
+
+
+def open_to_worsen(home: LedgerHome, *, busy_seconds: float = BUSY_SECONDS) -> tuple[Database, str]:
+    """Open a database whatever objects somebody has put into it, and return its ledger's id, "" where it has none.
+
+    For a lockdown alone: the kill switch needs the posture's table, and nothing else. What is no ledger of a known
+    schema raises LedgerError.
+    """
+    _require_sqlite_file(home)
+    database = Database(home.database, busy_seconds=busy_seconds)
+    try:
+        database.read(_revision)
+        try:
+            return database, database.read(_identity).ledger_id
+        except LedgerError:
+            return database, ""
+    except BaseException:
+        database.close()
+        raise
+
+
+def require_same_schema(connection: Connection, database: Database) -> None:
+    """Raise LedgerError where the schema has changed since it was looked at, and is not HEARTH's any more."""
+    version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
+    if version != database.schema_version:
+        _require_own_objects(connection)  # VACUUM counts it up as well
+        database.schema_version = version
 
 
 def create_database(home: LedgerHome) -> None:

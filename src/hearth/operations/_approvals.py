@@ -28,7 +28,7 @@ from hearth.security import LiveMode, Posture
 from hearth.signing import PublicKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from hearth.ledger import ApprovalRow, ApprovalUse, Ledger, LedgerHome
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Approvals"]
 
+# What a further approval, or time, lets run: there a denial that is lost would be missed.
+_CURABLE = {"approved", "waiting", "untrusted", "not_yet"}
+
 
 class Approvals:
     """The approvals of one open ledger, under its policy."""
@@ -48,6 +51,7 @@ class Approvals:
         self.ledger = ledger
         self.policy: Policy = load_policy(home.policy)
         self._store = ledger.approvals
+        self._require_whole: Callable[[str, datetime], None] | None = None
 
     def request(
         self,
@@ -167,6 +171,7 @@ class Approvals:
 
     def view(self, beginning: str) -> ApprovalView:
         """Return one request as it stands now; RequestNotFoundError."""
+        self._require_whole = None
         return self._view(self._store.find(beginning))
 
     def listing(
@@ -254,10 +259,11 @@ class Approvals:
         self, rows: Iterable[ApprovalRow], unreadable: list[str] | None = None
     ) -> Iterator[tuple[ApprovalRow, ApprovalView]]:
         """Yield what can be read; one request that was damaged does not hide the others."""
+        self._require_whole = None
         for row in rows:
             try:
                 yield row, self._view(row)
-            except (SigningError, LedgerDamagedError) as error:
+            except HearthError as error:
                 if unreadable is not None:
                     unreadable.append(f"the request {row.request_id} cannot be read: {error}")
 
@@ -277,6 +283,11 @@ class Approvals:
                 grant(request, envelopes, policy=self.policy.approvals, circumstances=self._here(asked))
             except ApprovalRefusedError as refusal:
                 state, why = refusal.code, str(refusal)
+        if row.use is None and state in _CURABLE:
+            try:
+                self._surveyed()(row.request_id, asked.created)
+            except LedgerDamagedError as error:
+                state, why = "damaged", str(error)
         if row.use is not None and state != "denied":
             state = "spent"
             why = (
@@ -292,6 +303,12 @@ class Approvals:
             decision_keys=tuple(key for _, key in signed),
             use=row.use,
         )
+
+    def _surveyed(self) -> Callable[[str, datetime], None]:
+        """Return what asks whether all decisions on a request lie under it; they are read once for one look."""
+        if self._require_whole is None:
+            self._require_whole = self._store.survey()
+        return self._require_whole
 
     def _here(self, asked: ApprovalRequest) -> Circumstances:
         return Circumstances(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -46,8 +46,15 @@ class ApprovalStore(Protocol):
     def decisions(self, request_id: str) -> tuple[Envelope, ...]:
         """Return every decision on a request that any process has added before, oldest first."""
 
-    def mark_of_decisions(self, request_id: str) -> tuple[int, int]:
-        """Return what changes with every decision (their number, the newest one's); asked before every step."""
+    def require_whole(self, request_id: str, asked: datetime) -> None:
+        """Raise a HearthError where a decision on a request, made at `asked`, may have been removed or moved."""
+
+    def mark(self, request_id: str, execution_id: str | None) -> Hashable:
+        """Return what is another one after every change of a request, its decisions and uses; before every step.
+
+        A HearthError where rows are missing, or where the request is not used by the run `execution_id` (None: not
+        looked at).
+        """
 
     def use(
         self, request_id: str, execution_id: str, *, now: datetime, emergency: bool, asked: datetime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -17,6 +18,7 @@ from hearth.ledger import Ledger
 from hearth.operations import Approvals, initialise, load_key, purge, run_plan
 from hearth.plan import parse_plan
 from hearth.record import ExecutionStatus, canonical_bytes, utc_now
+from hearth.recorder import ExecutionObserver
 from hearth.security import LiveMode
 from hearth.signing import Envelope
 from tests import approving
@@ -203,13 +205,14 @@ def test_rows_under_other_names_make_no_second_run(home: LedgerHome, key: Path, 
                 "VALUES (?, ?, ?, ?, ?)",
                 (name, row.plan_id, row.plan_digest, row.created, envelope.to_json()),
             )
-            connection.execute(
-                "INSERT INTO approval_decisions (request_id, approver, key, verdict, created, envelope) "
-                "SELECT ?, approver, key, verdict, created, envelope FROM approval_decisions WHERE request_id = ?",
-                (name, request),
-            )
     assert "was signed as" in refused(home, plan, "x" * 16)
     assert "was used by the run one" in refused(home, plan, "y" * 16)
+    change(
+        home,
+        "INSERT INTO approval_decisions (request_id, approver, key, verdict, created, envelope) "
+        f"SELECT '{'x' * 16}', approver, key, verdict, created, envelope FROM approval_decisions",
+    )
+    assert "request_id differs" in refused(home, plan, "x" * 16)
 
 
 @pytest.mark.parametrize("purged", [False, True])
@@ -235,7 +238,7 @@ def test_no_approval_is_used_where_rows_are_missing(home: LedgerHome, key: Path,
     assert f"rows of the table {table} were removed" in refused(home, plan, request)
 
 
-def test_a_denial_stops_a_run_also_where_another_decision_goes(home: LedgerHome, key: Path, plan: Plan) -> None:
+def test_a_decision_that_goes_stops_a_run_under_way(home: LedgerHome, key: Path, plan: Plan) -> None:
     request = approving.approve(home, plan, key)
 
     def deny_and_cover() -> None:
@@ -243,4 +246,107 @@ def test_a_denial_stops_a_run_also_where_another_decision_goes(home: LedgerHome,
             Approvals(home, ledger).decide(request, load_key(home, key), verdict="deny", reason="not now")
         change(home, "DELETE FROM approval_decisions WHERE verdict = 'approve'")
 
-    assert "was denied by ann: not now" in str(run_until_refused(home, plan, request, deny_and_cover))
+    assert "approval_decisions were removed" in str(run_until_refused(home, plan, request, deny_and_cover))
+
+
+def deny(home: LedgerHome, key: Path, request: str) -> None:
+    with Ledger.open(home) as ledger:
+        Approvals(home, ledger).decide(request, load_key(home, key), verdict="deny", reason="not now")
+
+
+@pytest.mark.parametrize(
+    "statement, told",
+    [
+        ("UPDATE approval_decisions SET request_id = '{other}' WHERE verdict = 'deny'", "was moved there"),
+        (
+            "UPDATE approval_decisions SET request_id = '{other}', envelope = x'00' WHERE verdict = 'deny'",
+            "a denial of",
+        ),
+        ("DELETE FROM approval_decisions WHERE verdict = 'deny'", "were removed"),
+        (
+            "UPDATE approval_decisions SET envelope = (SELECT envelope FROM approval_decisions WHERE id = 2) "
+            "WHERE id = 3",
+            "is not what its row says",
+        ),
+    ],
+    ids=["moved", "moved and damaged", "deleted", "overwritten"],
+)
+def test_a_denial_that_is_gone_again_stops_a_run_under_way(
+    home: LedgerHome, key: Path, plan: Plan, statement: str, told: str
+) -> None:
+    other, request = (approving.approve(home, plan, key) for _ in range(2))
+
+    def deny_and_hide() -> None:
+        deny(home, key, request)
+        change(home, statement.format(other=other))
+
+    assert told in str(run_until_refused(home, plan, request, deny_and_hide))
+
+
+@pytest.mark.parametrize(
+    "statement, told",
+    [
+        ("DELETE FROM approval_uses", "rows of the table approval_uses were removed"),
+        ("UPDATE approval_uses SET execution_id = 'another'", "is not there any more, or names another run"),
+        ("UPDATE approval_uses SET request_id = 'another'", "is not there any more, or names another run"),
+        ("UPDATE approval_decisions SET envelope = x'00'", "(approval_decisions, row 1) cannot be read"),
+        ("UPDATE approval_decisions SET key = 'ed25519:A'", "(approval_decisions, row 1) cannot be read"),
+        ("UPDATE approval_requests SET document = x'00'", "cannot be read"),
+        ("CREATE INDEX more ON postures(who)", "somebody has changed the ledger's schema"),
+        (
+            "CREATE TRIGGER more AFTER INSERT ON postures BEGIN DELETE FROM postures; END",
+            "somebody has changed the ledger's schema",
+        ),
+    ],
+)
+def test_rows_and_schemas_that_change_stop_a_run_under_way(
+    home: LedgerHome, key: Path, plan: Plan, statement: str, told: str
+) -> None:
+    request = approving.approve(home, plan, key)
+    assert told in str(run_until_refused(home, plan, request, lambda: change(home, statement)))
+
+
+def test_what_hearth_itself_does_to_the_schema_stops_no_run(home: LedgerHome, key: Path, plan: Plan) -> None:
+    request = approving.approve(home, plan, key)
+    with closing(sqlite3.connect(home.database)) as connection:
+        tidy = AfterTheFirst(lambda: connection.execute("VACUUM"))  # as a purge does; it counts the schema up
+        outcome = run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request, listener=tidy)
+    assert outcome.record.status is ExecutionStatus.COMPLETED
+
+
+def test_a_killed_runs_journal_names_what_it_used(home: LedgerHome, key: Path, plan: Plan) -> None:
+    request, other = (approving.approve(home, plan, key) for _ in range(2))
+    run_plan(
+        plan, home=home, mode=LiveMode.LIVE, request_id=request, execution_id="one",
+        listener=AfterTheFirst(lambda: shutil.copy(home.journal_path("one"), home.root / "kept")),
+    )  # fmt: skip
+    change(home, "DELETE FROM execution_texts", "DELETE FROM executions")  # as if it had been killed and never sealed
+    (home.root / "kept").rename(home.journal_path("one"))
+    for name in ("first.txt", "second.txt"):
+        (plan.cwd / name).unlink()
+    change(home, f"UPDATE approval_uses SET request_id = '{'z' * 16}'")
+    assert "was used by the run one" in refused(home, plan, request)
+    assert "the journal of one says that it used" in refused(home, plan, other)
+
+
+def test_a_date_beside_a_record_hides_no_use(home: LedgerHome, key: Path, plan: Plan) -> None:
+    request = used_before(home, plan, key)
+    change(
+        home,
+        "UPDATE approval_uses SET request_id = 'elsewhere'",
+        "UPDATE executions SET started = '2000-01-01T00:00:00.000000Z'",
+    )
+    assert "was used by the run one" in refused(home, plan, request)
+
+
+def test_what_a_step_writes_down_uses_no_approval_up(home: LedgerHome, key: Path, plan: Plan) -> None:
+    request = approving.approve(home, plan, key)
+    observer = ExecutionObserver("spender", "plan", live_mode="DRY_RUN")
+    observer.record_step_started(0, "Spend", {"approval": {"request_id": request}})
+    observer.record_step_completed(0, "Spend")
+    observer.mark_completed()
+    with Ledger.open(home) as ledger:
+        ledger.store(observer.get_execution_record())
+        assert f'"request_id":"{request}"'.encode() in ledger.get_bytes("spender")
+    outcome = run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request)
+    assert outcome.record.status is ExecutionStatus.COMPLETED

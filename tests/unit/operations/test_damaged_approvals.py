@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from hearth.cli import cli
 from hearth.errors import ApprovalRefusedError, HearthError, LedgerDamagedError
 from hearth.ledger import Ledger
 from hearth.operations import Approvals, fsck, load_key, read_posture, run_plan
+from hearth.record import canonical_bytes
 from hearth.security import BoundaryState, LiveMode
 from tests import approving
 
@@ -70,11 +73,16 @@ def test_a_decision_that_cannot_be_read_stops_its_request_alone(
         assert approvals.usable(plan, LiveMode.LIVE) is None
         with pytest.raises(ApprovalRefusedError, match="row 2"):
             approvals.decide(bad, signer, verdict="approve", reason="")
-        good = approvals.request(plan, signer, requester="ann", reason="once more").asked.request_id
-        approvals.decide(good, signer, verdict="approve", reason="")
+        # What cannot be read may have been a denial of whatever was asked for since the last good decision.
+        first = approvals.request(plan, signer, requester="ann", reason="once more").asked.request_id
+        approvals.decide(first, signer, verdict="approve", reason="")
+        good = approving.approve(home, plan, key)
+        assert (approvals.view(first).state, approvals.view(good).state) == ("damaged", "approved")
+        assert f"may have been a denial of {first}" in approvals.view(first).why
+        assert approvals.usable(plan, LiveMode.LIVE) == good
     assert "cannot be read" in str(run_with(home, plan, bad))
+    assert "may have been a denial" in str(run_with(home, plan, first))
     listed = CliRunner().invoke(cli, ["--home", str(home.root), "approvals"])
-    assert listed.exit_code == 0, listed.output
     assert "damaged" in listed.output
     assert "approved" in listed.output
     assert any("row 2" in finding.where for finding in fsck(home).findings)
@@ -119,7 +127,70 @@ def test_a_denial_that_was_moved_to_another_request_stops_the_run(
     request, other = (approving.approve(home, plan, key) for _ in range(2))
     deny(home, request, signer)
     overwrite(home, "UPDATE approval_decisions SET request_id = ? WHERE verdict = 'deny'", other)
+    with Ledger.open(home) as ledger:
+        assert Approvals(home, ledger).view(request).state == "damaged"
+        assert Approvals(home, ledger).view(other).state == "damaged"
+        assert Approvals(home, ledger).usable(plan, LiveMode.LIVE) is None
     assert "it was moved there" in str(run_with(home, plan, request))
+
+
+def _change_payload(envelope: bytes, **signature: str) -> bytes:
+    """Return an envelope with another reason, unsigned, and with what it says of who signed."""
+    document = json.loads(envelope)
+    payload = json.loads(base64.b64decode(document["payload"])) | {"reason": "fine"}
+    document["payload"] = base64.b64encode(canonical_bytes(payload)).decode()
+    document["signatures"] = [{"sig": document["signatures"][0]["sig"], **signature}]
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize("way", ["copied", "another key", "no key", "no bytes", "its columns", "twice"])
+def test_a_denial_that_says_something_else_now_stops_the_run(
+    home: LedgerHome, key: Path, plan: Plan, signer: TrustedAs, way: str
+) -> None:
+    request = approving.approve(home, plan, key)
+    deny(home, request, signer)
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        (approval,), (denial,) = connection.execute("SELECT envelope FROM approval_decisions ORDER BY id").fetchall()
+        if way == "twice":  # the index that keeps a second one out is gone, and its name still there
+            connection.execute("DROP INDEX approval_decisions_by_key")
+            connection.execute("CREATE INDEX approval_decisions_by_key ON approval_decisions (request_id)")
+            connection.execute("UPDATE approval_decisions SET verdict = 'approve'")
+        if way == "its columns":
+            connection.execute("UPDATE approval_decisions SET verdict = 'approve', key = 'none' WHERE id = 2")
+        new = {
+            "copied": approval,
+            "another key": _change_payload(denial, keyid="00" * 32),
+            "no key": _change_payload(denial),
+            "no bytes": 7,
+            "its columns": approval,
+            "twice": approval,
+        }[way]
+        connection.execute("UPDATE approval_decisions SET envelope = ? WHERE id = 2", (new,))
+    with Ledger.open(home) as ledger:
+        assert Approvals(home, ledger).view(request).state == "damaged"
+    refused = run_with(home, plan, request)
+    assert isinstance(refused, ApprovalRefusedError | LedgerDamagedError)
+    assert "approval_decisions" in str(refused)
+
+
+def test_a_row_in_its_place_does_not_swallow_a_denial(
+    home: LedgerHome, key: Path, plan: Plan, signer: TrustedAs
+) -> None:
+    request = approving.approve(home, plan, key)
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute(
+            "INSERT INTO approval_decisions (request_id, approver, key, verdict, created, envelope) "
+            "SELECT request_id, approver, key, 'deny', created, envelope FROM approval_decisions"
+        )
+    with pytest.raises(LedgerDamagedError, match=r"was NOT kept.*hearth lockdown"):
+        deny(home, request, signer)
+    assert "row 2" in str(run_with(home, plan, request))
+
+
+def test_saying_so_twice_is_said_of_a_good_row(home: LedgerHome, key: Path, plan: Plan, signer: TrustedAs) -> None:
+    request = approving.approve(home, plan, key)
+    with Ledger.open(home) as ledger, pytest.raises(ApprovalRefusedError, match="has said so"):
+        Approvals(home, ledger).decide(request, signer, verdict="approve", reason="")
 
 
 def test_a_used_approval_is_spent_whatever_became_of_the_plan(
