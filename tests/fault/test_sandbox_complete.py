@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hearth.execution._store import ContentStore
+from hearth.observe._change import ChangeKind
+from hearth.observe._commit import commit
 from hearth.observe._layer import layer_path, read_layer
 from hearth.observe._sandbox import Layout, SandboxServer
 from hearth.observe._tree import compare, scan
@@ -96,6 +99,61 @@ def test_what_is_told_is_what_a_bare_run_changes(program: Program, server: Sandb
         assert (held is None) == (change.after is None)
         if held is not None and len(str(held)) < 4096:
             assert scan(held)[str(held)] == after[change.path]
+
+
+def names_of_files(tree: Path) -> list[list[str]]:
+    """Return which names belong together, of files that have several."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for where, _, files in os.walk(tree):
+        for name in files:
+            path = os.path.join(where, name)  # noqa: PTH118 - a text of any bytes
+            status = os.lstat(path)
+            found.setdefault((status.st_dev, status.st_ino), []).append(path)
+    return sorted(sorted(names) for names in found.values() if len(names) > 1)
+
+
+COMMITTED = ("write-linked", "mv-linked-and-write", "ln-over", "folder-to-file", "tar", "chmod", "dd-holes", "acl")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [pytest.param(one, marks=() if one.name in COMMITTED else pytest.mark.soak, id=one.name) for one in PROGRAMS],
+)
+def test_what_is_committed_is_what_a_bare_run_leaves(program: Program, server: SandboxServer, tmp_path: Path) -> None:
+    if any(shutil.which(name) is None for name in program.needs) or (program.root and not ROOT):
+        pytest.skip("this program cannot be run here")
+    if not ROOT and (program.linked or program.closed):
+        pytest.skip("without an index it cannot be told what becomes of files with several names")
+    tree, state = tmp_path / "tree", tmp_path / "state"
+    tree.mkdir()
+    plant(tree)
+    run_sandboxed(server, program, tree, state)
+    read = read_layer(state, "0", search=[str(tree)])
+    (tmp_path / "journals").mkdir()
+
+    def content(path: str) -> Path:
+        held = layer_path(state, "0", path)
+        assert held is not None
+        return held
+
+    commit(
+        read.changes,
+        content=content,
+        folder=tmp_path / "journals",
+        name="commit",
+        store=ContentStore(tmp_path / "store", durable=False),
+        parted=read.parted,
+        groups=read.groups,
+    )
+    committed, names = scan(tree), names_of_files(tree)
+    subprocess.run(["rm", "-rf", str(tree)], check=True)
+    tree.mkdir()
+    plant(tree)
+    run_bare(program, tree)
+    # Two runs are never at one time.
+    assert [one for one in compare(scan(tree), committed) if one.kind is not ChangeKind.TOUCHED] == []
+    if program.name not in ("mv-folder", "folder-to-file-and-back"):  # mv copied what it could not rename
+        assert names == names_of_files(tree)
 
 
 def run_as_nobody(programs: Sequence[Program], repository: Path) -> None:

@@ -129,29 +129,35 @@ class HardLinks:
         parted = self._assign()
         budget = limit
         for lower in self._lower.values():
-            if not lower.copies:
-                continue
-            changed = [one for one in lower.copies if Change.between(one.path, lower.node, one.node) is not None]
-            kinds = {one.inode for one in changed}
-            if not changed:
-                continue
-            if len(kinds) > 1:
-                names = ", ".join(sorted(one.path for one in changed))
-                self._view.reader.miss(f"{names} were one file, and were written as if they were several")
-                continue
-            source = changed[0]
+            if lower.copies:
+                budget = self._spread(lower, changes, search, budget)
+        self.parted = tuple(sorted((path for path in parted if path in changes), key=os.fsencode))
+        groups = {frozenset(paths) for paths in self._by_inode.values() if len(paths) > 1}
+        self.groups = tuple(sorted(tuple(sorted(group, key=os.fsencode)) for group in groups))
+
+    def _spread(self, lower: _Lower, changes: dict[str, Change], search: Sequence[str], budget: int) -> int:
+        """Bring what was written through one name of a file to the others; return what is left of the budget."""
+        changed = [one for one in lower.copies if Change.between(one.path, lower.node, one.node) is not None]
+        moved = [one for one in lower.copies if one.path not in lower.names]
+        if len({one.inode for one in changed}) > 1:
+            names = ", ".join(sorted(one.path for one in changed))
+            self._view.reader.miss(f"{names} were one file, and were written as if they were several")
+            return budget
+        if not changed and not moved:
+            return budget
+        others, budget = self._others(lower, search, budget)
+        for one in moved[:1]:  # the new name joins those that stay
+            self._by_inode[one.inode] = [copy.path for copy in self._copies if copy.inode == one.inode] + others
+        for source in changed[:1]:
             for copy in lower.copies:  # copied up, but not written itself: it has what was written by the other name
                 if copy.inode != source.inode:
                     self._show(changes, copy.path, source)
-            others, budget = self._others(lower, search, budget)
             for path in others:
                 self._show(changes, path, source)
             known = len(lower.names) + len(others)
             if known < lower.links:
                 self._view.reader.miss(f"{source.path} has {lower.links} names, and only {known} were found")
-        self.parted = tuple(sorted((path for path in parted if path in changes), key=os.fsencode))
-        groups = (tuple(sorted(paths, key=os.fsencode)) for paths in self._by_inode.values() if len(paths) > 1)
-        self.groups = tuple(sorted(groups))
+        return budget
 
     def _assign(self) -> list[str]:
         """Give each lower file its copies; return the paths where a new file took the name of one."""

@@ -399,6 +399,17 @@ def test_names_that_were_given_are_told_as_one_file(room: Room) -> None:
 
 
 @needs_root
+@pytest.mark.parametrize(
+    "script", ["mv a moved", "mv a moved; echo more >> moved", "ln a moved; chmod 600 moved; rm a"]
+)
+def test_a_new_name_is_told_with_those_that_stay(room: Room, script: str) -> None:
+    link(room)
+    room.run(script)
+    names = ["a2", "folder/inner/a3", "moved"]
+    assert read_layer(room.state, "0", search=[str(room.tree)]).groups == (tuple(f"{room.tree}/{n}" for n in names),)
+
+
+@needs_root
 def test_a_later_step_that_finds_another_name_as_it_was_is_told_of(room: Room) -> None:
     link(room)
     room.run("echo more >> a")
