@@ -47,7 +47,7 @@ chown = st.tuples(st.just("chown"), path, st.sampled_from([0, 1000, 65534]))
 
 def open_to_its_owner(operation: tuple[Any, ...]) -> bool:
     """Whether an ordinary user can still list a directory after it: what cannot be listed cannot be compared."""
-    return operation[0] != "chmod" or operation[2] & 0o700 == 0o700
+    return bool(operation[0] != "chmod" or operation[2] & 0o700 == 0o700)
 
 
 def _replace(where: str, target: str) -> None:
