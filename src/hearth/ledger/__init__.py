@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hearth.ledger._postures import LedgerPostures
     from hearth.ledger._retention import Hold
     from hearth.ledger._summary import ExecutionSummary
+    from hearth.ledger._worsening import postures_alone, require_kept
 
 __all__ = [
     "HOME_NAME",
@@ -28,6 +29,8 @@ __all__ = [
     "LedgerApprovals",
     "LedgerHome",
     "LedgerPostures",
+    "postures_alone",
+    "require_kept",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -43,5 +46,7 @@ __getattr__, __dir__ = lazy_names(
         "Ledger": "_ledger",
         "LedgerHome": "_home",
         "LedgerPostures": "_postures",
+        "postures_alone": "_worsening",
+        "require_kept": "_worsening",
     },
 )

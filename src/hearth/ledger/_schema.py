@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hearth.errors import LedgerDamagedError, LedgerError, LedgerNotFoundError
-from hearth.ledger._database import APPLICATION_ID, BUSY_SECONDS, Database
+from hearth.ledger._database import APPLICATION_ID, Database
 from hearth.ledger._private import create_private_file, keep_private, sync_folder
 from hearth.ledger._tables import ledger_meta, metadata
 from hearth.record import format_time, utc_now
@@ -84,7 +84,7 @@ def open_database(home: LedgerHome, *, busy_seconds: float) -> tuple[Database, I
     return database, identity
 
 
-def open_to_worsen(home: LedgerHome, *, busy_seconds: float = BUSY_SECONDS) -> tuple[Database, str]:
+def open_to_worsen(home: LedgerHome, *, busy_seconds: float) -> tuple[Database, str]:
     """Open a database whatever objects somebody has put into it, and return its ledger's id, "" where it has none.
 
     For a lockdown alone: the kill switch needs the posture's table, and nothing else. What is no ledger of a known

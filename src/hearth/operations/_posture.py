@@ -7,12 +7,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import ExecutionNotFoundError, GateRefusedError, HearthError, LedgerError
-from hearth.execution import Notifier, PolicyFile, StoppedProcesses, load_policy, posture_notice, vouching
+from hearth.errors import GateRefusedError, HearthError, LedgerError, LedgerNotFoundError
+from hearth.execution import Notifier, PolicyFile, load_policy, posture_notice, vouching
 from hearth.kernel import HearthKernel
+from hearth.ledger import require_kept
 from hearth.operations._find import Records
+from hearth.operations._stopping import StoppedRun, despite, journals_running, outcomes
 from hearth.record import Redactor, format_time, utc_now
-from hearth.recorder import journal_is_live
 from hearth.security import (
     Artemis,
     BoundaryState,
@@ -27,7 +28,7 @@ from hearth.security import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hearth.ledger import LedgerHome, LedgerPostures
+    from hearth.ledger import Ledger, LedgerHome, LedgerPostures
     from hearth.operations._find import JournalNote
     from hearth.operations._keys import TrustedAs
     from hearth.security import Policy
@@ -47,7 +48,6 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _WAIT_SECONDS = 5.0
-_PAUSE_SECONDS = 0.02
 _LOCKED = Posture(SecurityState.LOCKDOWN, BoundaryState.LOCKDOWN)
 
 
@@ -96,30 +96,6 @@ class PostureView:
             **self.entry.to_dict(),
             "permits": {mode: None if tasks is None else list(tasks) for mode, tasks in self.permits.items()},
             "running": [{"execution_id": note.execution_id, "plan_id": note.plan_id} for note in self.running],
-            "note": self.note,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoppedRun:
-    """A run that was under way at a lockdown. `outcome`: its status, `killed` (no seal: recover it), or `running`.
-
-    `note` says what had to be done to its process, "" for nothing.
-    """
-
-    execution_id: str
-    plan_id: str | None
-    outcome: str
-    seconds: float
-    note: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "execution_id": self.execution_id,
-            "plan_id": self.plan_id,
-            "outcome": self.outcome,
-            "seconds": round(self.seconds, 3),
             "note": self.note,
         }
 
@@ -188,22 +164,44 @@ def lock_down(home: LedgerHome, *, who: str, why: str, wait: float = _WAIT_SECON
     who, why = redactor.text(who), redactor.text(why.strip())
     if not why:
         raise GateRefusedError("a lockdown needs a reason; give --reason TEXT")
-    with Records(home) as records:
-        running = [note for note in records.journals() if note.running]
-        ledger_id = records.ledger.ledger_id
-        records.ledger.postures.believe(vouching(home.policy, ledger_id))
-        before, kept = _commit_lockdown(records.ledger.postures, who=who, why=why)
-        began = time.monotonic()
-        notifier = Notifier(PolicyFile(home.policy).load, facts={"ledger_id": ledger_id})
-        new = before is None or kept.version != before.version
-        if new:
-            notifier.send(*posture_notice(None if before is None else before.posture, kept))
-        try:
-            runs = _outcomes(records, running, began, wait)
-        finally:
-            for problem in notifier.settle():
-                _log.warning("%s", problem)
-        return Lockdown(kept=kept, new=new, runs=runs)
+    try:
+        with Records(home) as records:
+            running = [note for note in records.journals() if note.running]
+            ledger = records.ledger
+            return _locked_down(home, ledger.postures, ledger.ledger_id, running, ledger, who=who, why=why, wait=wait)
+    except LedgerNotFoundError:
+        raise
+    except LedgerError as error:
+        with despite(home, error) as (postures, ledger_id):
+            running = journals_running(home)
+            return _locked_down(home, postures, ledger_id, running, None, who=who, why=why, wait=wait)
+
+
+def _locked_down(
+    home: LedgerHome,
+    postures: LedgerPostures,
+    ledger_id: str,
+    running: list[JournalNote],
+    ledger: Ledger | None,
+    *,
+    who: str,
+    why: str,
+    wait: float,
+) -> Lockdown:
+    postures.believe(vouching(home.policy, ledger_id))
+    before, kept = _commit_lockdown(postures, who=who, why=why)
+    require_kept(home, kept)
+    began = time.monotonic()
+    notifier = Notifier(PolicyFile(home.policy).load, facts={"ledger_id": ledger_id})
+    new = before is None or kept.version != before.version
+    if new:
+        notifier.send(*posture_notice(None if before is None else before.posture, kept))
+    try:
+        runs = outcomes(home, ledger, running, began, wait)
+    finally:
+        for problem in notifier.settle():
+            _log.warning("%s", problem)
+    return Lockdown(kept=kept, new=new, runs=runs)
 
 
 def report_states(
@@ -222,10 +220,33 @@ def report_states(
     if not why.strip() or not source.strip():
         raise GateRefusedError("a report needs a reason and a source; give --reason TEXT and --source NAME")
     finding = Finding(security=security, boundary=boundary, reason=why.strip(), source=source.strip(), who=who)
-    with HearthKernel.open(home) as kernel:
-        kernel.report(finding)
-        kept, doubt = kernel.ledger.postures.judged()
-        return PostureEntry(kept=kept, signature=doubt)
+    try:
+        with HearthKernel.open(home) as kernel:
+            kernel.report(finding)
+            kept, doubt = kernel.ledger.postures.judged()
+            return PostureEntry(kept=kept, signature=doubt)
+    except LedgerNotFoundError:
+        raise
+    except LedgerError as error:
+        with despite(home, error) as (postures, ledger_id):
+            postures.believe(vouching(home.policy, ledger_id))
+            return _reported(home, postures, finding)
+
+
+def _reported(home: LedgerHome, postures: LedgerPostures, finding: Finding) -> PostureEntry:
+    redactor = Redactor()
+    who, why, source = map(redactor.text, (finding.who, finding.reason, finding.source))
+    while True:
+        before, doubt = postures.judged()
+        posture = before.posture
+        for state in finding.states:
+            posture = Artemis.escalate(posture, state)
+        if posture == before.posture:
+            return PostureEntry(kept=before, signature=doubt)
+        new = KeptPosture(posture, before.version + 1, who, why, source, utc_now())
+        if postures.compare_and_set(before.version, new):
+            require_kept(home, new)
+            return PostureEntry(kept=new, signature=postures.judged()[1])
 
 
 def restore_posture(
@@ -288,40 +309,6 @@ def _commit_lockdown(postures: LedgerPostures, *, who: str, why: str) -> tuple[K
                 return before, new
     except LedgerError:
         return None, postures.lock_down(who=who, why=why, source="lockdown")
-
-
-def _outcomes(records: Records, running: list[JournalNote], began: float, wait: float) -> tuple[StoppedRun, ...]:
-    ended: dict[str, float] = {}
-    stopped = StoppedProcesses(records.home.locks)
-    while len(ended) < len(running) and time.monotonic() < began + wait:
-        for note in running:
-            if str(note.path) not in ended and not journal_is_live(note.path):
-                ended[str(note.path)] = time.monotonic() - began
-        stopped.attend(note.path for note in running if str(note.path) not in ended)
-        time.sleep(_PAUSE_SECONDS)
-    return tuple(
-        StoppedRun(
-            execution_id=note.execution_id or note.path.name,
-            plan_id=note.plan_id,
-            outcome=_outcome(records, note) if str(note.path) in ended else "running",
-            seconds=ended.get(str(note.path), time.monotonic() - began),
-            note=stopped.said_of(note.path),
-        )
-        for note in running
-    )
-
-
-def _outcome(records: Records, note: JournalNote) -> str:
-    deadline = time.monotonic() + 1.0  # between the journal's last line and the ledger's row there is a moment
-    while True:
-        try:
-            return str(records.ledger.get(note.execution_id or "").status)
-        except ExecutionNotFoundError:
-            if time.monotonic() > deadline:
-                return "killed"
-        except HearthError:
-            return "killed"
-        time.sleep(_PAUSE_SECONDS)
 
 
 def _permits(posture: Posture, policy: Policy) -> dict[str, tuple[str, ...] | None]:

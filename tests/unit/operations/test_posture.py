@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hearth.errors import ApprovalRefusedError, GateRefusedError, JournalDamagedError
+from hearth.errors import ApprovalRefusedError, GateRefusedError, JournalDamagedError, LedgerError
 from hearth.execution import vouching
 from hearth.kernel import HearthKernel
 from hearth.ledger import Ledger
@@ -383,3 +383,68 @@ def test_of_two_restorations_at_a_time_one_is_told_that_nothing_is_left(
     with pytest.raises(GateRefusedError, match="by somebody else meanwhile"):
         restore_posture(home, operator, why="this one")
     assert [entry.kept.why for entry in posture_history(home)][-1] == "the other one"
+
+
+FOREIGN = [
+    "CREATE INDEX xx ON postures(who)",
+    "CREATE TABLE xx (id)",
+    "CREATE VIEW xx AS SELECT 1",
+    "CREATE TRIGGER xx AFTER INSERT ON postures BEGIN SELECT 1; END",
+    "DROP INDEX executions_by_start",
+]
+
+
+def put(home: LedgerHome, statement: str) -> None:
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute(statement)
+
+
+def postures_in(home: LedgerHome) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(home.database)) as connection:
+        return connection.execute("SELECT security, boundary FROM postures ORDER BY version").fetchall()
+
+
+@pytest.mark.parametrize("statement", FOREIGN)
+def test_what_somebody_put_into_the_schema_keeps_nobody_from_locking_down(
+    home: LedgerHome, statement: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(home, statement)
+    entry = report_states(home, security=SecurityState.DEGRADED, why="a shell", source="falco", who="ann")
+    assert entry.kept.posture == Posture(SecurityState.DEGRADED)
+    locked = lock_down(home, who="ann", why="an intruder")
+    assert locked.new
+    assert postures_in(home) == [("DEGRADED", "NOMINAL"), ("LOCKDOWN", "NOMINAL")]
+    assert "somebody has changed the ledger's schema" in caplog.text
+    assert not lock_down(home, who="ann", why="an intruder").new
+    again = report_states(home, security=SecurityState.DEGRADED, why="a shell", source="falco", who="ann")
+    assert again.kept.version == locked.kept.version
+
+
+def test_a_lockdown_names_and_ends_the_runs_on_a_ledger_with_a_foreign_object(home: LedgerHome) -> None:
+    with Journal.create(home.journal_path("run/1")):
+        put(home, FOREIGN[0])
+        locked = lock_down(home, who="ann", why="an intruder", wait=0.1)
+    assert [(run.execution_id, run.outcome) for run in locked.runs] == [("run/1", "running")]
+
+
+@pytest.mark.parametrize(
+    "trigger, told",
+    [
+        ("BEFORE INSERT ON postures BEGIN SELECT raise(IGNORE); END", "does NOT stand"),
+        ("AFTER INSERT ON postures BEGIN DELETE FROM postures; END", "does NOT stand"),
+        ("AFTER INSERT ON postures BEGIN UPDATE postures SET security = 'OPERATIONAL'; END", "does NOT stand"),
+        ("BEFORE INSERT ON postures BEGIN SELECT raise(ABORT, 'not so'); END", "not so"),
+    ],
+)
+def test_a_trigger_that_swallows_a_lockdown_is_said_aloud(home: LedgerHome, trigger: str, told: str) -> None:
+    put(home, f"CREATE TRIGGER xx {trigger}")
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=told) as caught:
+            lock_down(home, who="ann", why="an intruder")
+        assert any("none of HEARTH's" in note for note in caught.value.__notes__)
+
+
+def test_a_report_that_is_swallowed_is_said_aloud(home: LedgerHome) -> None:
+    put(home, "CREATE TRIGGER xx BEFORE INSERT ON postures BEGIN SELECT raise(IGNORE); END")
+    with pytest.raises(LedgerError, match="does NOT stand"):
+        report_states(home, security=SecurityState.DEGRADED, why="a shell", source="falco", who="ann")
