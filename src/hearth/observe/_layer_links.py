@@ -36,7 +36,7 @@ Inode = tuple[int, int]
 class _Lower:
     """A file with several names below the layer; `names` are those that the layer covers.
 
-    `indexed` says whether overlayfs held its names together; `kept` where the index has it (its file's name).
+    `indexed` says whether overlayfs held its names together, `earlier` whether it lies in an earlier step's layer.
     """
 
     node: Node
@@ -44,6 +44,7 @@ class _Lower:
     links: int
     handle: Handle | None
     indexed: bool
+    earlier: bool
     names: set[str] = field(default_factory=set)
     copies: list[_Copy] = field(default_factory=list)
 
@@ -103,7 +104,12 @@ class HardLinks:
             handle = handle_of(found.part.directory, found.name)
             links = self._links(found, path)
             lower = self._lower[inode] = _Lower(
-                node=node, status=found.status, links=links, handle=handle, indexed=indexed and handle is not None
+                node=node,
+                status=found.status,
+                links=links,
+                handle=handle,
+                indexed=indexed and handle is not None,
+                earlier=bool(found.part.prefix),
             )
         lower.names.add(path)
 
@@ -166,7 +172,9 @@ class HardLinks:
         for copy in self._copies:
             lower = None if copy.origin is None else by_handle.get(copy.origin)
             own = None if copy.before is None else self._lower.get((copy.before.st_dev, copy.before.st_ino))
-            untold = not copy.indexed or (copy.origin is not None and own is not None and own.handle is None)
+            # A handle of an earlier layer may be that of another copy of it.
+            no_handle = own is not None and (own.handle is None or own.earlier)
+            untold = not copy.indexed or (copy.origin is not None and no_handle)
             if lower is None and own is not None and untold and self._was_written(copy, own):
                 lower = own
             if lower is not None:
@@ -183,15 +191,13 @@ class HardLinks:
     def _look_up(self, lower: _Lower) -> None:
         """Find what was written to a file whose covered names are all gone or taken over by others."""
         name = min(lower.names)
-        if not lower.indexed:
-            if lower.links > len(lower.names):
-                self._view.reader.miss(
-                    f"{name} had {lower.links} names; whether it was written before it was removed, cannot be told"
-                )
-            return
         folder, entry, where = self._index.get(lower.handle, (None, "", "")) if lower.handle else (None, "", "")
         status = None if folder is None else folder.status(entry)
         if folder is None or status is None or not stat.S_ISREG(status.st_mode):
+            if (not lower.indexed or lower.earlier) and lower.links > len(lower.names):
+                self._view.reader.miss(
+                    f"{name} had {lower.links} names; whether it was written before it was removed, cannot be told"
+                )
             return
         node = self._view.reader.node(folder, entry, name)
         if node is not None:

@@ -410,6 +410,18 @@ def test_a_new_name_is_told_with_those_that_stay(room: Room, script: str) -> Non
 
 
 @needs_root
+def test_a_later_step_changes_all_names_that_an_earlier_one_gave(room: Room) -> None:
+    room.run("ln b b2; echo x > n; ln n n2")
+    room.run("echo more >> b; chmod 600 n2", "1", below=("0",))
+    read = read_layer(room.state, "1", ("0",))
+    assert room.kinds(read) == {"b": "modified", "b2": "modified", "n": "metadata", "n2": "metadata"}
+    assert (read.unseen, read.parted) == ((), ())
+    held = layer_path(room.state, "1", f"{room.tree}/b2")
+    assert held is not None
+    assert held.read_text() == "bmore\n"
+
+
+@needs_root
 def test_a_later_step_that_finds_another_name_as_it_was_is_told_of(room: Room) -> None:
     link(room)
     room.run("echo more >> a")
