@@ -264,3 +264,19 @@ def test_changes_are_sorted_by_the_bytes_of_their_paths(tmp_path: Path) -> None:
 def test_the_mode_of_a_node_is_what_lstat_says(tree: Path) -> None:
     (tree / "file").chmod(0o640)
     assert scan(tree)[f"{tree}/file"].mode == stat.S_IMODE((tree / "file").stat().st_mode)
+
+
+@linux
+def test_a_platform_without_descriptors_of_directories_finds_the_same(tree: Path) -> None:
+    program = """
+import os, sys
+for name in ("O_DIRECTORY", "O_NOFOLLOW", "O_PATH", "O_NOATIME", "O_NONBLOCK", "O_NOCTTY", "listxattr", "getxattr"):
+    delattr(os, name)
+os.supports_dir_fd = set()
+from pathlib import Path
+from hearth.observe import _layer
+from hearth.observe._tree import tree_digest
+print(tree_digest(Path(sys.argv[1])))
+"""
+    run = subprocess.run([sys.executable, "-c", program, str(tree)], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == tree_digest(tree)
