@@ -241,6 +241,21 @@ def test_a_policy_that_demands_previews_has_one_made(folder: Path) -> None:
     live(request["request_id"], code=0)
 
 
+def test_a_policy_may_let_nothing_run_live_on_the_host(folder: Path) -> None:
+    policy = folder / ".hearth" / "policy.yaml"
+    policy.write_text(policy.read_text() + "sandbox: {require: unprivileged, undeclared: compromised}\n")
+    words = ("run", "plan.yaml", "--mode", "live", "--yes", "--reason", "why")
+    before = files(folder)
+    refused = hearth(*words, "--in-place", code=3)
+    assert "lets nothing run LIVE in place" in refused.output
+    assert files(folder) == before
+    (folder / "plan.yaml").write_text(PLAN.replace("rm old.txt", "rm old.txt; touch more"))
+    hearth(*words, "--id", "run", code=4)
+    assert record()["step_events"][-1]["details"]["undeclared"] == [f"{folder}/more was created"]
+    assert document("state")["boundary"] == "COMPROMISED"
+    assert files(folder)["a.txt"] == "zero\n"
+
+
 def test_doctor_says_what_this_machine_can_see() -> None:
     told = document("doctor")
     assert told["tier"] in ("full", "unprivileged")

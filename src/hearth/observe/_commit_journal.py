@@ -218,7 +218,7 @@ class CommitJournal:
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
             data = file.read()
         good = 0
-        entries = []
+        entries: list[dict[str, Any]] = []
         lines = data.splitlines(keepends=True)
         for number, line in enumerate(lines, 1):
             entry = self._entry(line)

@@ -15,7 +15,7 @@ from hearth.errors import (
     LedgerError,
     RecorderError,
 )
-from hearth.execution import endings_reported
+from hearth.execution import endings_reported, load_policy
 from hearth.kernel import HearthKernel
 from hearth.operations._approvals import Approvals
 from hearth.operations._manifests import approved_manifest
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hearth.observe import Manifest
     from hearth.plan import ApprovalRequest, Plan
     from hearth.record import ExecutionRecord
+    from hearth.security import Policy
 
 __all__ = ["Confirmation", "RunOutcome", "require_confirmation", "run_plan"]
 
@@ -98,7 +99,7 @@ def run_plan(
                 with endings_reported(kernel):
                     asked = _find_request(kernel, home, plan, mode, request_id)
                 approved, why = approved_manifest(home, asked), asked.reason
-                sandbox = _in_sandboxes(sandbox, asked)
+                sandbox = _in_sandboxes(sandbox, asked, load_policy(home.policy))
                 approval = kernel.approval(asked.request_id, preview_digest=asked.preview_digest)
             sandboxing = stack.enter_context(_sandboxes(home, mode, approved)) if sandbox else None
             if mode is not LiveMode.DRY_RUN:
@@ -146,8 +147,17 @@ def _sandboxes(home: LedgerHome, mode: LiveMode, approved: Manifest | None) -> A
     return sandboxes(home, mode, approved)
 
 
-def _in_sandboxes(wanted: bool | None, asked: ApprovalRequest) -> bool:
-    """Return whether a run is in sandboxes; one whose approval is bound to a preview has to be."""
+def _in_sandboxes(wanted: bool | None, asked: ApprovalRequest, policy: Policy) -> bool:
+    """Return whether a run is in sandboxes; one has to be by its approval's preview, or by the policy."""
+    if policy.sandbox_tier != "none":
+        from hearth.observe import probe
+
+        policy.require_tier(probe().name)
+        if wanted is False:
+            raise GateRefusedError(
+                f"{policy.source} lets nothing run LIVE in place (`sandbox: require: {policy.sandbox_tier}`)"
+            )
+        return True
     if asked.preview_digest is None:
         return bool(wanted)
     if wanted is False:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hearth.execution import Sandboxing
+from hearth.execution import Sandboxing, load_policy
 from hearth.observe import SandboxRoom, probe
 from hearth.operations._sandbox_preview import PRELOADED, require_sandbox
 from hearth.security import LiveMode
@@ -29,4 +29,6 @@ def sandboxes(home: LedgerHome, mode: LiveMode, approved: Manifest | None = None
         made.mkdir(mode=0o700, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=home.sandboxes))
     with SandboxRoom(folder, stacked=mode is LiveMode.DRY_RUN, preload=PRELOADED) as room:
-        yield Sandboxing(room=room, commits=home.commits, approved=approved)
+        yield Sandboxing(
+            room=room, commits=home.commits, approved=approved, escalate_to=load_policy(home.policy).undeclared
+        )

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ApprovalPolicy", "Role", "TrustedKey"]
 
-_DAY = 86400.0
-_MONTH = 30 * _DAY
+_HOUR = 3600.0
+_DAY = 24 * _HOUR
+_LONGEST = 360 * _DAY
 _ROLES = {role: role for role in ("approver", "operator", "emergency", "requester")}
 
 Role = str
@@ -43,7 +44,7 @@ class ApprovalPolicy:
     quorum: int = 1
     self_approval: bool = False
     valid_for: float = _DAY
-    break_glass_for: float = 3600.0
+    break_glass_for: float = _HOUR
     require_preview: bool = False
     keys: Mapping[str, TrustedKey] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -74,17 +75,23 @@ class ApprovalPolicy:
             by_key[key] = name
             keys[name] = TrustedKey(name, key, entry.choices("roles", _ROLES) or ("approver",))
         quorum = section.number("quorum", 1, least=1, most=99)
-        valid_for = section.seconds("valid_for", _DAY) or _DAY
-        if valid_for > 12 * _MONTH:
-            section.refuse("valid_for", "is longer than a year")
+        valid_for = _span(section, "valid_for", _DAY)
         return cls(
             quorum=quorum,
             self_approval=section.truth("self_approval", default=False),
             valid_for=valid_for,
-            break_glass_for=section.seconds("break_glass_for", 3600.0) or 3600.0,
+            break_glass_for=_span(section, "break_glass_for", _HOUR),
             require_preview=section.truth("require_preview", default=False),
             keys=MappingProxyType(keys),
         )
+
+
+def _span(section: Section, name: str, default: float) -> float:
+    """Read how long an approval may be used; no time at all means the default, and more than a year is refused."""
+    seconds = section.seconds(name, default) or default
+    if seconds > _LONGEST:
+        section.refuse(name, "is longer than a year")
+    return seconds
 
 
 KNOWN = {"quorum", "self_approval", "valid_for", "break_glass_for", "require_preview", "keys"}

@@ -14,13 +14,16 @@ from hearth.security._approval_policy import ApprovalPolicy
 from hearth.security._notify_policy import Hook
 from hearth.security._policy_reading import Section
 from hearth.security._state_rules import StateRules
+from hearth.security._states import BoundaryState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["Policy"]
 
-_KNOWN = {"staging", "approvals", "states", "notify", "retention", "sensors", "journal"}
+_KNOWN = {"staging", "approvals", "states", "notify", "retention", "sensors", "journal", "sandbox"}
+_WORSE = tuple(state.name for state in BoundaryState if state is not BoundaryState.NOMINAL)
+_TIERS = ("none", "unprivileged", "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class Policy:
     `host:<hostname>:<folder>` for code that acts on a host, in the plan's working folder. Paths are absolute and real.
     `minimum_age` is how old, in seconds, a record must be before it may be purged. `refused_approvals` is the number of
     refused runs within an hour that worsens the posture. `free_space` is what must be free, in bytes, where the journal
-    lies. `source` is the file, for messages.
+    lies. `sandbox_tier` is what a LIVE run needs: `none` (it may run on the host), `unprivileged` or `full`;
+    `undeclared` is the boundary state that an undeclared effect leads to. `source` is the file, for messages.
     """
 
     staging_targets: tuple[str, ...] = ()
@@ -43,6 +47,8 @@ class Policy:
     minimum_age: float = 30 * 86400.0
     refused_approvals: int = 5
     free_space: int = 16 << 20
+    sandbox_tier: str = "none"
+    undeclared: BoundaryState = BoundaryState.ELEVATED
 
     @classmethod
     def from_mapping(cls, document: object, source: str) -> Policy:
@@ -56,10 +62,12 @@ class Policy:
             retention: {minimum_age: 90d}
             sensors: {refused_approvals: 5}
             journal: {free_space_mb: 64}
+            sandbox: {require: full, undeclared: COMPROMISED}
 
         Anything else raises GateRefusedError: what the policy would have forbidden is not known then.
         """
         top = Section(document, "", _KNOWN, source)
+        sandbox = top.section("sandbox", {"require", "undeclared"})
         return cls(
             staging_targets=top.section("staging", {"targets"}).texts("targets", what="patterns"),
             source=source,
@@ -72,7 +80,18 @@ class Policy:
             ),
             free_space=top.section("journal", {"free_space_mb"}).number("free_space_mb", 16, least=0, most=1 << 20)
             << 20,
+            sandbox_tier=sandbox.one_of("require", _TIERS, "none"),
+            undeclared=BoundaryState[sandbox.one_of("undeclared", _WORSE, BoundaryState.ELEVATED.name)],
         )
+
+    def require_tier(self, tier: str) -> None:
+        """Raise GateRefusedError where a LIVE run needs a better tier than this machine's."""
+        rank = {"fallback": 0, "none": 0, "unprivileged": 1, "full": 2}
+        if rank.get(tier, 0) < rank[self.sandbox_tier]:
+            raise GateRefusedError(
+                f"{self.source} demands the tier {self.sandbox_tier} for a LIVE run (`sandbox: require:`), and this "
+                f"machine gives {tier}; `hearth doctor` says what is missing"
+            )
 
     def check_staging(self, targets: Iterable[tuple[str, str]]) -> None:
         """Raise GateRefusedError for the first of `(step, target)` that no pattern matches."""

@@ -103,6 +103,14 @@ class Section:
         """Return the duration under `key` (`90s`, `15m`, `24h`, `30d`) in seconds."""
         return self._read(key, default, duration, "is not a duration such as 90s, 15m, 24h or 30d")
 
+    def one_of(self, key: str, known: tuple[str, ...], default: str) -> str:
+        """Return the text under `key`, one of `known` in whatever case it is written."""
+        wanted = (self.text(key, default) or "").strip().lower()
+        found = next((name for name in known if name.lower() == wanted), None)
+        if found is None:
+            self.refuse(key, f"is none of {', '.join(known)}")
+        return found
+
     def choices(self, key: str, known: dict[str, str]) -> tuple[str, ...] | None:
         """Return the names listed under `key`, each one of `known` (by its lower-case form); None without the key."""
         if not self.has(key):

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from hearth.errors import GateRefusedError
-from hearth.security import Policy
+from hearth.security import BoundaryState, Policy
 
 
 def policy(*patterns: str) -> Policy:
@@ -66,7 +66,7 @@ def test_the_line_that_the_refusal_suggests_lists_just_that_target(target: str) 
     [
         (
             {"stagin": {}},
-            "unknown key stagin (known here: approvals, journal, notify, retention, sensors, staging, states)",
+            "unknown key stagin (known here: approvals, journal, notify, retention, sandbox, sensors, staging, states)",
         ),
         ({"staging": {"target": []}}, "unknown key staging.target (known here: targets)"),
         ({"staging": []}, "staging is not a mapping"),
@@ -81,3 +81,16 @@ def test_the_line_that_the_refusal_suggests_lists_just_that_target(target: str) 
 def test_what_it_does_not_know_is_refused(document: object, what: str) -> None:
     with pytest.raises(GateRefusedError, match=re.escape(f"p.yaml: {what}")):
         Policy.from_mapping(document, "p.yaml")
+
+
+def test_what_a_live_run_needs_of_the_machine() -> None:
+    policy = Policy.from_mapping({"sandbox": {"require": "Full", "undeclared": "lockdown"}}, "p.yaml")
+    assert (policy.sandbox_tier, policy.undeclared) == ("full", BoundaryState.LOCKDOWN)
+    policy.require_tier("full")
+    for tier in ("unprivileged", "fallback", "whatever"):
+        with pytest.raises(GateRefusedError, match="demands the tier full"):
+            policy.require_tier(tier)
+    Policy().require_tier("fallback")
+    for wrong in ({"require": "best"}, {"undeclared": "NOMINAL"}, {"require": 1}, {"more": 1}):
+        with pytest.raises(GateRefusedError):
+            Policy.from_mapping({"sandbox": wrong}, "p.yaml")
