@@ -20,7 +20,7 @@ from hearth.ledger._tables import (
     refusals,
     reviews,
 )
-from hearth.ledger._used import journal_uses, recorded_use
+from hearth.ledger._used import journal_uses, recorded_use, row_counts
 from hearth.record import format_time
 
 if TYPE_CHECKING:
@@ -37,12 +37,6 @@ __all__ = ["ApprovalRow", "ApprovalUse", "LedgerApprovals"]
 
 _LIKELY = 20
 _BATCH = 50
-# The rows that were ever added, and those that are there, of every table whose rows decide what runs.
-_COUNTED = (approval_requests.name, approval_decisions.name, approval_uses.name)
-_COUNTS = "SELECT " + ", ".join(  # noqa: S608 - constants
-    f"(SELECT count(*) FROM {name}), coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{name}'), 0)"  # noqa: S608
-    for name in _COUNTED
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +156,7 @@ class LedgerApprovals:
         """Raise LedgerDamagedError where a decision on a request, made at `asked`, may have been removed or moved."""
 
         def work(connection: Connection) -> Survey:
-            _counts(connection)
+            row_counts(connection)
             return survey(connection)
 
         self._database.read(work).require_whole(request_id, asked)
@@ -176,7 +170,7 @@ class LedgerApprovals:
 
         def work(connection: Connection) -> Hashable:
             require_same_schema(connection, self._database)
-            counts = _counts(connection)
+            counts = row_counts(connection)
             raw = connection.connection.cursor()
             raw.execute("SELECT document FROM approval_requests WHERE request_id = ?", (request_id,))
             request = tuple(raw.fetchall())
@@ -274,7 +268,7 @@ class LedgerApprovals:
             used = _use(connection, request_id) or _recorded(connection, request_id, after=newest)
             used = used or _in_a_journal(connection, self._database.path.parent, request_id)
             if used is None:
-                _counts(connection)
+                row_counts(connection)
                 survey(connection).require_whole(request_id, asked)
                 taken = approval_uses.c.execution_id == execution_id
                 if connection.execute(select(approval_uses.c.id).where(taken)).first() is not None:
@@ -345,7 +339,10 @@ class LedgerApprovals:
 
 
 def _row(connection: Connection, request_id: str) -> ApprovalRow:
-    found = connection.execute(select(approval_requests).where(approval_requests.c.request_id == request_id)).one()
+    table = approval_requests
+    document = type_coerce(table.c.document, NullType()).label("document")  # a damaged one may be of any type
+    columns = (table.c.request_id, table.c.plan_id, table.c.plan_digest, table.c.created, document)
+    found = connection.execute(select(*columns).where(table.c.request_id == request_id)).one()
     return ApprovalRow(
         request_id=found.request_id,
         plan_id=found.plan_id,
@@ -379,21 +376,6 @@ def _in_a_journal(connection: Connection, root: Path, request_id: str) -> Approv
                 f"names {rows[execution_id]}: somebody has changed it; look with `hearth fsck`"
             )
     return None
-
-
-def _counts(connection: Connection) -> tuple[int, ...]:
-    """Return how many rows there are and were ever written; LedgerDamagedError where one was removed.
-
-    SQLite counts those that it gave, and HEARTH removes none.
-    """
-    counts = tuple(connection.exec_driver_sql(_COUNTS).one())
-    for name, there, given in zip(_COUNTED, counts[::2], counts[1::2], strict=True):
-        if there != given:
-            raise LedgerDamagedError(
-                f"rows of the table {name} were removed: there are {there}, and {given} were written; no "
-                "approval is used while a denial or a use may be missing; look with `hearth fsck`, and restore a backup"
-            )
-    return counts
 
 
 def _as_use(row: Any) -> ApprovalUse:  # noqa: ANN401 - a row of approval_uses

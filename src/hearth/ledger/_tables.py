@@ -7,7 +7,21 @@ from the record's bytes and can be derived again. Of approvals, postures, review
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+)
 
 __all__ = [
     "approval_decisions",
@@ -26,6 +40,20 @@ __all__ = [
 ]
 
 metadata = MetaData()
+
+
+class _Told(TypeDecorator[str]):
+    """A text that is shown to people: whatever somebody else wrote into the column is read as a text, too."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ANN401, ARG002 - SQLAlchemy's signature
+        """Return bytes as a text, with escapes for what is no UTF-8, and a number as its digits."""
+        if value is None or isinstance(value, str):
+            return value
+        return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
 
 ledger_meta = Table(
     "ledger_meta",
@@ -193,12 +221,12 @@ legal_holds = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("kind", Text, CheckConstraint("kind IN ('execution', 'plan')", name="legal_holds_kind"), nullable=False),
-    Column("name", Text, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("created", Text, nullable=False),
-    Column("released", Text),
-    Column("released_by", Text),
+    Column("name", _Told, nullable=False),
+    Column("who", _Told, nullable=False),
+    Column("why", _Told, nullable=False),
+    Column("created", _Told, nullable=False),
+    Column("released", _Told),
+    Column("released_by", _Told),
     Index("legal_holds_by_name", "kind", "name"),
     sqlite_autoincrement=True,
 )

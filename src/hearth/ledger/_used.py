@@ -1,4 +1,4 @@
-"""Which run used an approval up, whatever became of the row that says so: its record, tombstone or journal names it."""
+"""Which run used an approval up, whatever became of the row that says so, and whether rows were removed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from hearth.errors import LedgerDamagedError, RecordError
-from hearth.ledger._tables import executions, tombstones
+from hearth.ledger._tables import approval_decisions, approval_requests, approval_uses, executions, tombstones
 from hearth.record import strict_loads
 
 if TYPE_CHECKING:
@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-__all__ = ["journal_uses", "recorded_use"]
+__all__ = ["journal_uses", "recorded_use", "row_counts"]
 
 _HASH = 64
 _LONGEST_START = 1 << 20
+# The rows that were ever added, and those that are there, of every table whose rows decide what runs.
+_COUNTED = (approval_requests.name, approval_decisions.name, approval_uses.name)
+_COUNTS = "SELECT " + ", ".join(  # noqa: S608 - constants
+    f"(SELECT count(*) FROM {name}), coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{name}'), 0)"  # noqa: S608
+    for name in _COUNTED
+)
 
 
 def recorded_use(connection: Connection, request_id: str, *, after: int = 0) -> tuple[str, str] | None:
@@ -99,3 +105,18 @@ def _first_entry(path: Path) -> Any:  # noqa: ANN401 - a JSON tree
 def _request_of(document: Any) -> str:  # noqa: ANN401 - a JSON tree
     """Return the request that entry 0's approval, or a tombstone, names; "" for none."""
     return str(document.get("request_id") or "") if isinstance(document, dict) else ""
+
+
+def row_counts(connection: Connection) -> tuple[int, ...]:
+    """Return how many rows there are and were ever written; LedgerDamagedError where one was removed.
+
+    SQLite counts those that it gave, and HEARTH removes none.
+    """
+    counts = tuple(connection.exec_driver_sql(_COUNTS).one())
+    for name, there, given in zip(_COUNTED, counts[::2], counts[1::2], strict=True):
+        if there != given:
+            raise LedgerDamagedError(
+                f"rows of the table {name} were removed: there are {there}, and {given} were written; no "
+                "approval is used while a denial or a use may be missing; look with `hearth fsck`, and restore a backup"
+            )
+    return counts

@@ -189,9 +189,14 @@ class Approvals:
 
     def refusal(self, plan: Plan, mode: LiveMode) -> ApprovalRefusedError:
         """Return why no approval lets this plan run now: what the newest request lacks, or that there is none."""
-        for _, view in self._views(self._store.each(plan_digest=plan.digest)):
+        unreadable: list[str] = []
+        for _, view in self._views(self._store.each(plan_digest=plan.digest), unreadable):
+            if unreadable:
+                break
             if view.asked.mode is mode and view.state != "approved":
                 return ApprovalRefusedError(view.why, code=view.state)
+        if unreadable:  # the newest one, of which nobody knows what it asks for
+            return ApprovalRefusedError(f"{unreadable[0]}; ask anew with `hearth request PLAN`", code="damaged")
         for row, view in self._views(self._store.each(plan_id=plan.id, unused=True)):
             # Approved, waiting for its run, and then another plan comes in its name. Of a plan that was worked on after
             # its last run, nobody has said that it is approved.
@@ -240,15 +245,13 @@ class Approvals:
 
     def _was_approved(self, row: ApprovalRow, view: ApprovalView) -> bool:
         """Whether it ever had the approvals that it needs: judged at the time of the last one, by today's keys."""
-        if row.use is not None:
-            return True
         times = [one.created for one in view.decisions if one.verdict == "approve"]
         if not times:
             return False
         then = replace(self._here(view.asked), now=max(*times, view.asked.not_before))
         try:
             grant(row.request, row.decisions, policy=self.policy.approvals, circumstances=then)
-        except ApprovalRefusedError:
+        except (ApprovalRefusedError, LedgerDamagedError):
             return False
         return True
 

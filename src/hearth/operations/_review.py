@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import ApprovalRefusedError, GateRefusedError, LedgerError, RecordError, SigningError
+from hearth.errors import (
+    ApprovalRefusedError,
+    ExecutionNotFoundError,
+    ExecutionPurgedError,
+    GateRefusedError,
+    HearthError,
+    LedgerError,
+    RecordError,
+    SigningError,
+)
 from hearth.execution import load_policy
 from hearth.ledger import Ledger
 from hearth.operations._find import Records
 from hearth.plan import ApprovalDecision
 from hearth.record import Redactor, canonical_bytes, format_time, strict_loads, utc_now
+from hearth.recorder import read_journal
 from hearth.security import ApprovalPolicy
 from hearth.signing import Envelope, PublicKey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hearth.ledger import ApprovalUse, LedgerHome
     from hearth.operations._keys import TrustedAs
 
@@ -46,7 +55,7 @@ def review_emergency(home: LedgerHome, execution: str, signer: TrustedAs, *, rea
         use = ledger.approvals.use_by(execution_id)
         if use is None or not use.emergency:
             raise LedgerError(f"{execution_id} was no emergency run; there is nothing to review")
-        if _broke_the_glass(ledger, use, {"": signer.key.public}):
+        if signer.name in _broke_the_glass(ledger, use, {signer.name: signer.key.public}):
             raise ApprovalRefusedError(
                 f"{signer.name} broke the glass for {execution_id}; somebody else has to review it", code="untrusted"
             )
@@ -71,7 +80,8 @@ def review_of(home: LedgerHome, ledger: Ledger, execution_id: str) -> dict[str, 
     """Return what the review of an emergency run says; None where there is none that counts.
 
     One counts that says nothing but what reviews say, of this run in this ledger, signed by a key that the policy
-    trusts to review now, and that did not break the glass. With a policy that cannot be read, none does.
+    trusts to review now, and that did not break the glass. With a policy that cannot be read, none does, and none while
+    it is not known who broke the glass: a damaged decision or record.
     """
     use = ledger.approvals.use_by(execution_id)
     return None if use is None or not use.emergency else _counting(ledger, use, _policy(home))
@@ -92,16 +102,23 @@ def _policy(home: LedgerHome) -> ApprovalPolicy:
 
 
 def _counting(ledger: Ledger, use: ApprovalUse, policy: ApprovalPolicy) -> dict[str, Any] | None:
+    data = ledger.approvals.reviews(use.execution_id)
+    if not data:
+        return None
     trusted = {**policy.with_role("approver"), **policy.with_role("operator")}
-    keys = {name: PublicKey.parse(one.key) for name, one in trusted.items()}
-    for name in _broke_the_glass(ledger, use, keys):
+    keys = {name: PublicKey.parse(entry.key) for name, entry in trusted.items()}
+    try:
+        broke = _broke_the_glass(ledger, use, keys)
+        if not ledger.approvals.decisions(use.request_id):
+            return None
+    except HearthError:
+        return None  # somebody broke the glass; while it is not known who, nobody's word counts
+    for name in broke & keys.keys():
         del keys[name]
     said = {"ledger_id": ledger.ledger_id, "execution_id": use.execution_id, "request_id": use.request_id}
-    if not ledger.approvals.decisions(use.request_id):
-        return None  # somebody broke the glass; while it is not known who, nobody's word counts
-    for data in ledger.approvals.reviews(use.execution_id):
+    for one in data:
         try:
-            envelope = Envelope.parse(data)
+            envelope = Envelope.parse(one)
             document = strict_loads(envelope.payload)
         except (SigningError, RecordError):
             continue
@@ -118,10 +135,28 @@ def _counting(ledger: Ledger, use: ApprovalUse, policy: ApprovalPolicy) -> dict[
 
 
 def _broke_the_glass(ledger: Ledger, use: ApprovalUse, keys: Mapping[str, PublicKey]) -> set[str]:
-    """Return the names of the keys that approved the emergency: none of them reviews it."""
-    found: set[str] = set()
+    """Return the names of those who approved the emergency, by their keys and by what entry 0 says: none reviews it.
+
+    LedgerDamagedError or RecordError where a decision or the record is damaged: then it is not known.
+    """
+    found = _named_in_entry_0(ledger, use.execution_id)
     for envelope in ledger.approvals.decisions(use.request_id):
         with suppress(SigningError):
             if ApprovalDecision.read(envelope).verdict == "approve":
                 found.update(envelope.verified_by(keys))
     return found
+
+
+def _named_in_entry_0(ledger: Ledger, execution_id: str) -> set[str]:
+    try:
+        started = ledger.get(execution_id).started
+    except ExecutionPurgedError:
+        return set()
+    except ExecutionNotFoundError:
+        journal = ledger.home.journal_path(execution_id)
+        if not journal.exists():
+            return set()
+        started = read_journal(journal).started
+    approval = started.get("approval")
+    names = approval.get("approvers") if isinstance(approval, Mapping) else None
+    return {str(name) for name in names or ()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import ApprovalRefusedError, SigningError
@@ -14,7 +14,6 @@ from hearth.security import Posture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
     from hearth.security import ApprovalPolicy, LiveMode, TrustedKey
     from hearth.signing import Envelope, PublicKey
@@ -105,7 +104,7 @@ def grant(
     approvals, strange = _approvals(asked, decisions, policy)
     longest = timedelta(seconds=math.ceil(policy.break_glass_for if asked.emergency else policy.valid_for))
     what = f"the request {asked.request_id} for the plan {asked.plan_id}"
-    _refuse_expired(what, min(asked.expires, asked.created + longest), circumstances.now)
+    _refuse_expired(what, min(asked.expires, _after(asked.created, longest)), circumstances.now)
     if asked.created > circumstances.now + _CLOCKS_APART:
         raise ApprovalRefusedError(
             f"{what} is dated {format_time(asked.created)}, and it is {format_time(circumstances.now)}; set the clock "
@@ -144,13 +143,21 @@ def grant(
         approvers=tuple(approvals),
         hosts=frozenset("*") if hosts is None else hosts,
         not_before=max(one.not_before for one in every),
-        expires=min(*(one.expires for one in every), asked.created + longest),
+        expires=min(*(one.expires for one in every), _after(asked.created, longest)),
         worst_security=Posture(
             min(one.worst_posture.security for one in every), min(one.worst_posture.boundary for one in every)
         ),
     )
     found.check(circumstances)
     return found
+
+
+def _after(moment: datetime, span: timedelta) -> datetime:
+    """Return a time so much later, the last one there is where that is too far: a request may have any date."""
+    try:
+        return moment + span
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _refuse_expired(what: str, expires: datetime, now: datetime) -> None:

@@ -6,6 +6,8 @@ import base64
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +16,23 @@ from click.testing import CliRunner
 from hearth.cli import cli
 from hearth.errors import ApprovalRefusedError, HearthError, LedgerDamagedError
 from hearth.ledger import Ledger
-from hearth.operations import Approvals, fsck, load_key, read_posture, run_plan
-from hearth.record import canonical_bytes
+from hearth.operations import (
+    Approvals,
+    add_hold,
+    emergency_runs,
+    fsck,
+    keygen,
+    load_key,
+    read_posture,
+    review_emergency,
+    review_of,
+    run_plan,
+)
+from hearth.operations._review import REVIEW_TYPE
+from hearth.plan import ApprovalDecision, ApprovalRequest
+from hearth.record import canonical_bytes, format_time, utc_now
 from hearth.security import BoundaryState, LiveMode
+from hearth.signing import Envelope, SigningKey
 from tests import approving
 
 if TYPE_CHECKING:
@@ -204,3 +220,136 @@ def test_a_used_approval_is_spent_whatever_became_of_the_plan(
     assert isinstance(refused, ApprovalRefusedError)
     assert refused.code == "spent"
     assert read_posture(home).entry.kept.posture.boundary is BoundaryState.NOMINAL
+
+
+def emergency(home: LedgerHome, plan: Plan, signer: TrustedAs, name: str = "urgent-1") -> str:
+    """Break the glass for a run, and return its request."""
+    with Ledger.open(home) as ledger:
+        view = Approvals(home, ledger).approve_own(
+            plan, signer, requester="ann", reason="fire", mode=LiveMode.LIVE, emergency=True
+        )
+    run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=view.asked.request_id, execution_id=name)
+    return view.asked.request_id
+
+
+def other_operator(home: LedgerHome) -> TrustedAs:
+    path = home.root.parent / "bob.pem"
+    public = keygen(path).public
+    home.policy.write_text(home.policy.read_text() + f"    bob: {{key: '{public}', roles: [operator]}}\n")
+    return load_key(home, path)
+
+
+COMMANDS = (["approvals"], ["list"], ["state"], ["show", "urgent-1"])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE approval_decisions SET envelope = x'00'",
+        "UPDATE reviews SET envelope = 7",
+        "UPDATE reviews SET envelope = 'text'",
+    ],
+)
+def test_what_is_damaged_about_an_emergency_breaks_no_command(
+    home: LedgerHome, plan: Plan, signer: TrustedAs, statement: str
+) -> None:
+    emergency(home, plan, signer)
+    bob = other_operator(home)
+    review_emergency(home, "urgent-1", bob, reason="all is well")
+    with Ledger.open(home) as ledger:
+        assert emergency_runs(home, ledger) == {"urgent-1": True}
+    overwrite(home, statement)
+    with Ledger.open(home) as ledger:
+        assert emergency_runs(home, ledger) == {"urgent-1": False}
+        assert review_of(home, ledger, "urgent-1") is None
+    for command in COMMANDS:
+        result = CliRunner().invoke(cli, ["--home", str(home.root), *command])
+        assert "internal error" not in result.output
+        assert "urgent-1" in result.output, command
+
+
+def test_who_broke_the_glass_does_not_review_it_by_damaging_the_decision(
+    home: LedgerHome, plan: Plan, signer: TrustedAs
+) -> None:
+    """Entry 0 names who approved; a decision that another key has signed does not outweigh it."""
+    request = emergency(home, plan, signer)
+    with Ledger.open(home) as ledger:
+        asked = ApprovalRequest.read(ledger.approvals.find(request).request)
+    stranger = SigningKey.generate()
+    decision = ApprovalDecision.on(asked, approver="eve", verdict="approve", reason="", now=utc_now()).sign(stranger)
+    overwrite(
+        home,
+        "UPDATE approval_decisions SET approver = 'eve', key = ?, envelope = ?",
+        str(stranger.public),
+        decision.to_json(),
+    )
+    with pytest.raises(ApprovalRefusedError, match="broke the glass"):
+        review_emergency(home, "urgent-1", signer, reason="all is well")
+    with Ledger.open(home) as ledger:
+        document = {
+            "ledger_id": ledger.ledger_id, "execution_id": "urgent-1", "request_id": request,
+            "reviewer": "ann", "reason": "all is well", "created": format_time(utc_now()),
+        }  # fmt: skip
+        own = Envelope.sign(canonical_bytes(document), REVIEW_TYPE, signer.key)
+        ledger.approvals.add_review(own, execution_id="urgent-1", reviewer="ann", created=document["created"])
+        assert review_of(home, ledger, "urgent-1") is None
+
+
+def test_a_damaged_decision_keeps_whoever_it_was_from_reviewing(
+    home: LedgerHome, plan: Plan, signer: TrustedAs
+) -> None:
+    emergency(home, plan, signer)
+    overwrite(home, "UPDATE approval_decisions SET envelope = x'00'")
+    for reviewer in (signer, other_operator(home)):
+        with pytest.raises(HearthError, match=r"broke the glass|cannot be read"):
+            review_emergency(home, "urgent-1", reviewer, reason="all is well")
+
+
+def test_a_hold_with_another_type_of_name_is_still_listed(home: LedgerHome) -> None:
+    add_hold(home, "plan", "court", reason="a suit")
+    overwrite(home, "UPDATE legal_holds SET name = x'ff41', why = 7")
+    for arguments in (["hold", "list"], ["hold", "list", "--json"]):
+        result = CliRunner().invoke(cli, ["--home", str(home.root), *arguments])
+        assert result.exit_code == 0, result.output
+        assert "xffA" in result.output
+
+
+def test_a_request_of_another_type_is_named(home: LedgerHome, key: Path, plan: Plan) -> None:
+    bad = approving.approve(home, plan, key)
+    overwrite(home, "UPDATE approval_requests SET document = 'text'")
+    refused = run_with(home, plan, None)
+    assert isinstance(refused, ApprovalRefusedError)
+    assert refused.code == "damaged"
+    assert f"the request {bad} cannot be read" in str(refused)
+    listed = CliRunner().invoke(cli, ["--home", str(home.root), "approvals"])
+    assert f"the request {bad} cannot be read" in listed.output
+
+
+def test_a_request_dated_at_the_end_of_time_hides_no_other(
+    home: LedgerHome, key: Path, plan: Plan, signer: TrustedAs
+) -> None:
+    last = datetime.max.replace(tzinfo=UTC)
+    good = approving.approve(home, plan, key)
+    with Ledger.open(home) as ledger:
+        approvals = Approvals(home, ledger)
+        asked = ApprovalRequest.read(ledger.approvals.find(good).request)
+        far = replace(asked, request_id="f" * 16, created=last, not_before=last, expires=last)
+        ledger.approvals.add_request(
+            far.sign(signer.key), request_id=far.request_id, plan_id=far.plan_id, plan_digest=far.plan_digest,
+            created=format_time(last),
+        )  # fmt: skip
+        assert [view.state for view in approvals.listing()] == ["not_yet", "approved"]
+    assert run_plan(plan, home=home, mode=LiveMode.LIVE).record.status.value == "completed"
+
+
+def test_a_use_row_alone_makes_no_version_that_was_approved(
+    home: LedgerHome, key: Path, signer: TrustedAs, make_plan: Callable[..., Plan]
+) -> None:
+    with Ledger.open(home) as ledger:
+        approvals = Approvals(home, ledger)
+        before = make_plan({"name": "Say", "shell": "echo before"})
+        asked = approvals.request(before, signer, requester="ann", reason="a test").asked
+        ledger.approvals.use(asked.request_id, "made-up", now=utc_now(), emergency=False, asked=asked.created)
+        after = approvals.request(make_plan({"name": "Say", "shell": "echo after"}), signer, requester="a", reason="b")
+        assert approvals.last_approved(after) is None
+    assert any(f"{asked.request_id}, which made-up used up, has 0 of 1" in note for note in fsck(home).notes)

@@ -194,6 +194,13 @@ def test_a_request_from_the_future_stretches_nothing() -> None:
             assert "set the clock" in refused("not_yet", request, word(request, "ann"))
 
 
+def test_a_request_of_the_last_day_there_is_is_one_of_the_future() -> None:
+    last = datetime.max.replace(tzinfo=UTC)
+    for emergency in (False, True):
+        request = asked(created=last, not_before=last, expires=last, emergency=emergency)
+        assert "set the clock" in refused("not_yet", request, word(request, "ann"))
+
+
 def test_an_approval_that_counts_for_nothing_is_told_from_one_that_is_awaited() -> None:
     request, two = asked(), policy(quorum=2)
     forged = word(request, "bob", key=STRANGER)

@@ -76,6 +76,8 @@ def test_the_line_that_the_refusal_suggests_lists_just_that_target(target: str) 
         ({"staging": {"targets": [1]}}, "staging.targets is not a list of patterns"),
         ({"staging": {"targets": [""]}}, "staging.targets is not a list of patterns"),
         ({3: 4}, "unknown key 3"),
+        ({"approvals": {"valid_for": "361d"}}, "approvals.valid_for is longer than a year"),
+        ({"approvals": {"break_glass_for": "361d"}}, "approvals.break_glass_for is longer than a year"),
     ],
 )
 def test_what_it_does_not_know_is_refused(document: object, what: str) -> None:

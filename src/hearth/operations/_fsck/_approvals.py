@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearth.operations._fsck._canonical import is_digest, is_time
@@ -53,8 +54,9 @@ def check_signed(
 def check_approvals(connection: sqlite3.Connection, findings: Findings, facts: Facts, keys: Keys) -> None:
     """Check requests, decisions, uses, reviews and refusals."""
     requests = _requests(connection, findings, facts, keys)
-    _decisions(connection, findings, keys, requests)
+    approvers = _decisions(connection, findings, keys, requests)
     used = _uses(connection, findings, facts, requests)
+    _without_quorum(connection, findings, requests, approvers)
     _without_use(findings, facts, used)
     for row in rows(connection, findings, "reviews"):
         where, name = f"reviews, row {row['id']}", str(row["execution_id"])
@@ -107,7 +109,9 @@ def _requests(connection: sqlite3.Connection, findings: Findings, facts: Facts, 
 
 def _decisions(
     connection: sqlite3.Connection, findings: Findings, keys: Keys, requests: dict[str, Signed | None]
-) -> None:
+) -> dict[str, set[str]]:
+    """Check the decisions; return by which of today's keys each request was approved."""
+    approvers: dict[str, set[str]] = {}
     for row in rows(connection, findings, "approval_decisions"):
         name, where = str(row["request_id"]), f"approval_decisions, row {row['id']}"
         names = ("request_id", "approver", "verdict", "created")
@@ -123,6 +127,42 @@ def _decisions(
         elif asked is not None and signed.document.get("request_digest") != asked.digest:
             what = "it was decided on other words than the request has: request_digest differs"
             findings.damage("envelope", what, where=where, records=[name])
+        elif asked is not None and signed.document.get("verdict") == "approve" and keys.judge(signed) == "true":
+            approvers.setdefault(name, set()).add(key_id_of(row["key"]))
+    return approvers
+
+
+def _without_quorum(
+    connection: sqlite3.Connection,
+    findings: Findings,
+    requests: dict[str, Signed | None],
+    approvers: dict[str, set[str]],
+) -> None:
+    """Name the requests that were used though not so many of today's keys approved them as the policy wants."""
+    quorum = quorum_of(Path(connection.execute("PRAGMA database_list").fetchone()[2]).with_name("policy.yaml"))
+    for row in rows(connection, findings, "approval_uses"):
+        asked = requests.get(str(row["request_id"]))
+        if asked is None:
+            continue
+        needed = 1 if asked.document.get("emergency") is True else quorum
+        have = len(approvers.get(str(row["request_id"]), ()))
+        if have < needed:
+            findings.note(
+                f"the approval {row['request_id']}, which {row['execution_id']} used up, has {have} of {needed} "
+                "approvals by keys that the policy names today: a key or the quorum has changed since, or nobody "
+                "approved it"
+            )
+
+
+def quorum_of(policy: Path) -> int:
+    """Return how many keys a policy wants for an approval; 1 where it does not say."""
+    import yaml
+
+    try:
+        quorum = yaml.safe_load(policy.read_bytes())["approvals"]["quorum"]
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return 1
+    return quorum if isinstance(quorum, int) else 1
 
 
 def _uses(
