@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hearth.execution import ContentStore
+from hearth.ledger import LedgerHome
 from hearth.observe import probe
-from hearth.record import ExecutionRecord
+from hearth.operations import fsck, purge
+from hearth.record import ExecutionRecord, utc_now
 from tests.e2e.command import document, hearth
 
 if TYPE_CHECKING:
@@ -260,3 +264,48 @@ def test_doctor_says_what_this_machine_can_see() -> None:
     told = document("doctor")
     assert told["tier"] in ("full", "unprivileged")
     assert "tier " in hearth("doctor", code=0).stdout
+
+
+# Upkeep
+
+
+def test_what_an_undo_needs_is_kept_checked_backed_up_and_purged(folder: Path) -> None:
+    (folder / "plan.yaml").write_text(
+        PLAN.replace("rm old.txt", "rm old.txt; for i in $(seq 150); do rm many-$i; done")
+    )
+    text = (folder / "plan.yaml").read_text()
+    (folder / "plan.yaml").write_text(
+        text.replace("{file_system: old.txt}", "{file_system: old.txt}, {file_system: many-*}")
+    )
+    for number in range(1, 151):
+        (folder / f"many-{number}").write_text(f"content {number}\n")
+    live(approved(), code=0)
+    home = LedgerHome(folder / ".hearth")
+    journals = sorted(path.name for path in home.commits.iterdir())
+    assert journals == ["run-0.jsonl", "run-1.jsonl", "run-2.jsonl"]
+    assert fsck(home).findings == ()
+    stored = ContentStore(home.outputs).path(sha256(b"content 7\n").hexdigest())
+    assert stored.exists()
+    hearth("backup", "copy.tar", code=0)
+    hearth("--home", str(folder / "other"), "restore", "copy.tar", code=0)
+    assert fsck(LedgerHome(folder / "other")).findings == ()
+    assert (folder / "other" / "commits" / "run-0.jsonl").exists()
+
+    kept = stored.read_bytes()
+    stored.unlink()
+    assert any("missing" in finding.what for finding in fsck(home).findings)
+    stored.write_bytes(kept)
+    stored.chmod(0o600)
+    journal = home.commits / "run-0.jsonl"
+    data = journal.read_bytes()
+    journal.write_bytes(data.replace(b"many-7", b"many-8", 1))
+    assert [finding.where for finding in fsck(home).findings] == ["commits/run-0.jsonl"]
+    journal.write_bytes(data)
+
+    assert (
+        purge(home, reason="old", executions=["run"], now=utc_now() + timedelta(days=400)).records[0].outcome
+        == "purged"
+    )
+    assert list(home.commits.iterdir()) == []
+    assert not stored.exists()
+    assert fsck(home).findings == ()

@@ -291,7 +291,7 @@ class CommittedSteps(_SandboxSteps):
         details["commit"] = {"journal": done.journal.name, "notes": list(done.notes), "left": list(done.left)}
         if held.missing:
             details["missing"] = [effect.to_dict() for effect in held.missing]
-        effects = (*outcome.side_effects, *self._effects(seen, held, details))
+        effects = (*outcome.side_effects, *self._effects(seen, held, details, frozenset(done.kept)))
         return replace(outcome, details=details, side_effects=effects)
 
     def _commit(self, step: Step, seen: StepManifest, layout: Layout, found: LayerChanges) -> CommitResult:
@@ -340,7 +340,9 @@ class CommittedSteps(_SandboxSteps):
             "changes": {kind: number for kind, number in counts.items() if number},
         }
 
-    def _effects(self, seen: StepManifest, held: Reconciliation, details: dict[str, Any]) -> list[ObservedEffect]:
+    def _effects(
+        self, seen: StepManifest, held: Reconciliation, details: dict[str, Any], kept: frozenset[str]
+    ) -> list[ObservedEffect]:
         """Return what is recorded as observed: each change, or of many a summary; all stand in the manifest."""
         configuration = [
             pattern
@@ -358,7 +360,7 @@ class CommittedSteps(_SandboxSteps):
                     category,
                     f"{change.path} was {change.kind}",
                     reversible=True,
-                    details={**change.to_dict(), "declared": held.covered.get(change.path)},
+                    details={**_told(change, kept), "declared": held.covered.get(change.path)},
                     origin=Origin.OBSERVED,
                 )
                 for category, changes in by_category.items()
@@ -378,6 +380,15 @@ class CommittedSteps(_SandboxSteps):
             )
             for category, changes in by_category.items()
         ]
+
+
+def _told(change: Change, kept: frozenset[str]) -> dict[str, Any]:
+    """Return a change as the record has it; of a file that is not kept under its own digest, the entry says so."""
+    told = change.to_dict()
+    before = told["before"]
+    if before is not None and "sha256" in before and before["sha256"] not in kept:
+        before["withheld"] = "only the commit's journal can put it back"
+    return told
 
 
 def _needs_network(step: Step) -> bool:

@@ -24,7 +24,7 @@ MANIFEST = "manifest.json"
 
 _NAMES = re.compile(
     r"ledger\.db|policy\.yaml|manifest\.json|(outputs|inputs)/[0-9a-f]{2}/[0-9a-f]{62}"
-    r"|plans/[0-9a-f]{64}\.json(\.changed-[0-9a-f]{8})?|(journals|quarantine)/(?!\.)[A-Za-z0-9%._~-]{1,250}"
+    r"|plans/[0-9a-f]{64}\.json(\.changed-[0-9a-f]{8})?|(journals|quarantine|commits)/(?!\.)[A-Za-z0-9%._~-]{1,250}"
 )
 _BLOCK = 512
 _CHUNK = 1 << 20

@@ -34,7 +34,7 @@ __all__ = ["Backup", "back_up"]
 
 _CHUNK = 1 << 20
 _LARGEST_LINE = 1 << 26
-_FOLDERS = ("outputs", "inputs", "plans", "quarantine")
+_FOLDERS = ("outputs", "inputs", "plans", "quarantine", "commits")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

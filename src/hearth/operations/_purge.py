@@ -14,7 +14,7 @@ from hearth.operations._fsck._canonical import DIGEST
 from hearth.operations._fsck._kept import content_digests, plan_digests
 from hearth.operations._people import person
 from hearth.operations._review import emergency_runs
-from hearth.operations._unreferenced import referenced, remove_unreferenced
+from hearth.operations._unreferenced import is_commit_of, referenced, remove_unreferenced
 from hearth.operations._upkeep import upkeep
 from hearth.record import ExecutionRecord, percent_encode, strict_loads
 from hearth.recorder import journal_is_live
@@ -183,7 +183,8 @@ def _facts(record: ExecutionRecord, raw: bytes) -> dict[str, Any]:
 
 def _note_files(home: LedgerHome, facts: dict[str, dict[str, Any]]) -> None:
     """Put into each tombstone which files go with it: plans that nothing else refers to, then what is left alone."""
-    gone, found = frozenset(facts), {name: set(fact["files"]["digests"]) for name, fact in facts.items()}
+    gone = frozenset(facts)
+    found = {name: set(fact["files"]["digests"]) | _of_commits(home, name) for name, fact in facts.items()}
     plans = plan_digests(home.root) & set().union(*found.values())
     plans -= referenced(home.root, plans, gone)
     # What was kept of inputs, for approvers, only the plans name.
@@ -199,6 +200,13 @@ def _note_files(home: LedgerHome, facts: dict[str, dict[str, Any]]) -> None:
             "outputs": sorted(alone & outputs & found[name]),
             "inputs": sorted(alone & inputs & through),
         }
+
+
+def _of_commits(home: LedgerHome, execution_id: str) -> set[str]:
+    """Return the digests that the journals of a run's commits name: what their undo would need."""
+    paths = home.commits.iterdir() if home.commits.is_dir() else ()
+    own = [path for path in paths if is_commit_of(path.name, execution_id)]
+    return {match.decode() for path in own for match in DIGEST.findall(path.read_bytes())}
 
 
 def _named_by(home: LedgerHome, copy: str) -> set[str]:
@@ -236,4 +244,6 @@ def _of_run(home: LedgerHome, execution_id: str) -> list[Path]:
             found += [path for path in folder.iterdir() if path.name.startswith(f"{stem}.journal.original")]
     if home.runs.is_dir():
         found += [path for path in home.runs.iterdir() if path.name.rpartition(".")[0] == stem]
+    if home.commits.is_dir():
+        found += [path for path in home.commits.iterdir() if is_commit_of(path.name, execution_id)]
     return sorted(found)

@@ -8,6 +8,7 @@ holds its slot or has left its journal or its record by then; one that comes lat
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from base64 import b64decode
@@ -18,12 +19,13 @@ from hearth.errors import LedgerError
 from hearth.execution import running_executions
 from hearth.operations._fsck._canonical import DIGEST, load
 from hearth.operations._fsck._database import connect
+from hearth.record import percent_encode
 from hearth.recorder import journal_is_live
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["referenced", "remove_unreferenced"]
+__all__ = ["is_commit_of", "referenced", "remove_unreferenced"]
 
 _JUST_KEPT_SECONDS = 3600.0
 _LARGEST_LINE = 1 << 26
@@ -95,13 +97,8 @@ def remove_unreferenced(root: Path, names: Iterable[str]) -> tuple[list[str], li
 
 
 def _everything(root: Path, without: frozenset[str], without_plans: frozenset[str]) -> Iterator[bytes]:
-    # Journals first: a record that is stored meanwhile is then read twice, never not at all.
-    for folder in (root / "journals", root / "quarantine"):
-        for path in sorted(folder.glob("*.journal*")) if folder.is_dir() else ():
-            yield from _lines(path)
-    for path in sorted((root / "plans").glob("*.json")):
-        if path.stem not in without_plans:
-            yield from _lines(path)
+    for path in _files(root, without, without_plans):
+        yield from _lines(path)
     try:
         connection = connect(root / "ledger.db")
         try:
@@ -115,6 +112,24 @@ def _everything(root: Path, without: frozenset[str], without_plans: frozenset[st
             connection.close()
     except sqlite3.Error as error:
         raise LedgerError(f"{root / 'ledger.db'}: {error}; nothing was removed") from error
+
+
+def _files(root: Path, without: frozenset[str], without_plans: frozenset[str]) -> Iterator[Path]:
+    """Yield what may refer to others. Journals first: what is stored meanwhile is then read twice, never not at all."""
+    for folder in (root / "journals", root / "quarantine"):
+        yield from sorted(folder.glob("*.journal*"))
+    for path in sorted((root / "commits").glob("*.jsonl")):
+        if not any(is_commit_of(path.name, name) for name in without):
+            yield path
+    for path in sorted((root / "plans").glob("*.json")):
+        if path.stem not in without_plans:
+            yield path
+
+
+def is_commit_of(name: str, execution_id: str) -> bool:
+    """Whether a file in `commits` is the journal of one of the execution's steps."""
+    stem = percent_encode(execution_id)
+    return re.fullmatch(r"-\d+(\.undo)?\.(jsonl|unprepared)", name.removeprefix(stem)) is not None
 
 
 def _lines(path: Path) -> Iterator[bytes]:

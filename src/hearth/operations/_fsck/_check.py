@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hearth.errors import LedgerError, LedgerNotFoundError
 from hearth.execution import running_executions
 from hearth.operations._fsck._approvals import check_approvals
+from hearth.operations._fsck._commits import check_commits
 from hearth.operations._fsck._database import check_file, check_identity, check_numbers, check_schema, connect
 from hearth.operations._fsck._envelope import Keys
 from hearth.operations._fsck._executions import check_executions
@@ -90,6 +91,7 @@ def _check(root: Path, progress: Callable[[str, int], None] | None) -> Findings:
         finally:
             connection.close()
     compare_journals(root, findings, facts)
+    check_commits(root, findings, facts)
     # Where evidence is damaged, what it referred to is not known.
     facts.busy = facts.busy or findings.damaged
     check_plans(root, findings, facts, plans)
