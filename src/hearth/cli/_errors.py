@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
 
     from hearth.cli._settings import Settings
 
-__all__ = ["DEBUG_VARIABLE", "Exit", "debugging", "exit_code", "report"]
+__all__ = ["DEBUG_VARIABLE", "Exit", "debugging", "exit_code", "lost_output", "output_lost", "report"]
 
 DEBUG_VARIABLE = "HEARTH_DEBUG"
 _SIGNALLED = 128
+_PRINTING = ("click.", "rich.", "hearth.cli._json")
 
 
 class Exit(IntEnum):
@@ -100,7 +102,8 @@ def report(error: BaseException, settings: Settings, arguments: Sequence[str]) -
         return _say(settings, arguments, error, Exit.INTERRUPTED, "interrupted")
     if isinstance(error, click.ClickException):
         if not _wants_json(settings, arguments):
-            error.show()
+            with suppress(OSError):
+                error.show()
             return error.exit_code
         return _say(settings, arguments, error, error.exit_code, error.format_message())
     if isinstance(error, HearthError):
@@ -108,6 +111,8 @@ def report(error: BaseException, settings: Settings, arguments: Sequence[str]) -
         code = exit_code(error)
         return _say(settings, arguments, error, code, f"{error}{notes}", _WORDS.get(Exit(code), "stopped"))
     hint = "" if debugging() else f"; {DEBUG_VARIABLE}=1 shows where"
+    if isinstance(error, OSError) and (output_lost() or _raised_in_printing(error)):
+        return _say(settings, arguments, error, Exit.FAILED, lost_output(error), _WORDS[Exit.FAILED])
     if isinstance(error, OSError):  # too many open files, no memory, no more locks: nothing of HEARTH's own
         return _say(settings, arguments, error, Exit.FAILED, f"the system refused: {error}{hint}", _WORDS[Exit.FAILED])
     message = f"{type(error).__name__}: {error}{hint}"
@@ -121,13 +126,45 @@ def _say(
         for number, line in enumerate(message.split("\n")):
             lead = f"hearth: {word}: " if word and not number else "hearth: " if not number else "  "
             click.echo(lead + visible(line), err=True)
-        if _wants_json(settings, arguments):
+        if _wants_json(settings, arguments) and not output_lost():
             from hearth.cli._json import print_json
 
             print_json({"error": {"kind": type(error).__name__, "message": message, "exit_code": int(code)}})
     except BrokenPipeError:
         return _silenced()
+    except OSError:  # a full disk under stdout or stderr: there is nobody left to tell, and the code says enough
+        return code
     return code
+
+
+def output_lost() -> bool:
+    """Whether what was printed cannot be written out, for another reason than that its reader went away."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return False
+
+
+def _raised_in_printing(error: OSError) -> bool:
+    """Whether an error comes from printing: an unbuffered stream keeps nothing that a flush would try again."""
+    if error.filename is not None or error.__traceback__ is None:
+        return False
+    innermost = error.__traceback__
+    while innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    return str(innermost.tb_frame.f_globals.get("__name__", "")).startswith(_PRINTING)
+
+
+def lost_output(error: OSError) -> str:
+    """Say that the output is lost, and what stands all the same."""
+    return (
+        f"the output could not be written ({error.strerror or error}); what the command did stands, and is stored: "
+        "`hearth show last` tells of a run, `hearth state` of the posture"
+    )
 
 
 def _wants_json(settings: Settings, arguments: Sequence[str]) -> bool:

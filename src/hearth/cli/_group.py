@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import logging
 import os
 import sys
@@ -13,13 +15,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from hearth._visible import visible
-from hearth.cli._errors import Exit, debugging, report
+from hearth.cli._errors import Exit, debugging, lost_output, report
 from hearth.cli._settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["CommandName", "HearthGroup", "end", "prepare_streams"]
+__all__ = ["ClosedOutput", "CommandName", "HearthGroup", "end", "prepare_streams"]
 
 _GUESSES = 3
 _LIKENESS = 0.5
@@ -109,11 +111,41 @@ def end(command: Callable[[], object], settings: Settings, arguments: Sequence[s
 
 
 def prepare_streams() -> None:
-    """Have what a terminal's encoding lacks written as an escape: no text of a record may end the program."""
+    """Have what a terminal's encoding lacks written as an escape: no text of a record may end the program.
+
+    A stream that was closed before the start is kept closed: else the ledger would be opened under its number, and what
+    a step's command prints would go into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            occupied = os.open(os.devnull, os.O_RDWR)
+            if occupied != number:
+                os.dup2(occupied, number)
+                os.close(occupied)
+            os.set_inheritable(number, True)  # noqa: FBT003 - the standard library's own
+            if name == "stdout":
+                sys.stdout = ClosedOutput()
+            elif name == "stderr":
+                sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the whole process
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+class ClosedOutput(io.TextIOWrapper):
+    """A stdout that was closed before the start: whatever is printed is an OSError, and so is every flush after it."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BufferedWriter(_Closed()), encoding="utf-8", errors="backslashreplace")
+
+
+class _Closed(io.RawIOBase):
+    def writable(self) -> bool:
+        return True
+
+    def write(self, _: object, /) -> int:
+        raise OSError(errno.EBADF, "stdout is closed")
 
 
 class _Warnings(logging.Handler):
@@ -137,8 +169,19 @@ def _flushed(code: int) -> int:
     """Write out what is still buffered; a reader that went away is no reason for noise at the very end."""
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
-        except (OSError, ValueError):
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError) as error:
+            if stream is sys.stdout and code == Exit.DONE and isinstance(error, OSError):
+                code = code if isinstance(error, BrokenPipeError) else _told_lost(error)
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if isinstance(stream, ClosedOutput):
+                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - Python flushes it at its end
     return code
+
+
+def _told_lost(error: OSError) -> Exit:
+    with suppress(OSError, ValueError):
+        click.echo(f"hearth: failed: {lost_output(error)}", err=True)
+    return Exit.FAILED
