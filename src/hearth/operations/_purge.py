@@ -221,7 +221,7 @@ def _remove_files(home: LedgerHome, facts: list[dict[str, Any]]) -> tuple[tuple[
     names = {f"plans/{digest}.json" for fact in facts for digest in fact["files"]["plans"]}
     for kind in ("outputs", "inputs"):
         names |= {f"{kind}/{digest[:2]}/{digest[2:]}" for fact in facts for digest in fact["files"][kind]}
-    removed, left = remove_unreferenced(home.root, sorted(names))
+    removed: list[str] = []
     for fact in facts:
         for path in _of_run(home, fact["execution_id"]):
             if path.suffix == ".journal" and journal_is_live(path):
@@ -231,7 +231,9 @@ def _remove_files(home: LedgerHome, facts: list[dict[str, Any]]) -> tuple[tuple[
             else:
                 path.unlink(missing_ok=True)
             removed.append(path.relative_to(home.root).as_posix())
-    return tuple(removed), tuple(left)
+    # After them: what they name was needed for their sake.
+    gone, left = remove_unreferenced(home.root, sorted(names))
+    return (*gone, *removed), tuple(left)
 
 
 def _of_run(home: LedgerHome, execution_id: str) -> list[Path]:
