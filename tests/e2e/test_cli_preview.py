@@ -303,7 +303,7 @@ def test_what_an_undo_needs_is_kept_checked_backed_up_and_purged(folder: Path) -
     assert [finding.where for finding in fsck(home).findings] == ["commits/run-0.jsonl"]
     journal.write_bytes(data)
 
-    for path in home.outputs.rglob("*"):
+    for path in (*home.outputs.rglob("*"), *(home.root / "plans").iterdir()):
         os.utime(path, (0, 0))  # what was kept just now stays a while
     (purged,) = purge(home, reason="old", executions=["run"], now=utc_now() + timedelta(days=400)).records
     assert purged.outcome == "purged"
