@@ -22,12 +22,15 @@ __all__ = [
     "MS_RDONLY",
     "MS_REC",
     "MS_REMOUNT",
+    "bind_read_only",
     "drop_capabilities",
     "mount",
     "no_new_privileges",
     "parent_death_signal",
+    "pidfd_getfd",
     "pivot_to",
     "read_only_tree",
+    "set_dumpable",
     "system_call",
     "unshare",
 ]
@@ -38,13 +41,14 @@ CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
 MS_REC, MS_PRIVATE = 16384, 1 << 18
 
-_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 _MNT_DETACH = 2
-_AT_RECURSIVE, _MOUNT_ATTR_RDONLY = 0x8000, 1
+_AT_RECURSIVE = 0x8000
+_ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
 _LAST_CAPABILITY = 63
 _CAPABILITY_VERSION = 0x20080522  # capset(2), version 3
 # Numbers that are the same on every architecture since Linux 5; the others stand by architecture.
-_MOUNT_SETATTR = 442
+_MOUNT_SETATTR, _PIDFD_GETFD = 442, 438
 _NUMBERS = {
     "x86_64": {"pivot_root": 155, "capset": 126},
     "aarch64": {"pivot_root": 41, "capset": 91},
@@ -93,18 +97,21 @@ def mount(source: str | None, target: str, kind: str | None, flags: int = 0, dat
 
 
 def read_only_tree(path: str) -> None:
-    """Make a mount and all below it read-only (mount_setattr(2), Linux 5.12)."""
-    attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY, 0, 0, 0)
-    size = ctypes.c_size_t(ctypes.sizeof(attributes))
-    system_call(
-        f"mount_setattr {path}",
-        _MOUNT_SETATTR,
-        ctypes.c_int(-100),
-        os.fsencode(path),
-        ctypes.c_uint(_AT_RECURSIVE),
-        ctypes.byref(attributes),
-        size,
-    )
+    """Make a mount and all below it read-only, without set-uid programs and devices (mount_setattr(2), Linux 5.12)."""
+    _set_attributes(path, _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV, _AT_RECURSIVE)
+
+
+def bind_read_only(source: str, target: str) -> None:
+    """Show one file or device at a second place. A device can be written there, but its mode and owner stay."""
+    mount(source, target, None, MS_BIND)
+    _set_attributes(target, _ATTR_RDONLY, 0)
+
+
+def _set_attributes(path: str, attributes: int, flags: int) -> None:
+    held = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
+    size = ctypes.c_size_t(ctypes.sizeof(held))
+    place = (ctypes.c_int(-100), os.fsencode(path), ctypes.c_uint(flags))
+    system_call(f"mount_setattr {path}", _MOUNT_SETATTR, *place, ctypes.byref(held), size)
 
 
 def pivot_to(root: str) -> None:
@@ -118,6 +125,16 @@ def pivot_to(root: str) -> None:
 def parent_death_signal(number: int) -> None:
     """Have the kernel send a signal when the parent dies."""
     _done(_libc().prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
+
+
+def set_dumpable(value: bool) -> None:
+    """Let others of this user read this process' memory and descriptors through /proc, or not (PR_SET_DUMPABLE)."""
+    _done(_libc().prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(value), 0, 0, 0), "prctl PR_SET_DUMPABLE")
+
+
+def pidfd_getfd(process: int, descriptor: int) -> int:
+    """Return a copy of another process' descriptor (pidfd_getfd(2), Linux 5.6)."""
+    return system_call("pidfd_getfd", _PIDFD_GETFD, process, descriptor, 0)
 
 
 def no_new_privileges() -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hearth.observe._linux import (
@@ -17,12 +18,13 @@ from hearth.observe._linux import (
     MS_RDONLY,
     MS_REC,
     MS_REMOUNT,
+    bind_read_only,
     mount,
     read_only_tree,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = ["SandboxMounts"]
 
@@ -31,8 +33,9 @@ _OVERLAID = frozenset(("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpf
 _VIRTUAL = ("/dev", "/proc", "/sys")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
-_DANGEROUS = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi")
 _MASKED = ("kcore", "kmsg", "keys", "timer_list", "kallsyms")
+_MOST_PARTS = 64
+_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC  # which statvfs(3) tells by the same bits
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -40,16 +43,29 @@ class SandboxMounts:
     """Builds the root of one sandbox below `<state>/<layer>/root`; to be used in a mount namespace of its own.
 
     `root` says which way: as root one overlay lies over each mount, else one over each top-level directory, with the
-    attributes that a user may set. What cannot be overlaid is bound read-only, so that writing there fails.
+    attributes that a user may set; a directory below which something is mounted is taken apart, for its overlay would
+    be refused. `places` get overlays of their own where a user could not change them otherwise. What cannot be overlaid
+    is bound read-only, so that writing there fails.
     """
 
-    def __init__(self, *, state: str, layer: str, below: Iterable[str], hidden: Iterable[str], root: bool) -> None:
+    def __init__(
+        self,
+        *,
+        state: str,
+        layer: str,
+        below: Iterable[str],
+        hidden: Iterable[str],
+        places: Iterable[str],
+        root: bool,
+    ) -> None:
         self.readonly: dict[str, str] = {}
         self.failed: dict[str, str] = {}
         self._state = state
         self._layer = layer
         self._below = tuple(below)
         self._hidden = tuple(hidden)
+        # Looked at before there is a user namespace, in which every other user has the same number.
+        self._places = () if root else tuple(_foreign_on_the_way(os.path.realpath(place)) for place in places)
         self._root = root
         self._mounts: dict[str, str] = {}
         self._target = f"{state}/{layer}/root"
@@ -63,19 +79,18 @@ class SandboxMounts:
         """Mount everything that does not need the new PID namespace. OSError where the root itself cannot be had."""
         os.makedirs(self._target)  # noqa: PTH103 - texts throughout
         os.chdir(self._state)  # the options of an overlay have 4096 bytes
+        points = list(_mount_points())  # of the host alone: from now on there are also ours
         if self._root:
-            self._overlay("/", "/")
-            for point, kind in _mount_points():
+            self._overlay("/")
+            for point, kind in points:
                 self._add(point, kind)
         else:
             mount("tmpfs", self._target, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
-            for name in sorted(entry.name for entry in os.scandir("/")):
-                self._top_level(name)
-            # The root itself takes nothing new: it is not the host's.
-            mount(None, self._target, None, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
-        self._cover(self._state)
-        for path in self._hidden:
-            self._cover(path)
+            self._show_parts("/", dict(points))
+            for way in self._places:
+                self._own(way)
+        for path in (self._state, *self._hidden):
+            self._cover(os.path.realpath(path))
         self._devices()
         self._kernel_tree()
 
@@ -89,14 +104,15 @@ class SandboxMounts:
         """Mount /proc; to be called in the new PID namespace."""
         proc = f"{self._target}/proc"
         mount("proc", proc, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-        for name in _DANGEROUS:
-            if os.path.exists(f"{proc}/{name}"):  # noqa: PTH110 - as above
-                mount(f"{proc}/{name}", f"{proc}/{name}", None, MS_BIND | MS_REC)
-                flags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
-                mount(None, f"{proc}/{name}", None, flags)
+        for entry in list(os.scandir(proc)):  # but for processes nothing in it is this sandbox's: root would act on all
+            if entry.name.isdecimal() or entry.is_symlink():
+                continue
+            if entry.is_dir() or entry.stat().st_mode & 0o222:
+                mount(entry.path, entry.path, None, MS_BIND | MS_REC)
+                read_only_tree(entry.path)
         for name in _MASKED:
             if os.path.exists(f"{proc}/{name}"):  # noqa: PTH110 - as above
-                mount(f"{self._target}/dev/null", f"{proc}/{name}", None, MS_BIND)
+                bind_read_only(f"{self._target}/dev/null", f"{proc}/{name}")
 
     # --- one mount
 
@@ -107,51 +123,86 @@ class SandboxMounts:
             self.failed[point] = "its mount point is not there in the sandbox"
         elif not stat.S_ISDIR(os.lstat(point).st_mode):
             self._bind(point, "a file is mounted there", key=point)
-        elif kind in _OVERLAID:
+        elif kind not in _OVERLAID:
+            self._bind(point, f"a file system of the kind {kind}", key=point)
+        else:
             try:
-                self._overlay(point, point)
+                self._overlay(point)
             except OSError as error:
                 self._bind(point, _said(error), key=point)
-        else:
-            self._bind(point, f"a file system of the kind {kind}", key=point)
 
-    def _top_level(self, name: str) -> None:
-        path, target = f"/{name}", f"{self._target}/{name}"
-        status = os.lstat(path)
-        if stat.S_ISLNK(status.st_mode):
-            os.symlink(os.readlink(path), target)  # noqa: PTH115, PTH211 - as above
-        elif not stat.S_ISDIR(status.st_mode):
+    def _show_parts(self, folder: str, kinds: Mapping[str, str]) -> None:
+        """Show what is in a directory, part by part, on a tmpfs that takes nothing new: it is not the host's."""
+        with os.scandir(folder) as entries:
+            parts = sorted(entries, key=lambda entry: entry.name)
+        for part in parts:
+            target = self._target + part.path
+            if part.is_symlink():
+                os.symlink(os.readlink(part.path), target)  # noqa: PTH115, PTH211 - as above
+            elif part.is_dir():
+                os.mkdir(target)  # noqa: PTH102 - as above
+                if part.path not in _VIRTUAL:
+                    self._show(part.path, kinds)
+            elif part.is_file() and folder != "/":
+                with open(target, "xb"):  # noqa: PTH123 - as above
+                    pass
+                self._bind(part.path, "it lies beside a mount point", key=part.path)
+        flags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV
+        mount(None, self._target + (folder if folder != "/" else ""), None, flags)
+
+    def _show(self, path: str, kinds: Mapping[str, str]) -> None:
+        """Show a directory to an ordinary user."""
+        if kinds.get(path, "ext4") not in _OVERLAID:
+            self._bind(path, f"a file system of the kind {kinds[path]}", key=path)
             return
-        else:
-            os.mkdir(target)  # noqa: PTH102 - as above
-            if path in _VIRTUAL:
-                return
-            try:
-                self._overlay(path, path)
-            except OSError as error:
+        try:
+            self._overlay(path)
+        except OSError as error:
+            if not any(point.startswith(f"{path}/") for point in kinds) or not _few_parts(path):
                 self._bind(path, _said(error), key=path)
+                return
+            mode = stat.S_IMODE(os.stat(path).st_mode)  # noqa: PTH116 - as above
+            mount("tmpfs", self._target + path, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode | 0o700:o}")
+            self.readonly[path] = "something is mounted below it, so nothing new can be made in it itself"
+            self._show_parts(path, kinds)
 
-    def _overlay(self, source: str, point: str) -> None:
+    def _own(self, way: Mapping[str, tuple[bool, bool]]) -> None:
+        """Give a user's folder an overlay of its own where it lies in somebody else's, which could not be copied up."""
+        shown = list(self._mounts.values())
+        inside = foreign = False
+        for path, (is_foreign, is_writable) in way.items():
+            if path in shown:
+                inside, foreign = True, False
+                continue
+            foreign = foreign or is_foreign
+            if inside and foreign and is_writable:
+                with suppress(OSError):
+                    self._overlay(path)
+                    foreign = False
+
+    def _overlay(self, point: str) -> None:
         key = "root" if point == "/" else hashlib.sha256(os.fsencode(point)).hexdigest()[:10]
         here = f"{self._layer}/{key}"
-        status = os.stat(source)  # noqa: PTH116 - as above
+        status = os.stat(point)  # noqa: PTH116 - as above
         for name in ("up", "work"):
             os.makedirs(f"{here}/{name}")  # noqa: PTH103 - as above
         os.chmod(f"{here}/up", stat.S_IMODE(status.st_mode))  # noqa: PTH101 - as above
         if self._root:
             os.chown(f"{here}/up", status.st_uid, status.st_gid)
         earlier = [f"{layer}/{key}/up" for layer in reversed(self._below) if os.path.isdir(f"{layer}/{key}/up")]  # noqa: PTH112
-        lower = ":".join([*earlier, _escaped(source)])
+        lower = ":".join([*earlier, _escaped(point)])
         options = f"lowerdir={lower},upperdir={here}/up,workdir={here}/work"
         target = self._target + ("" if point == "/" else point)
+        # What the host's mount refuses, this one does too; and no device in a folder is one of this sandbox.
+        flags = os.statvfs(point).f_flag & _FLAGS | MS_NODEV
         if not self._root:
-            mount("overlay", target, "overlay", MS_NOSUID | MS_NODEV, f"{options},userxattr")
+            mount("overlay", target, "overlay", flags | MS_NOSUID, f"{options},userxattr")
         else:
             options += ",redirect_dir=off,metacopy=off,xino=off"
             try:  # with an index the names of one file hold together
-                mount("overlay", target, "overlay", 0, f"{options},index=on")
+                mount("overlay", target, "overlay", flags, f"{options},index=on")
             except OSError:
-                mount("overlay", target, "overlay", 0, f"{options},index=off")
+                mount("overlay", target, "overlay", flags, f"{options},index=off")
         self._mounts[key] = point
 
     def _bind(self, point: str, why: str, *, key: str) -> None:
@@ -172,7 +223,7 @@ class SandboxMounts:
         if os.path.isdir(target):  # noqa: PTH112 - as above
             mount("tmpfs", target, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=555")
         else:
-            mount("/dev/null", target, None, MS_BIND)
+            bind_read_only("/dev/null", target)
 
     # --- /dev, /sys
 
@@ -185,7 +236,7 @@ class SandboxMounts:
             if os.path.exists(f"/dev/{name}"):  # noqa: PTH110 - as above
                 with open(f"{dev}/{name}", "xb"):  # noqa: PTH123 - as above
                     pass
-                mount(f"/dev/{name}", f"{dev}/{name}", None, MS_BIND)
+                bind_read_only(f"/dev/{name}", f"{dev}/{name}")
         for name, to in _LINKS.items():
             os.symlink(to, f"{dev}/{name}")  # noqa: PTH211 - as above
         for name in ("shm", "pts", "mqueue"):
@@ -215,6 +266,29 @@ def _mount_points() -> Iterator[tuple[str, str]]:
         virtual = any(point == one or point.startswith(f"{one}/") for one in _VIRTUAL)
         if point != "/" and not virtual:
             yield point, kinds[point]
+
+
+def _foreign_on_the_way(place: str) -> dict[str, tuple[bool, bool]]:
+    """Return each folder on the way to a place: whether it is somebody else's, and whether one may write there."""
+    found = {}
+    path = ""
+    for name in place.split("/")[1:]:
+        path = f"{path}/{name}"
+        try:
+            status = os.lstat(path)
+        except OSError:
+            break
+        if stat.S_ISDIR(status.st_mode):
+            foreign = (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid())
+            found[path] = (foreign, os.access(path, os.W_OK))
+    return found
+
+
+def _few_parts(path: str) -> bool:
+    try:
+        return len(os.listdir(path)) <= _MOST_PARTS  # noqa: PTH208 - as above
+    except OSError:
+        return False
 
 
 def _escaped(path: str) -> str:

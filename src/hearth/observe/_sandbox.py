@@ -18,7 +18,7 @@ from hearth.errors import ObservationError
 from hearth.observe._sandbox_wire import receive, receive_message, send, send_message
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -41,7 +41,9 @@ class Layout:
 
     `state` is the folder of all layers (private, on a disk), `layer` the name of this one, which must be new, and
     `below` those of earlier steps, oldest first. `network` gives it the host's network. `hidden` are covered: a folder
-    by an empty one that cannot be written, a file by nothing; the state folder always is.
+    by an empty one that cannot be written, a file by nothing; the state folder always is. `places` are folders that an
+    ordinary user wants to change although a folder above them is somebody else's: each gets an overlay of its own. The
+    current folder, the home, and the folders for temporary files always do.
     """
 
     state: Path
@@ -49,6 +51,7 @@ class Layout:
     below: tuple[str, ...] = ()
     network: bool = False
     hidden: tuple[Path, ...] = ()
+    places: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +122,7 @@ class SandboxServer:
         ours, theirs = socket.socketpair()
         self._requests = ours
         self._lock = threading.Lock()
-        arguments = [json.dumps([path for path in sys.path if path]), *preload]
+        arguments = [json.dumps([path for path in sys.path if path]), str(os.getpid()), *preload]
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _START, *arguments],
@@ -169,6 +172,7 @@ class SandboxServer:
                 "below": list(layout.below),
                 "network": layout.network,
                 "hidden": [str(path) for path in layout.hidden],
+                "places": [str(path) for path in (*_usual_places(), *layout.places)],
                 "work": work,
                 "linger": linger,
             }
@@ -206,6 +210,15 @@ def _started(control: socket.socket) -> SandboxedProcess:
     return SandboxedProcess(control, 0, -1, end)
 
 
+def _usual_places() -> Iterator[str]:
+    for variable in ("HOME", "TMPDIR", "XDG_RUNTIME_DIR"):
+        if os.environ.get(variable, "")[:1] == "/":
+            yield os.environ[variable]
+    yield "/var/tmp"  # noqa: S108 - nothing is made there
+    with suppress(OSError):  # it may be gone
+        yield os.getcwd()  # noqa: PTH109 - texts throughout
+
+
 def _end(told: dict[str, Any]) -> SandboxEnd:
     return SandboxEnd(
         code=int(told["code"]),
@@ -213,6 +226,9 @@ def _end(told: dict[str, Any]) -> SandboxEnd:
         readonly=dict(told["readonly"]),
         failed=dict(told["failed"]),
         problem=str(told["problem"]),
+        programs=tuple(tuple(map(str, argv)) for argv in told["programs"]),
+        connections=tuple(map(str, told["connections"])),
+        unseen=tuple(map(str, told["unseen"])),
     )
 
 

@@ -13,48 +13,53 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
 import sys
-import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from hearth.observe import _linux as linux
 from hearth.observe._mounts import SandboxMounts
+from hearth.observe._sandbox_init import Init
+from hearth.observe._sandbox_watch import HostServices, Watch
 from hearth.observe._sandbox_wire import receive, receive_message, send_message
-from hearth.observe._seccomp import install_filter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["main"]
 
-_PAUSE = 0.002
-_LONGEST_NAME = 200
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+_PIECE = 1 << 16
 
 
-def main(preload: list[str]) -> None:
-    """Serve until HEARTH is gone; its requests come on descriptor 0."""
+def main(arguments: list[str]) -> None:
+    """Serve until HEARTH is gone: its process number, and then the modules to import; requests come on descriptor 0."""
     requests = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
         os.dup2(null, standard)
     os.close(null)
-    for name in preload:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    try:
+        hearth = os.pidfd_open(int(arguments[0]))
+    except OSError:
+        return
+    if os.getppid() != int(arguments[0]):
+        return
+    for name in arguments[1:]:
         importlib.import_module(name)
     keepers: set[int] = set()
     try:
         while True:
-            readable, _, _ = select.select([requests], [], [], 1.0)
+            readable, _, _ = select.select([requests.fileno(), hearth], [], [], 1.0)
             _reap(keepers)
+            if hearth in readable:
+                return
             if readable:
                 letter, descriptors = receive(requests)
                 if not letter:
                     return
-                _fork_keeper(requests, descriptors, keepers)
+                _fork_keeper(requests, hearth, descriptors, keepers)
     finally:
         for pid in keepers:
             with suppress(ProcessLookupError):
@@ -67,7 +72,8 @@ def _reap(keepers: set[int]) -> None:
             keepers.discard(pid)
 
 
-def _fork_keeper(requests: socket.socket, descriptors: list[int], keepers: set[int]) -> None:
+def _fork_keeper(requests: socket.socket, hearth: int, descriptors: list[int], keepers: set[int]) -> None:
+    server = os.getpid()
     pid = os.fork()
     if pid:
         keepers.add(pid)
@@ -78,8 +84,10 @@ def _fork_keeper(requests: socket.socket, descriptors: list[int], keepers: set[i
     try:
         linux.parent_death_signal(signal.SIGKILL)
         requests.close()
-        _Keeper(socket.socket(fileno=descriptors[0]), descriptors[1:]).run()
-        status = 0
+        os.close(hearth)
+        if os.getppid() == server:
+            _Keeper(socket.socket(fileno=descriptors[0]), descriptors[1:]).run()
+            status = 0
     except BaseException as error:  # noqa: BLE001 - HEARTH sees that nothing came
         with suppress(OSError):
             os.write(2, f"hearth: a sandbox's keeper failed: {type(error).__name__}: {error}\n".encode())
@@ -102,27 +110,37 @@ class _Keeper:
         header, payload = received
         root = os.geteuid() == 0
         mounts = SandboxMounts(
-            state=header["state"], layer=header["layer"], below=header["below"], hidden=header["hidden"], root=root
+            state=header["state"],
+            layer=header["layer"],
+            below=header["below"],
+            hidden=header["hidden"],
+            places=header["places"],
+            root=root,
         )
         said_here, said_there = os.pipe()
-        maps_here, maps_there = os.pipe()
+        answers_here, answers_there = os.pipe()
         proc = os.open("/proc", os.O_DIRECTORY | os.O_RDONLY)
+        services = HostServices()  # of the host's network, not of the sandbox's
         try:
             self._separate(root, network=header["network"])
             mounts.build()
             mounts.tell()  # before the root of this mount namespace, and so of this process, is another one
+            _no_dumps()
             init = os.fork()
         except OSError as error:
             send_message(self._control, {"problem": _said(error)})
             return
         if init == 0:
-            os.close(said_here)
-            os.close(maps_there)
-            os.close(proc)
-            _Init(mounts, said_there, maps_here, self._descriptors, root=root).run(header, payload)
+            self._control.close()
+            for descriptor in (said_here, answers_there, proc):
+                os.close(descriptor)
+            services.close()
+            Init(mounts, said_there, answers_here, self._descriptors, root=root).run(header, payload)
+        linux.set_dumpable(False)  # the payload may hold secrets; the init does so when its descriptors were taken
         os.close(said_there)
-        os.close(maps_here)
-        self._wait_for(init, mounts, os.fdopen(said_here, "rb"), maps_there, proc)
+        os.close(answers_here)
+        kept = _Kept(self._control, self._descriptors, init, said_here, answers_there, proc)
+        kept.run(mounts, services, network=header["network"])
 
     def _separate(self, root: bool, *, network: bool) -> None:
         uid, gid = os.geteuid(), os.getegid()
@@ -135,143 +153,96 @@ class _Keeper:
             _write("/proc/self/gid_map", b"%d %d 1" % (gid, gid))
         linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
 
-    def _wait_for(self, init: int, mounts: SandboxMounts, said: Any, maps: int, proc: int) -> None:  # noqa: ANN401 - a stream
-        handle = os.pidfd_open(init)
-        end: dict[str, Any] = {"code": -signal.SIGKILL, "left": [], "problem": ""}
-        started = False
-        for line in said:
-            told = json.loads(line)
-            if told["say"] == "map":
-                # The identity: owners stay what they are, and no capability counts outside.
-                for name in ("uid_map", "gid_map"):
-                    descriptor = os.open(f"{init}/{name}", os.O_WRONLY, dir_fd=proc)
-                    os.write(descriptor, b"0 0 4294967295")
-                    os.close(descriptor)
-                os.write(maps, b"x")
-            elif told["say"] == "problem":
-                end["problem"] = told["why"]
-            elif told["say"] == "ready":
-                for descriptor in self._descriptors:
-                    os.close(descriptor)
-                self._descriptors = []
-                socket.send_fds(self._control, [b"p"], [handle])
-                send_message(self._control, {"pid": init})
-                started = True
-                os.write(maps, b"x")
-            elif told["say"] == "end":
-                end |= {"code": told["code"], "left": told["left"]}
-        os.waitpid(init, 0)
-        if not started:
-            send_message(self._control, {"problem": end["problem"] or "its init ended before it was ready"})
-            return
-        send_message(self._control, {**end, "readonly": mounts.readonly, "failed": mounts.failed})
 
+class _Kept:
+    """A sandbox that has its init, until its end."""
 
-class _Init:
-    """PID 1 of a sandbox: it makes the rest of the walls, starts the work, and waits for all that comes of it."""
-
-    def __init__(self, mounts: SandboxMounts, said: int, maps: int, descriptors: list[int], *, root: bool) -> None:
-        self._mounts = mounts
-        self._said = said
-        self._maps = maps
+    def __init__(
+        self, control: socket.socket, descriptors: list[int], init: int, said: int, answers: int, proc: int
+    ) -> None:
+        self._control = control
         self._descriptors = descriptors
-        self._root = root
+        self._init = init
+        self._said = said
+        self._answers = answers
+        self._proc = proc
+        self._handle = os.pidfd_open(init)
+        self._watch: Watch | None = None
+        self._started = False
+        self._end: dict[str, Any] = {"code": -signal.SIGKILL, "left": [], "problem": "", "unseen": []}
 
-    def run(self, header: dict[str, Any], payload: bytes) -> NoReturn:
-        """Do all of it; this process ends here."""
-        try:
-            linux.parent_death_signal(signal.SIGKILL)
-            try:
-                self._close_in(header)
-            except OSError as error:
-                self._say({"say": "problem", "why": _said(error)})
-                os._exit(1)
-            self._say({"say": "ready"})
-            os.read(self._maps, 1)
-            module, _, name = header["work"].partition(":")
-            work: Callable[[bytes, list[int]], int] = getattr(importlib.import_module(module), name)
-            code, left = self._wait_for(self._start(work, payload), header["linger"])
-            self._say({"say": "end", "code": code, "left": left})
-        finally:
-            os._exit(0)
+    def run(self, mounts: SandboxMounts, services: HostServices, *, network: bool) -> None:
+        """Answer the init and look at what is watched, until the init is dead: nothing runs any more then."""
+        poll = select.poll()
+        poll.register(self._said, select.POLLIN)
+        rest = b""
+        open_still = True
+        while open_still:
+            for descriptor, event in poll.poll():
+                if descriptor != self._said:
+                    if self._watch is not None and event & select.POLLIN:
+                        self._watch.look()
+                    elif self._watch is not None:
+                        poll.unregister(self._watch)  # nothing is left that could call
+                    continue
+                piece = os.read(self._said, _PIECE)
+                open_still = bool(piece)
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    self._hear(json.loads(line), services, network=network)
+                    if self._watch is not None and not self._end.get("watched"):
+                        poll.register(self._watch, select.POLLIN)
+                        self._end["watched"] = True
+        os.waitpid(self._init, 0)
+        if not self._started:
+            send_message(self._control, {"problem": self._end["problem"] or "its init ended before it was ready"})
+            return
+        seen: dict[str, Any] = {"programs": [], "connections": []}
+        if self._watch is not None:
+            seen = {"programs": self._watch.programs, "connections": sorted(self._watch.connections)}
+            self._end["unseen"] += self._watch.unseen
+        send_message(self._control, {**self._end, **seen, "readonly": mounts.readonly, "failed": mounts.failed})
 
-    def _close_in(self, header: dict[str, Any]) -> None:
-        if not header["network"]:
-            _loopback_up()
-        self._mounts.mount_proc()
-        linux.pivot_to(self._mounts.target)
-        if self._root:
-            linux.unshare(linux.CLONE_NEWUSER)
-            self._say({"say": "map"})
-            os.read(self._maps, 1)
-            linux.parent_death_signal(signal.SIGKILL)
-        linux.no_new_privileges()
-        install_filter()
-
-    def _say(self, what: dict[str, Any]) -> None:
-        os.write(self._said, json.dumps(what).encode() + b"\n")
-
-    def _start(self, work: Callable[[bytes, list[int]], int], payload: bytes) -> int:
-        pid = os.fork()
-        if pid:
-            for descriptor in self._descriptors:
+    def _hear(self, told: dict[str, Any], services: HostServices, *, network: bool) -> None:
+        if told["say"] == "map":
+            # The identity: owners stay what they are, and no capability counts outside.
+            for name in ("uid_map", "gid_map"):
+                descriptor = os.open(f"{self._init}/{name}", os.O_WRONLY, dir_fd=self._proc)
+                os.write(descriptor, b"0 0 4294967295")
                 os.close(descriptor)
-            return pid
-        status = 1
-        try:
-            os.setsid()
-            os.close(self._said)
-            os.close(self._maps)
-            if not self._root:
-                linux.drop_capabilities()
-            status = work(payload, self._descriptors)
-        except BaseException as error:  # noqa: BLE001 - it is what the work came to
-            with suppress(OSError):
-                os.write(2, f"{type(error).__name__}: {error}\n".encode("utf-8", "replace"))
-        finally:
-            os._exit(status)
+            os.write(self._answers, b"x")
+        elif told["say"] == "problem":
+            self._end["problem"] = told["why"]
+        elif told["say"] == "ready":
+            self._ready(told, services, network=network)
+        elif told["say"] == "end":
+            self._end |= {"code": told["code"], "left": told["left"]}
+            self._end["unseen"] += told["unseen"]
 
-    def _wait_for(self, worker: int, linger: float) -> tuple[int, list[str]]:
-        """Return how the work ended, and what was still running so many seconds later; nothing runs any more then."""
-        code = None
-        deadline = float("inf")
-        left: list[str] = []
-        while True:
+    def _ready(self, told: dict[str, Any], services: HostServices, *, network: bool) -> None:
+        if told["listener"] >= 0:
             try:
-                pid, status = os.waitpid(-1, 0 if code is None else os.WNOHANG)
-            except ChildProcessError:
-                break
-            if pid == worker:
-                code = os.waitstatus_to_exitcode(status)
-                deadline = time.monotonic() + linger
-            if pid == 0:
-                if not left and time.monotonic() >= deadline:
-                    left = _running()
-                    os.kill(-1, signal.SIGKILL)
-                time.sleep(_PAUSE)
-        return -signal.SIGKILL if code is None else code, left
+                listener = linux.pidfd_getfd(self._handle, told["listener"])
+            except OSError as error:  # without anybody who listens, its calls would fail
+                self._end["problem"] = _said(error)
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+                return
+            self._watch = Watch(listener, self._proc, services, network=network)
+        else:
+            self._end["unseen"].append(f"programs and connections were not observed: {told['unwatched']}")
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        socket.send_fds(self._control, [b"p"], [self._handle])
+        send_message(self._control, {"pid": self._init})
+        self._started = True
+        os.write(self._answers, b"x")
 
 
-def _running() -> list[str]:
-    """Return what every other process of the namespace was started as."""
-    found = []
-    for name in sorted(entry.name for entry in os.scandir("/proc")):
-        if name.isdecimal() and name != "1":
-            with suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:  # noqa: PTH123 - text throughout
-                words = file.read(_LONGEST_NAME).replace(b"\0", b" ").strip()
-                found.append(words.decode("utf-8", "replace") or f"process {name}")
-    return sorted(found)
-
-
-def _loopback_up() -> None:
-    """Bring up `lo`: programs expect to reach themselves (netdevice(7))."""
-    import fcntl
-    import struct
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        request = struct.pack("16sH22x", b"lo", 0)
-        (flags,) = struct.unpack_from("H", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request), 16)
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | _IFF_UP))
+def _no_dumps() -> None:
+    """Have no core dumped where a program of the host takes them: it would act outside (core(5))."""
+    with suppress(OSError), open("/proc/sys/kernel/core_pattern", "rb") as file:  # noqa: PTH123 - as it is read
+        if file.read(1) in (b"|", b"@"):
+            resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 0 would not keep a pipe from being fed; 1 does
 
 
 def _write(path: str, content: bytes) -> None:

@@ -19,8 +19,8 @@ def send(to: socket.socket, letter: bytes, descriptors: list[int]) -> None:
 
 
 def receive(of: socket.socket) -> tuple[bytes, list[int]]:
-    """Receive a letter and its descriptors; the letter is empty when the other end is closed."""
-    letter, descriptors, _, _ = socket.recv_fds(of, 1, _MOST_DESCRIPTORS)
+    """Receive a letter and its descriptors, which no program inherits; no letter when the other end is closed."""
+    letter, descriptors, _, _ = socket.recv_fds(of, 1, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
     return letter, descriptors
 
 

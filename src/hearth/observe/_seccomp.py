@@ -1,4 +1,7 @@
-"""The system calls that a sandboxed program may not make, as a seccomp filter (seccomp(2), filter mode). Linux."""
+"""What a sandboxed program may not call, and what is looked at when it is called: a seccomp filter. Linux.
+
+Sources: seccomp(2), filter mode; seccomp_unotify(2); the numbers are those of the kernel's system call tables.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,20 @@ from hearth.observe._linux import system_call
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["install_filter"]
+__all__ = ["WATCHED", "install_filter"]
 
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # linux/audit.h
 _SET_MODE_FILTER = 1
-_KILL_PROCESS, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
-_EPERM, _ENOSYS = 1, 38
+_NEW_LISTENER, _WAIT_KILLABLE = 1 << 3, 1 << 5
+_KILL_PROCESS, _ERRNO, _NOTIFY, _ALLOW = 0x80000000, 0x00050000, 0x7FC00000, 0x7FFF0000
+_EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
 _X32 = 0x40000000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+# A user or network namespace of its own gives a program every capability in it, and with them far more of the kernel.
+_NEW_NAMESPACES = 0x10000000 | 0x40000000
+# Other families (vsock, Bluetooth …) are not divided by network namespaces: unix, inet, inet6, netlink, packet, alg.
+_FAMILIES = (1, 2, 10, 16, 17, 38)
 # What acts on the machine rather than on files, or would go past what is observed.
 _REFUSED = {
     "x86_64": {
@@ -28,56 +36,106 @@ _REFUSED = {
         "delete_module": 176, "finit_module": 313, "fsconfig": 431, "fsmount": 432, "fsopen": 430, "fspick": 433,
         "init_module": 175, "ioperm": 173, "iopl": 172, "kexec_file_load": 320, "kexec_load": 246, "keyctl": 250,
         "mount": 165, "mount_setattr": 442, "move_mount": 429, "name_to_handle_at": 303, "open_by_handle_at": 304,
-        "open_tree": 428, "perf_event_open": 298, "pivot_root": 155, "quotactl": 179, "quotactl_fd": 443, "reboot": 169,
-        "request_key": 249, "setdomainname": 171, "sethostname": 170, "setns": 308, "settimeofday": 164,
-        "swapoff": 168, "swapon": 167, "syslog": 103, "umount2": 166, "userfaultfd": 323, "vhangup": 153,
+        "open_tree": 428, "open_tree_attr": 467, "perf_event_open": 298, "pivot_root": 155, "quotactl": 179,
+        "quotactl_fd": 443, "reboot": 169, "request_key": 249, "setdomainname": 171, "sethostname": 170, "setns": 308,
+        "settimeofday": 164, "swapoff": 168, "swapon": 167, "syslog": 103, "umount2": 166, "userfaultfd": 323,
+        "vhangup": 153,
     },
     "aarch64": {
         "acct": 89, "add_key": 217, "adjtimex": 171, "bpf": 280, "clock_adjtime": 266, "clock_settime": 112,
         "delete_module": 106, "finit_module": 273, "fsconfig": 431, "fsmount": 432, "fsopen": 430, "fspick": 433,
         "init_module": 105, "kexec_file_load": 294, "kexec_load": 104, "keyctl": 219, "mount": 40,
         "mount_setattr": 442, "move_mount": 429, "name_to_handle_at": 264, "open_by_handle_at": 265, "open_tree": 428,
-        "perf_event_open": 241, "pivot_root": 41, "quotactl": 60, "quotactl_fd": 443, "reboot": 142, "request_key": 218,
-        "setdomainname": 162, "sethostname": 161, "setns": 268, "settimeofday": 170, "swapoff": 225, "swapon": 224,
-        "syslog": 116, "umount2": 39, "userfaultfd": 282, "vhangup": 58,
+        "open_tree_attr": 467, "perf_event_open": 241, "pivot_root": 41, "quotactl": 60, "quotactl_fd": 443,
+        "reboot": 142, "request_key": 218, "setdomainname": 162, "sethostname": 161, "setns": 268, "settimeofday": 170,
+        "swapoff": 225, "swapon": 224, "syslog": 116, "umount2": 39, "userfaultfd": 282, "vhangup": 58,
     },
 }  # fmt: skip
-_IO_URING = (425, 426, 427)  # setup, enter, register; a ring would do file work that no filter sees
-_IOCTL = {"x86_64": 16, "aarch64": 29}
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+# What is looked at; the number of the call tells which one it was.
+WATCHED = {
+    "x86_64": {"execve": 59, "execveat": 322, "connect": 42, "sendto": 44, "sendmsg": 46, "sendmmsg": 307},
+    "aarch64": {"execve": 221, "execveat": 281, "connect": 203, "sendto": 206, "sendmsg": 211, "sendmmsg": 269},
+}
+_OTHERS = {
+    "x86_64": {"clone": 56, "ioctl": 16, "socket": 41, "unshare": 272},
+    "aarch64": {"clone": 220, "ioctl": 29, "socket": 198, "unshare": 97},
+}
+# io_uring_setup, _enter, _register: a ring would do file work that no filter sees. clone3 keeps its flags in memory,
+# which no filter reads either; the C library takes clone then.
+_MISSING = (425, 426, 427, 435)
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets within struct seccomp_data
+_Instruction = tuple[int, int, int, int]
 
 
-def install_filter() -> None:
-    """Install the filter for this process and all that come of it; NO_NEW_PRIVS must be set. OSError."""
+def install_filter(*, network: bool, watch: bool) -> int:
+    """Install the filter for this process and all that come of it; NO_NEW_PRIVS must be set. OSError.
+
+    `network` allows every family of sockets. With `watch` it returns the descriptor of the listener that has to answer
+    each call of `WATCHED`, else -1.
+    """
     machine = os.uname().machine
     if machine not in _ARCHITECTURES:
         raise OSError(_ENOSYS, f"no filter is known for the architecture {machine}", "seccomp")
-    instructions = list(_program(machine))
+    instructions = list(_program(machine, network=network, watch=watch))
     code = b"".join(struct.pack("HBBI", *one) for one in instructions)
     held = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("HxxxxxxQ", len(instructions), ctypes.addressof(held))
-    system_call("seccomp", _SECCOMP[machine], _SET_MODE_FILTER, 0, ctypes.create_string_buffer(program, len(program)))
+    pointer = ctypes.create_string_buffer(program, len(program))
+    if not watch:
+        system_call("seccomp", _SECCOMP[machine], _SET_MODE_FILTER, 0, pointer)
+        return -1
+    try:  # a signal that comes while the call is looked at does not make the program call a second time (Linux 5.19)
+        return system_call("seccomp", _SECCOMP[machine], _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, pointer)
+    except OSError:
+        return system_call("seccomp", _SECCOMP[machine], _SET_MODE_FILTER, _NEW_LISTENER, pointer)
 
 
-def _program(machine: str) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (code, jump if true, jump if false, constant); the offsets are those of struct seccomp_data."""
-    yield _LOAD, 0, 0, 4  # arch: another ABI numbers its calls in another way
+def _program(machine: str, *, network: bool, watch: bool) -> Iterator[_Instruction]:
+    """Yield (code, jump if true, jump if false, constant)."""
+    yield _LOAD, 0, 0, _ARCHITECTURE  # another ABI numbers its calls in another way
     yield _EQUAL, 1, 0, _ARCHITECTURES[machine]
     yield _RETURN, 0, 0, _KILL_PROCESS
-    yield _LOAD, 0, 0, 0  # nr
+    yield _LOAD, 0, 0, _NUMBER
     if machine == "x86_64":
         yield _AT_LEAST, 0, 1, _X32
         yield _RETURN, 0, 0, _KILL_PROCESS
     for number in sorted(_REFUSED[machine].values()):
-        yield _EQUAL, 0, 1, number
-        yield _RETURN, 0, 0, _ERRNO | _EPERM
-    for number in _IO_URING:
-        yield _EQUAL, 0, 1, number
-        yield _RETURN, 0, 0, _ERRNO | _ENOSYS
-    yield _EQUAL, 0, 5, _IOCTL[machine]
-    yield _LOAD, 0, 0, 16 + 8  # the low half of the second argument
-    yield _EQUAL, 1, 0, _TIOCSTI
-    yield _EQUAL, 0, 1, _TIOCLINUX
-    yield _RETURN, 0, 0, _ERRNO | _EPERM
-    yield _LOAD, 0, 0, 0
+        yield from _when(number, [(_RETURN, 0, 0, _ERRNO | _EPERM)])
+    for number in _MISSING:
+        yield from _when(number, [(_RETURN, 0, 0, _ERRNO | _ENOSYS)])
+    others = _OTHERS[machine]
+    yield from _when(others["ioctl"], _unless_one_of(1, (_TIOCSTI, _TIOCLINUX), _ERRNO | _EPERM, _ALLOW))
+    for name in ("clone", "unshare"):
+        bits = [(_ANY_BIT, 0, 1, _NEW_NAMESPACES), (_RETURN, 0, 0, _ERRNO | _EPERM), (_RETURN, 0, 0, _ALLOW)]
+        yield from _when(others[name], [_argument(0), *bits])
+    if not network:
+        yield from _when(others["socket"], _unless_one_of(0, _FAMILIES, _ALLOW, _ERRNO | _EAFNOSUPPORT))
+    if watch:
+        for name, number in WATCHED[machine].items():
+            yield from _when(number, _with_an_address() if name == "sendto" else [(_RETURN, 0, 0, _NOTIFY)])
     yield _RETURN, 0, 0, _ALLOW
+
+
+def _when(number: int, body: list[_Instruction]) -> Iterator[_Instruction]:
+    """Yield what decides about one call; `body` ends with a return."""
+    yield _EQUAL, 0, len(body), number
+    yield from body
+
+
+def _argument(place: int, *, high: bool = False) -> _Instruction:
+    return _LOAD, 0, 0, _ARGUMENTS + 8 * place + (4 if high else 0)
+
+
+def _unless_one_of(place: int, values: tuple[int, ...], then: int, otherwise: int) -> list[_Instruction]:
+    body = [_argument(place)]
+    for value in values:
+        body += [(_EQUAL, 0, 1, value), (_RETURN, 0, 0, then)]
+    return [*body, (_RETURN, 0, 0, otherwise)]
+
+
+def _with_an_address() -> list[_Instruction]:
+    """Notify of a sendto that names an address; on a connected socket there is none."""
+    notify = (_RETURN, 0, 0, _NOTIFY)
+    low = [_argument(4), (_EQUAL, 1, 0, 0), notify]
+    return [*low, _argument(4, high=True), (_EQUAL, 1, 0, 0), notify, (_RETURN, 0, 0, _ALLOW)]
