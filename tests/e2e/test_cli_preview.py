@@ -310,3 +310,37 @@ def test_what_an_undo_needs_is_kept_checked_backed_up_and_purged(folder: Path) -
     assert list(home.commits.iterdir()) == []
     assert not stored.exists()
     assert fsck(home).findings == ()
+
+
+# Applying
+
+
+def test_what_was_shown_is_applied_and_recorded(folder: Path) -> None:
+    words = ("preview", "--apply", "--yes", "--reason", "why", "--", "sh", "-c", "echo new > a.txt; rm old.txt")
+    shown = hearth(*words, code=0).stdout
+    assert "the host is as it was" in shown
+    assert "completed" in shown
+    assert files(folder)["a.txt"] == "new\n"
+    assert "old.txt" not in files(folder)
+    told = json.loads(hearth("export", "last", code=0).stdout)
+    assert told["live_mode_state"] == "LIVE"
+    assert told["marks"][0]["details"]["approval"]["preview_digest"] in shown
+
+
+def test_what_turns_out_otherwise_is_not_applied(folder: Path) -> None:
+    before = files(folder)
+    hearth("preview", "--apply", "--yes", "--reason", "why", "--", "sh", "-c", "date +%N > a.txt", code=4)
+    assert files(folder) == before
+
+
+def test_nothing_is_applied_that_nobody_confirmed(folder: Path) -> None:
+    before = files(folder)
+    refused = hearth("preview", "--apply", "--", "sh", "-c", "rm old.txt", code=3)
+    assert "somebody has to confirm it" in refused.output
+    hearth("preview", "--apply", "--yes", "--", "true", code=2)
+    hearth("preview", "--apply", "--yes", "--reason", "why", "--", "sh", "-c", "rm old.txt; exit 3", code=1)
+    assert files(folder) == before
+    policy = folder / ".hearth" / "policy.yaml"
+    policy.write_text(policy.read_text().replace("self_approval: true", "self_approval: false"))
+    hearth("preview", "--apply", "--yes", "--reason", "why", "--", "sh", "-c", "rm old.txt", code=3)
+    assert files(folder) == before

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hearth.cli._confirm import require_reason
 from hearth.cli._errors import Exit
 from hearth.cli._json import json_option, print_json
-from hearth.cli._options import read_variables, var_option
+from hearth.cli._keygen import key_option
+from hearth.cli._options import confirmation_options, read_variables, var_option
 from hearth.errors import LedgerNotFoundError
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ _PLAN_ENDINGS = (".yaml", ".yml", ".json")
 @click.option("--diff", "with_diffs", is_flag=True, help="Show how each text was changed.")
 @click.option("--whole", is_flag=True, help="Show every path, also of very many.")
 @click.option("-o", "--output", metavar="FILE", help="Write the manifest there, as JSON.")
+@click.option("--apply", "applied", is_flag=True, help="Then run it, once you have approved what it showed.")
+@confirmation_options
+@key_option
 @json_option
 @click.pass_obj
 def preview(
@@ -38,6 +43,10 @@ def preview(
     with_diffs: bool,
     whole: bool,
     output: str | None,
+    applied: bool,
+    yes: bool,
+    reason: str | None,
+    key: str | None,
     as_json: bool,
 ) -> int:
     """See what a plan or a command would do.
@@ -46,7 +55,13 @@ def preview(
     earlier ones did, and nothing of it reaches the host. There is no network, but for steps that declare hosts. One
     argument that is a .yaml or .json file is a plan; everything else is a command, run without a shell: write -- before
     one that has options. Ends with 1 when a step fails.
+
+    With --apply, once you have approved it by the manifest's first digits (or with --yes and --reason), it runs LIVE in
+    sandboxes, is held to what was shown, and is recorded: what turns out otherwise does not reach the host.
     """
+    require_reason(yes=yes, reason=reason)
+    if applied and as_json:
+        raise click.UsageError("--apply shows what it does to a person; use hearth request --preview and hearth run")
     from hearth.cli._manifest_text import print_manifest
     from hearth.operations import preview_in_sandbox, write_file
 
@@ -73,7 +88,11 @@ def preview(
         screen.line((f"{screen.symbols.failed} ", "red"), f"the preview ended early: {outcome.error}")
     screen.line(("manifest ", "dim"), manifest.digest)
     screen.line(("the host is as it was", "dim"))
-    return failed
+    if not applied or outcome.error is not None:
+        return failed
+    from hearth.cli._apply import apply_preview
+
+    return apply_preview(settings, plan, manifest, yes=yes, reason=reason, key=key)
 
 
 def _plan(subject: tuple[str, ...], variables: tuple[str, ...]) -> Plan:

@@ -306,12 +306,18 @@ class CommittedSteps(_SandboxSteps):
         )
 
     def _require_declared(self, step: Step, held: Reconciliation, details: dict[str, Any]) -> None:
+        silent = self._plan.document["steps"][step.index].get("effects") is None
+        if silent and self._approved_step(step) is not None:
+            return  # the plan says nothing of its effects, and an approver was shown them: they are held to that
         if held.undeclared:
             details["undeclared"] = list(held.undeclared[:_MOST_ENTRIES])
             self._violation(step, "undeclared effects", held.undeclared, details)
 
+    def _approved_step(self, step: Step) -> StepManifest | None:
+        return None if self._sandboxing.approved is None else self._sandboxing.approved.step(step.index)
+
     def _require_approved(self, step: Step, seen: StepManifest, details: dict[str, Any]) -> None:
-        approved = None if self._sandboxing.approved is None else self._sandboxing.approved.step(step.index)
+        approved = self._approved_step(step)
         if approved is None:
             return
         found = deviations(approved, seen, volatile=step.volatile, cwd=self._plan.cwd)
