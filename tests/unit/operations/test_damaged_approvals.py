@@ -353,3 +353,17 @@ def test_a_use_row_alone_makes_no_version_that_was_approved(
         after = approvals.request(make_plan({"name": "Say", "shell": "echo after"}), signer, requester="a", reason="b")
         assert approvals.last_approved(after) is None
     assert any(f"{asked.request_id}, which made-up used up, has 0 of 1" in note for note in fsck(home).notes)
+
+
+def test_a_denial_that_is_moved_once_a_run_has_looked_keeps_it_from_using_the_approval(
+    home: LedgerHome, key: Path, plan: Plan, signer: TrustedAs
+) -> None:
+    """Between the look and the use somebody may have moved it: the use looks again, as the only writer."""
+    request, other = (approving.approve(home, plan, key) for _ in range(2))
+    deny(home, request, signer)
+    overwrite(home, "UPDATE approval_decisions SET request_id = ? WHERE verdict = 'deny'", other)
+    with Ledger.open(home) as ledger:
+        asked = ApprovalRequest.read(ledger.approvals.find(request).request)
+        with pytest.raises(LedgerDamagedError, match="moved there"):
+            ledger.approvals.use(request, "one", now=utc_now(), emergency=False, asked=asked.created)
+        assert ledger.approvals.use_by("one") is None
