@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hearth.cli._errors import Exit
 from hearth.cli._json import json_option, print_json
 from hearth.cli._keygen import ask_passphrase, key_option
 from hearth.cli._options import plan_argument, read_variables, var_option
@@ -121,8 +122,11 @@ def _previewed(home: LedgerHome, plan: Plan) -> str:
 @click.pass_obj
 def approvals(
     settings: Settings, request_id: str | None, *, plan: str | None, only_open: bool, limit: int, as_json: bool
-) -> None:
-    """List approval requests and how they stand, the latest first; or show one."""
+) -> int:
+    """List approval requests and how they stand, the latest first; or show one.
+
+    Ends with 5 when one of them, or something that was decided on it, is damaged.
+    """
     from hearth.cli._list import print_unreviewed
     from hearth.ledger import Ledger
     from hearth.operations import Approvals, emergency_runs
@@ -136,6 +140,8 @@ def approvals(
         else:
             found = known.listing(plan_id=plan, limit=limit, unreadable=unreadable)
         waiting = [name for name, reviewed in emergency_runs(home, ledger).items() if not reviewed]
+    damaged = unreadable or any(view.state == "damaged" for view in found)
+    code = Exit.NOT_VERIFIED if damaged else Exit.DONE
     if only_open:
         found = [view for view in found if view.state in _OPEN]
     if as_json:
@@ -146,7 +152,7 @@ def approvals(
                 "unreadable": unreadable,
             }
         )
-        return
+        return code
     screen = settings.screen()
     if request_id:
         print_request(screen, found[0])
@@ -157,6 +163,7 @@ def approvals(
     for problem in unreadable:
         screen.line((problem, "bold red"))
     print_unreviewed(screen, waiting)
+    return code
 
 
 def _row(view: ApprovalView) -> list[Part]:

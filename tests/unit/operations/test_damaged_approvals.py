@@ -112,7 +112,7 @@ def test_a_request_that_cannot_be_read_is_named_and_hides_no_other(
     overwrite(home, "UPDATE approval_requests SET document = ? WHERE request_id = ?", b"{}", bad)
     assert isinstance(run_with(home, plan, bad), LedgerDamagedError)
     listed = CliRunner().invoke(cli, ["--home", str(home.root), "approvals"])
-    assert listed.exit_code == 0, listed.output
+    assert listed.exit_code == 5, listed.output
     assert good in listed.output
     assert f"the request {bad} cannot be read" in listed.output
     with Ledger.open(home) as ledger:
