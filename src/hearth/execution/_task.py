@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hearth.execution._cancellation import Cancellation
     from hearth.execution._leader import Command, Leader
     from hearth.execution._store import ContentStore
+    from hearth.observe import RowChanges
     from hearth.plan import InputCopies, Step
     from hearth.record import Redactor
 
@@ -58,7 +59,9 @@ class TaskContext:
     and bytes that hold no secret; it is called from the thread that runs the task, and should return soon. `report`
     records an effect at once, while the step is under way, so that it outlives HEARTH (at most 5 ms of it are lost);
     where it raises, nothing may act any more. `start` starts a command in the step's sandbox (None: on the host); it
-    calls its second argument last of all before, which raises where nothing may be started any more.
+    calls its second argument last of all before, which raises where nothing may be started any more. `before_commit` is
+    called by a task that acts in a transaction, after its last statement and before the commit, with the rows by table
+    and the reasons why it may have done more; what it raises is passed on, and all is rolled back.
     """
 
     step: Step
@@ -73,6 +76,7 @@ class TaskContext:
     redactor: Redactor
     folder: Path
     start: Callable[[Command, Callable[[], None]], Leader] | None = None
+    before_commit: Callable[[tuple[RowChanges, ...], tuple[str, ...]], None] | None = None
 
 
 @runtime_checkable

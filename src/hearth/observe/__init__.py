@@ -15,11 +15,21 @@ if TYPE_CHECKING:
     from hearth.observe._layer_view import LowerView
     from hearth.observe._manifest import Manifest, StepManifest, Way
     from hearth.observe._node import Node, NodeType
+    from hearth.observe._postgresql import PostgresCounts, postgres_name
     from hearth.observe._reconcile import Reconciliation, declared_path, reconcile
     from hearth.observe._request import ObservedRequest
     from hearth.observe._room import SandboxRoom
     from hearth.observe._rows import RowChanges
     from hearth.observe._sandbox import Layout, SandboxedProcess, SandboxEnd, SandboxServer
+    from hearth.observe._sqlite import (
+        DatabaseFiles,
+        SqliteEffects,
+        compare_databases,
+        connect_recorded,
+        in_use,
+        is_sqlite,
+        snapshot,
+    )
     from hearth.observe._tiers import Tier, probe
     from hearth.observe._tree import compare, scan, tree_digest
 
@@ -28,6 +38,7 @@ __all__ = [
     "ChangeKind",
     "CommitOutcome",
     "CommitResult",
+    "DatabaseFiles",
     "LayerChanges",
     "Layout",
     "LowerView",
@@ -35,6 +46,7 @@ __all__ = [
     "Node",
     "NodeType",
     "ObservedRequest",
+    "PostgresCounts",
     "Reconciliation",
     "RecoveredCommit",
     "RowChanges",
@@ -42,20 +54,27 @@ __all__ = [
     "SandboxRoom",
     "SandboxServer",
     "SandboxedProcess",
+    "SqliteEffects",
     "StepManifest",
     "Tier",
     "Way",
     "category_of",
     "commit",
     "compare",
+    "compare_databases",
+    "connect_recorded",
     "declared_path",
     "deviations",
+    "in_use",
+    "is_sqlite",
     "layer_path",
+    "postgres_name",
     "probe",
     "read_layer",
     "reconcile",
     "recover_commits",
     "scan",
+    "snapshot",
     "tree_digest",
     "undo",
 ]
@@ -67,6 +86,7 @@ __getattr__, __dir__ = lazy_names(
         "ChangeKind": "_change",
         "CommitOutcome": "_commit",
         "CommitResult": "_commit",
+        "DatabaseFiles": "_sqlite",
         "LayerChanges": "_layer",
         "Layout": "_sandbox",
         "LowerView": "_layer_view",
@@ -74,6 +94,7 @@ __getattr__, __dir__ = lazy_names(
         "Node": "_node",
         "NodeType": "_node",
         "ObservedRequest": "_request",
+        "PostgresCounts": "_postgresql",
         "Reconciliation": "_reconcile",
         "RecoveredCommit": "_commit",
         "RowChanges": "_rows",
@@ -81,20 +102,27 @@ __getattr__, __dir__ = lazy_names(
         "SandboxRoom": "_room",
         "SandboxServer": "_sandbox",
         "SandboxedProcess": "_sandbox",
+        "SqliteEffects": "_sqlite",
         "StepManifest": "_manifest",
         "Tier": "_tiers",
         "Way": "_manifest",
         "category_of": "_category",
         "commit": "_commit",
         "compare": "_tree",
+        "compare_databases": "_sqlite",
+        "connect_recorded": "_sqlite",
         "declared_path": "_reconcile",
         "deviations": "_deviation",
+        "in_use": "_sqlite",
+        "is_sqlite": "_sqlite",
         "layer_path": "_layer",
+        "postgres_name": "_postgresql",
         "probe": "_tiers",
         "read_layer": "_layer",
         "reconcile": "_reconcile",
         "recover_commits": "_commit",
         "scan": "_tree",
+        "snapshot": "_sqlite",
         "tree_digest": "_tree",
         "undo": "_commit",
     },

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
     from hearth.execution._cancellation import Cancellation
 
-__all__ = ["Limits", "commit", "connect", "is_sqlite", "locate_sqlite", "message", "real_target"]
+__all__ = [
+    "Limits",
+    "commit",
+    "connect",
+    "is_sqlite",
+    "locate_sqlite",
+    "message",
+    "real_target",
+    "sqlite_name",
+    "sqlite_path",
+]
 
 LOCK_WAIT = 30.0  # seconds to wait for somebody else's lock on a SQLite database
 _CONNECT_WAIT = 10  # seconds to wait for a server
@@ -104,6 +114,24 @@ def locate_sqlite(url: URL, cwd: Path, *, create: bool) -> tuple[URL, Path | Non
     return url.set(database=f"{prefix}{file}{options}"), file
 
 
+def sqlite_name(file: Path | None) -> str:
+    """Return what effects call a SQLite database: its file's real path."""
+    return ":memory:" if file is None else os.path.realpath(file)
+
+
+def sqlite_path(text: str, cwd: Path) -> str | None:
+    """Return the real path of the SQLite database that a URL leads to; None for any other database, and no file."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(text)
+        file = locate_sqlite(url, cwd, create=True)[1] if is_sqlite(url) else None
+    except (ArgumentError, TaskError):
+        return None
+    return None if file is None else sqlite_name(file)
+
+
 def real_target(text: str, cwd: Path) -> str | None:
     """Return the target for the policy of a URL that leads to SQLite, with its real path; None for other databases.
 
@@ -128,8 +156,11 @@ def real_target(text: str, cwd: Path) -> str | None:
     return f"sql:sqlite:///{os.path.realpath(cwd / name)}"
 
 
-def connect(url: URL, limits: Limits) -> Engine:
-    """Return an engine for one connection. TaskError when the driver is missing or cannot be used."""
+def connect(url: URL, limits: Limits, name: str = "") -> Engine:
+    """Return an engine for one connection. TaskError when the driver is missing or cannot be used.
+
+    SQLite is driven so that a transaction's changeset is known before it commits; `name` is what it calls the database.
+    """
     import sqlalchemy
 
     options: dict[str, Any] = {}
@@ -151,7 +182,7 @@ def connect(url: URL, limits: Limits) -> Engine:
     if engine.dialect.is_async:
         raise TaskError(f"{url.drivername} is an asynchronous driver; name another one in the URL")
     if is_sqlite(url):
-        _prepare_sqlite(engine, limits)
+        _prepare_sqlite(engine, limits, name)
     elif engine.dialect.driver == "psycopg":
         _prepare_psycopg(engine)
     return engine
@@ -176,9 +207,15 @@ def _prepare_psycopg(engine: Engine) -> None:
     event.listen(engine, "do_execute_no_params", execute_bare)
 
 
-def _prepare_sqlite(engine: Engine, limits: Limits) -> None:
+def _prepare_sqlite(engine: Engine, limits: Limits, name: str) -> None:
     from sqlalchemy import event
     from sqlalchemy.exc import OperationalError
+
+    from hearth.observe import connect_recorded
+
+    def connecting(_dialect: object, _record: object, arguments: Any, options: Any) -> Any:  # noqa: ANN401 - of the DBAPI
+        options.pop("cached_statements", None)  # it keeps none
+        return connect_recorded(*arguments, **options, name=name)
 
     def connected(connection: Any, _: object) -> None:  # noqa: ANN401 - a DBAPI connection
         # The driver's own transactions leave out CREATE and DROP: ours begins with an explicit BEGIN.
@@ -199,6 +236,7 @@ def _prepare_sqlite(engine: Engine, limits: Limits) -> None:
                 connection.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_MS}")
                 return
 
+    event.listen(engine, "do_connect", connecting)
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begin)
 
@@ -228,7 +266,7 @@ def message(error: BaseException) -> str:
     PostgreSQL's details are left out, but those on keys: where they show a row, they cut its values, and no redactor
     finds a secret that has been cut.
     """
-    origin: Any = getattr(error, "orig", None)
+    origin: Any = getattr(error, "orig", error)
     diagnosis: Any = getattr(origin, "diag", None)
     said = getattr(diagnosis, "message_primary", None)
     if not said:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import TaskError
+from hearth.errors import HearthError, TaskError
 from hearth.execution._task import TaskEffect
 from hearth.execution.tasks._clean import clean
 from hearth.execution.tasks._describe import one_line
 from hearth.execution.tasks._new_file import NewFile
 from hearth.execution.tasks._statements import is_empty, read_statement, split_sqlite
+from hearth.execution.tasks._table_rows import SeenRows, TableRows, row_effect
 from hearth.execution.tasks._urls import safe_url
+from hearth.plan import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +37,7 @@ _LONGEST_SEARCHED = 64 << 10  # of a value, for secrets
 _LONGEST_SQL = 200
 _MOST_STATEMENTS = 50  # told one by one; more are told by what they do to which table
 _PIECE = 1000
+_ALWAYS = "what functions do outside"  # the task says that of itself
 
 
 class Transaction:
@@ -44,13 +48,16 @@ class Transaction:
         self._context = context
         self._done: list[tuple[Statement, int | None, dict[str, Any]]] = []
         self._new: NewFile | None = None
-        self._unseen_rows = 0
+        self._database = ""
+        self._seen: SeenRows | None = None
+        self._changeset: dict[str, Any] = {}
         given = params.get("parameters", {})
         self._unused = set(given) if isinstance(given, dict) else set().union(*given)
         self.outcome = "not begun"
+        self.refusal: BaseException | None = None
 
     def do(self) -> str:
-        """Do everything; return why it failed, or ""."""
+        """Do everything; return why it failed, or "". What `before_commit` raises is passed on, and is `refusal`."""
         try:
             error = self._connected()
         finally:
@@ -71,7 +78,7 @@ class Transaction:
         from sqlalchemy.engine import make_url
         from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-        from hearth.execution.tasks._database import Limits, connect, is_sqlite, locate_sqlite
+        from hearth.execution.tasks._database import Limits, connect, is_sqlite, locate_sqlite, sqlite_name
 
         limits = Limits(self._context.timeout, self._context.cancellation)
         try:
@@ -82,9 +89,10 @@ class Transaction:
         statements = self._statements(split=url.get_backend_name() == "sqlite")
         if is_sqlite(url):
             url, file = locate_sqlite(url, self._context.cwd, create=self._params.get("create", False))
+            self._database = sqlite_name(file)
             if file is not None and not file.exists():
                 new = NewFile(file)
-        engine = connect(url, limits)
+        engine = connect(url, limits, self._database)
         try:
             if new is not None:
                 self._new = new
@@ -95,6 +103,8 @@ class Transaction:
                 connection = connection.execution_options(hearth_reads=reads)  # noqa: PLW2901 - the same one, told more
                 return self._in_transaction(connection, statements, limits)
         except SQLAlchemyError as error:
+            if error is self.refusal:
+                raise
             return limits.over() or f"{'cannot connect: ' if self.outcome == 'not begun' else ''}{self._said(error)}"
         finally:
             engine.dispose()
@@ -105,8 +115,8 @@ class Transaction:
         from hearth.execution.tasks._database import commit
 
         driver: Any = connection.connection.dbapi_connection
-        changed_before = getattr(driver, "total_changes", None)
         cancel = None if hasattr(driver, "set_progress_handler") else getattr(driver, "cancel", None)
+        rows = TableRows(connection, self._database)
         error = ""
         with limits.interrupting(cancel):
             for number, statement in enumerate(statements, 1):
@@ -114,29 +124,76 @@ class Transaction:
                 if error:
                     break
                 try:
+                    rows.begin()
                     self._execute(connection, statement)
                 except (SQLAlchemyError, TypeError, ValueError, OverflowError) as problem:
                     which = f"statement {number} of {len(statements)}: " if len(statements) > 1 else ""
                     error = limits.over() or f"{which}{self._said(problem)}"
                     break
-        error = error or limits.over() or self._missed()
+            error = error or limits.over() or self._missed() or self._look(connection, rows, limits)
+        error = error or self._asked(connection) or limits.over()
         if error:
-            self.outcome = "rolled back"
-            try:
-                connection.rollback()
-            except SQLAlchemyError:
-                connection.invalidate()  # closes it; what was not committed is gone with it
+            self._roll_back(connection)
             return error
-        if changed_before is not None:
-            known = sum(
-                rows or 0 for statement, rows, _ in self._done if statement.kind in ("insert", "update", "delete")
-            )
-            self._unseen_rows = driver.total_changes - changed_before - known
         self.outcome, refusal = commit(connection)
         why = self._said(refusal) if refusal is not None else ""
         if self.outcome == "unknown":
             return f"{why}; whether the database has committed is unknown: look at it before anything else is done"
         return why
+
+    def _roll_back(self, connection: Connection) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        self.outcome = "rolled back"
+        try:
+            connection.rollback()
+        except SQLAlchemyError:
+            connection.invalidate()  # closes it; what was not committed is gone with it
+
+    def _look(self, connection: Connection, rows: TableRows, limits: Limits) -> str:
+        """Take note of what the transaction has done; return why that cannot be told, or ""."""
+        module: Any = connection.dialect.loaded_dbapi
+        try:
+            seen = rows.seen((statement, number) for statement, number, _ in self._done)
+        except (module.Error, HearthError) as problem:
+            return limits.over() or self._said(problem)
+        redactor = self._context.redactor
+        self._seen = replace(
+            seen,
+            rows=tuple(replace(row, table=redactor.text(row.table)) for row in seen.rows),
+            unseen=tuple(map(redactor.text, seen.unseen)),
+        )
+        return ""
+
+    def _asked(self, connection: Connection) -> str:
+        """Ask `before_commit`, and keep what an undo needs; return why that cannot be kept, or ""."""
+        if self._seen is None:
+            return ""
+        if self._context.before_commit is not None:
+            try:
+                self._context.before_commit(self._seen.rows, self._seen.unseen)
+            except BaseException as refusal:
+                self.refusal = refusal
+                self._roll_back(connection)
+                raise
+        step = self._context.step
+        if not self._seen.changeset:
+            return ""
+        known = [secret.encode("utf-8", "surrogatepass") for secret in self._context.redactor.known]
+        if (
+            Secrets.references(step.params)
+            or Secrets.references(step.env)
+            or any(secret in self._seen.changeset for secret in known)
+        ):
+            # It holds values as the database has them, and a secret cannot be taken out of it.
+            self._changeset = {"changeset_not_kept": "secrets stand in it, or may: the step refers to some"}
+            return ""
+        try:
+            digest = self._context.store.put(self._seen.changeset)
+        except (OSError, HearthError) as problem:
+            return f"what an undo needs cannot be kept: {problem}"
+        self._changeset = {"changeset": {"sha256": digest, "bytes": len(self._seen.changeset)}}
+        return ""
 
     def _execute(self, connection: Connection, statement: Statement) -> None:
         from sqlalchemy import text
@@ -237,6 +294,10 @@ class Transaction:
         """Return the statements' part of the details."""
         told = [details for _, _, details in self._done]
         file = {} if self._new is None else self._new.details()
+        if self._seen is not None and self.outcome in ("done", "unknown"):
+            rows = [row.to_dict() for row in self._seen.rows]
+            more = {"rows_of_more_tables": len(rows) - _MOST_ROWS} if len(rows) > _MOST_ROWS else {}
+            file |= {"rows": rows[:_MOST_ROWS], **more, **self._changeset}
         if len(told) > _MOST_STATEMENTS:
             return {
                 "statements": told[-_MOST_STATEMENTS:],
@@ -253,10 +314,18 @@ class Transaction:
             yield TaskEffect("FILE_SYSTEM", f"created the database {path}", details={"path": path})
         if self.outcome != "done":
             return
+        yield from self._of_statements(url)
+        if self._seen is not None and self._seen.exact:
+            for row in self._seen.rows:
+                if row.total:
+                    yield row_effect(row, url, self._context.redactor)
+
+    def _of_statements(self, url: str) -> Iterator[TaskEffect]:
+        """Yield what statements did that no counts of rows tell."""
         changes: list[tuple[Statement, int | None]] = []
         for statement, rows, _ in self._done:
-            changes += [(inner, None) for inner in statement.inner]
-            if statement.kind and rows != 0:
+            changes += [(inner, None) for inner in statement.inner if not self._is_counted(inner)]
+            if statement.kind and rows != 0 and not self._is_counted(statement):
                 changes.append((statement, rows))
         if len(changes) <= _MOST_STATEMENTS:
             for statement, rows in changes:
@@ -273,12 +342,18 @@ class Transaction:
                 told = group[0][0].did(total)
                 many = f"{told} by {len(group)} statements" if len(group) > 1 else told
                 yield self._effect(many, group[0][0], total, {"database": url, "statements": len(group)})
-        if self._unseen_rows > 0:
-            yield TaskEffect(
-                "DATA_MUTATION",
-                f"changed {self._unseen_rows} more rows by triggers or foreign keys",
-                details={"database": url, "rows": self._unseen_rows},
-            )
+
+    @property
+    def unseen(self) -> str:
+        """Why it may have done more than is told; changes of the schema are told by their statements."""
+        if self.outcome == "unknown":
+            return "whether the database has committed is unknown"
+        if self._seen is None or not self._seen.exact or self.outcome != "done":
+            return ""
+        return "; ".join(one for one in self._seen.unseen if not one.startswith(("the schema: ", _ALWAYS)))
+
+    def _is_counted(self, statement: Statement) -> bool:
+        return self._seen is not None and self._seen.has(statement)
 
     def _effect(self, description: str, statement: Statement, rows: int | None, more: dict[str, Any]) -> TaskEffect:
         details = {**more, "verb": statement.verb, "table": statement.table, "rows": rows}

@@ -27,9 +27,11 @@ _COUNT = {"type": "integer", "minimum": 0}
 class SqlTask:
     """Executes statements on one connection and commits once; a failure of any of them rolls all of them back.
 
-    Their effects are told after the commit only. A SQLite file that was made for nothing is removed while it is empty,
-    and reported where it stays. With SQLite a text may hold several statements; to every other
-    database each text goes as it is.
+    Their effects are told after the commit only: rows by table, as SQLite and PostgreSQL count them before it, with
+    what triggers and foreign keys do; for other databases by statement, as the driver says. SQLite's changeset is kept
+    for an undo; it holds values of rows, and secrets cannot be taken out of it, so not where the step refers to some.
+    A SQLite file that was made for nothing is removed while it is empty, and reported where it stays. With SQLite a
+    text may hold several statements; to every other database each text goes as it is.
     """
 
     name = "sql"
@@ -109,22 +111,25 @@ class SqlTask:
         url = as_text(params["url"])
         if url.startswith("sqlite"):
             return ""
-        unseen = "triggers, foreign keys and functions of the database may change more than the row counts say"
         if url.startswith("postgresql+psycopg:"):
-            return unseen
+            return "what functions do outside of this database (other servers, files, notifications)"
+        unseen = "triggers, foreign keys and functions of the database may change more than the row counts say"
         return f"{unseen}, and of several statements in one text, where the driver takes them, the first only is told"
 
     def run(self, params: Any, context: TaskContext) -> TaskResult:  # noqa: ANN401 - as above
         """Do it; failed when the database refuses a statement, or `expect_rows` is missed, or time is up.
 
         `details`: `url`, `commit` ("done", "rolled back", "unknown", "not begun"), `duration_us`, `statements`, each
-        with `sql`, `rows`, `table`, for a query its `columns` and first `result` rows; `created_and_removed`, a file.
+        with `sql`, `rows`, `table`, for a query its `columns` and first `result` rows; `rows` by table; for an undo
+        SQLite's `changeset`, or `changeset_not_kept`, why not; `created_and_removed`, a file.
         """
         started = time.monotonic_ns()
         work = Transaction(params, context)
         try:
             error = work.do()
         except TaskError as problem:
+            if problem is work.refusal:
+                raise
             error = str(problem)
         error = clean(error, context.redactor)
         details = {
@@ -133,7 +138,13 @@ class SqlTask:
             "duration_us": (time.monotonic_ns() - started) // 1000,
             **work.details(),
         }
-        return TaskResult(failed=bool(error), error=error, details=details, side_effects=tuple(work.effects()))
+        return TaskResult(
+            failed=bool(error),
+            error=error,
+            details=details,
+            side_effects=tuple(work.effects()),
+            unseen=clean(work.unseen, context.redactor),
+        )
 
 
 SQL: Task = SqlTask()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hearth.execution import Task, TaskEffect, TaskResult
+    from hearth.observe import RowChanges
     from hearth.plan import Plan
 
 TASKS: dict[str, Task] = {task.name: task for task in (FILE, HTTP, PYTHON, SHELL, SQL)}
@@ -39,6 +40,7 @@ class Bench:
     results: list[TaskResult] = field(default_factory=list)
     listening: bool = True
     on_report: Callable[[TaskEffect], object] = lambda _: None
+    before_commit: Callable[[tuple[RowChanges, ...], tuple[str, ...]], None] | None = None
     _runs: int = 0
 
     def __post_init__(self) -> None:
@@ -76,6 +78,7 @@ class Bench:
             store=self.store,
             redactor=self.redactor,
             folder=plan.folder,
+            before_commit=self.before_commit,
         )
         result = TASKS[task].run(revealed, context)
         result = replace(result, side_effects=(*reported, *result.side_effects))

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from hearth.errors import TaskError
 from tests.postgresql import PASSWORD, running_server
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def table(bench: Bench, url: str) -> None:
     result = bench.run("sql", {"url": url, "statements": statements})
     assert not result.failed, result.error
     assert effects(result)[1:] == ["created table users", "inserted 2 rows into users"]
+    assert "the sequence users_id_seq" in result.unseen
 
 
 def effects(result: Any) -> list[str]:
@@ -119,22 +121,22 @@ def test_the_url_cannot_take_the_transaction_away(bench: Bench, url: str) -> Non
 @pytest.mark.parametrize(
     "statement, told, left",
     [
-        ("EXPLAIN ANALYZE DELETE FROM users", ["ran EXPLAIN"], 0),
+        ("EXPLAIN ANALYZE DELETE FROM users", ["ran EXPLAIN", "deleted 2 rows from users"], 0),
         ("EXPLAIN DELETE FROM users", [], 2),
         ("SELECT * INTO TEMP copied FROM users", ["created table copied"], 2),
         (
             "WITH gone AS (DELETE FROM users RETURNING id) SELECT count(*) FROM gone",
-            ["deleted an unknown number of rows from users"],
+            ["deleted 2 rows from users"],
             0,
         ),
         (
             "WITH gone AS (DELETE FROM users RETURNING *) INSERT INTO users SELECT * FROM gone WHERE id < 0",
-            ["deleted an unknown number of rows from users"],
+            ["deleted 2 rows from users"],
             0,
         ),
         (
             "MERGE INTO users USING (VALUES (1)) AS v (id) ON users.id = v.id WHEN MATCHED THEN DELETE",
-            ["merged 1 row into users"],
+            ["deleted 1 row from users"],
             1,
         ),
         ("SELECT * FROM users FOR NO KEY UPDATE OF users", [], 2),
@@ -228,3 +230,30 @@ def test_a_lost_connection_takes_everything_back(bench: Bench, url: str) -> None
     statements = ["DELETE FROM users", "SELECT pg_terminate_backend(pg_backend_pid())"]
     assert bench.run("sql", {"url": url, "statements": statements}).failed
     assert count(bench, url) == 2
+
+
+def test_rows_are_counted_before_the_commit_with_what_triggers_do(bench: Bench, url: str) -> None:
+    body = "BEGIN INSERT INTO log VALUES (OLD.name); RETURN NULL; END"
+    setup = [
+        "CREATE TABLE IF NOT EXISTS log (line text)",
+        f"CREATE OR REPLACE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$",
+        "CREATE TRIGGER told AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION tell()",
+    ]
+    assert not bench.run("sql", {"url": url, "statements": setup}).failed
+    told: list[Any] = []
+
+    def refuse(rows: Any, unseen: tuple[str, ...]) -> None:
+        told.append({(row.database, row.table): (row.inserted, row.updated, row.deleted) for row in rows})
+        told.append(unseen)
+        raise TaskError("no")
+
+    bench.before_commit = refuse
+    with pytest.raises(TaskError, match="no"):
+        bench.run("sql", {"url": url, "statement": "DELETE FROM users"})
+    assert told[0] == {("localhost/postgres", "log"): (2, 0, 0), ("localhost/postgres", "users"): (0, 0, 2)}
+    assert told[1] == ("what functions do outside of this database (other servers, files, notifications)",)
+    bench.before_commit = None
+    assert count(bench, url) == 2
+    result = bench.run("sql", {"url": url, "statement": "DELETE FROM users"})
+    assert effects(result) == ["inserted 2 rows into log", "deleted 2 rows from users"]
+    assert result.unseen == ""
