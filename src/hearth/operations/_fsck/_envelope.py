@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Keys", "Signed", "key_id_of", "read_envelope"]
 
+_LARGEST = 1 << 22
+
 
 class Signed:
     """An envelope's payload, and its signatures by key id."""
@@ -35,6 +37,8 @@ def read_envelope(data: object) -> Signed:
     """Read an envelope whose payload is a canonical JSON object; ValueError says what is wrong."""
     if not isinstance(data, bytes):
         raise ValueError("it is no longer bytes")  # noqa: TRY004 - a finding about data
+    if len(data) > _LARGEST:
+        raise ValueError(f"it has {len(data):,} bytes, and none of ours has more than {_LARGEST:,}")
     envelope = load(data)
     if not isinstance(envelope, dict) or envelope.keys() != {"payload", "payloadType", "signatures"}:
         raise ValueError("it is no envelope")
