@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from functools import cache
 from typing import Any
@@ -43,6 +44,7 @@ MS_REC, MS_PRIVATE = 16384, 1 << 18
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 _MNT_DETACH = 2
+_MOST_DATA = 4096  # bytes, with the zero byte at the end
 _AT_RECURSIVE = 0x8000
 _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
 _LAST_CAPABILITY = 63
@@ -75,7 +77,7 @@ def system_call(name: str, number: int, *arguments: Any) -> int:
 def _number(name: str) -> int:
     numbers = _NUMBERS.get(os.uname().machine, {})
     if name not in numbers:
-        raise OSError(38, f"{name} is not known for the architecture {os.uname().machine}", name)
+        raise OSError(errno.ENOSYS, f"{name} is not known for the architecture {os.uname().machine}", name)
     return numbers[name]
 
 
@@ -86,6 +88,8 @@ def unshare(flags: int) -> None:
 
 def mount(source: str | None, target: str, kind: str | None, flags: int = 0, data: str = "") -> None:
     """Mount something (mount(2)); a path is relative to the current folder as usual."""
+    if len(os.fsencode(data)) >= _MOST_DATA:  # the kernel would cut it off, and mount something else
+        raise OSError(errno.E2BIG, os.strerror(errno.E2BIG), f"mount {kind} on {target}: options too long")
     done = _libc().mount(
         None if source is None else os.fsencode(source),
         os.fsencode(target),

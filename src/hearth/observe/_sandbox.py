@@ -139,6 +139,11 @@ class SandboxServer:
         finally:
             theirs.close()
 
+    @property
+    def pid(self) -> int:
+        """Its process number."""
+        return self._process.pid
+
     def __enter__(self) -> Self:
         return self
 
