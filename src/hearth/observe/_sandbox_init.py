@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import mmap
 import os
 import signal
 import socket
@@ -23,6 +24,7 @@ __all__ = ["Init"]
 
 _PAUSE = 0.002
 _LONGEST_NAME = 200
+_LONGEST_REASON = 500
 _MOST_NAMED = 20
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _PRIVATE = (("shm", "shared memory"), ("sem", "semaphores"), ("msg", "message queues"))
@@ -37,6 +39,7 @@ class Init:
         self._answers = answers
         self._descriptors = descriptors
         self._root = root
+        self._reason = mmap.mmap(-1, _LONGEST_REASON)  # shared with the work, and no descriptor
 
     def run(self, header: dict[str, Any], payload: bytes) -> NoReturn:
         """Do all of it; this process ends here."""
@@ -55,6 +58,7 @@ class Init:
             if not self._root:
                 linux.drop_capabilities()
             code, left = self._wait_for(worker, header["linger"])
+            self._tell_reason()
             self._say({"say": "end", "code": code, "left": left, "unseen": _left_in_private()})
         finally:
             os._exit(0)
@@ -95,6 +99,11 @@ class Init:
             os.setsid()
             os.close(self._said)
             os.close(self._answers)
+            # HEARTH's own stderr may be a file of the host, which could be opened anew through /proc/self/fd.
+            null = os.open(os.devnull, os.O_RDWR)
+            for standard in (0, 1, 2):
+                os.dup2(null, standard)
+            os.close(null)
             if not self._root:
                 linux.drop_capabilities()
             linux.set_dumpable(True)
@@ -104,10 +113,15 @@ class Init:
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
         except BaseException as error:  # noqa: BLE001 - it is what the work came to
-            with suppress(OSError):
-                os.write(2, f"{type(error).__name__}: {error}\n".encode("utf-8", "replace"))
+            self._reason.write(f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:_LONGEST_REASON])
         finally:
             os._exit(status & 0xFF)
+
+    def _tell_reason(self) -> None:
+        """Write what the work failed with to HEARTH's stderr; escaped, for it is the work's own text."""
+        if told := self._reason[:].rstrip(b"\0").decode("utf-8", "replace"):
+            with suppress(OSError):
+                os.write(2, f"hearth: the work in a sandbox failed: {told!a}\n".encode())
 
     def _wait_for(self, worker: int, linger: float) -> tuple[int, list[str]]:
         """Return how the work ended, and what was still running so many seconds later; nothing runs any more then."""
