@@ -15,30 +15,16 @@ from typing import Any
 
 from hearth.errors import ObservationError
 
-__all__ = ["Tier", "probe"]
+__all__ = ["Tier", "probe", "stackable"]
 
 _TRY = """
-import json, os, sys
+import json, sys
+sys.dont_write_bytecode = True
 sys.path[:] = json.loads(sys.argv[1])
-from hearth.observe import _linux as linux
-def tried(what):
-    pid = os.fork()
-    if pid == 0:
-        try:
-            what()
-        except OSError as error:
-            os.write(1, f"{error.filename or ''}: {error.strerror}".strip(": ").encode())
-            os._exit(1)
-        os._exit(0)
-    return os.waitpid(pid, 0)[1] == 0
-flags = getattr(linux, sys.argv[2])
-sys.exit(0 if tried(lambda: linux.unshare(flags)) else 1)
+from hearth.observe._tiers_try import main
+main(sys.argv[2])
 """
-_NAMESPACES = (
-    ("user namespaces", "CLONE_NEWUSER"),
-    ("mount namespaces without a user namespace", "CLONE_NEWNS"),
-    ("network namespaces without a user namespace", "CLONE_NEWNET"),
-)
+_PATIENCE = 20.0
 _ALWAYS = (
     "what a program sends over a network that it was given, and what others do with that",
     "files that were made and removed again while the step ran",
@@ -48,11 +34,13 @@ _NOT_SEEN = {
     "full": _ALWAYS,
     "unprivileged": (
         *_ALWAYS,
-        "changes to files of other users: they are refused",
-        "changes below a mount point within a top-level directory: all of that directory is shown read-only",
+        "changes to what belongs to other users or groups: they are refused",
+        "names that are made beside a mount point, or in the root directory: they are refused",
+        "which names of a file with several names are still the same file, once it was changed",
     ),
     "fallback": ("anything but what a task reports itself: steps run on the host, and each has `unknown_effects`",),
 }
+_NO_NOTIFICATION = "which programs were started, and which connections made"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +69,23 @@ def probe() -> Tier:
     if sys.platform != "linux":
         why = "only Linux has what a sandbox is made of"
         return Tier(name="fallback", capabilities=(("sandbox", False, why),), cannot_see=_NOT_SEEN["fallback"])
-    why = _why_no_sandbox()
-    root = os.geteuid() == 0
-    found = [("sandbox (overlay, namespaces, pivot_root, seccomp)", not why, why)]
-    for what, flag in _NAMESPACES:
-        problem = _why_not(flag)
-        found.append((what, not problem, problem))
-    found.append(("layers above one another (/dev/shm)", stackable(), "" if stackable() else "there is no /dev/shm"))
-    strace = shutil.which("strace")
-    found.append(("strace", strace is not None, strace or "not installed"))
-    name = "fallback" if why else "full" if root else "unprivileged"
-    return Tier(name=name, capabilities=tuple(found), cannot_see=_NOT_SEEN[name])
+    folder = Path(tempfile.mkdtemp(prefix="hearth-probe-"))
+    try:
+        problem, remark = _try_sandbox(folder)
+        pieces = _try_pieces(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    found = [("sandbox (overlay, namespaces, pivot_root, seccomp)", not problem, problem or remark)]
+    found += [(name, not why, why) for name, why in pieces.items()]
+    can_stack = stackable()
+    found.append(("layers above one another (/dev/shm)", can_stack, "" if can_stack else "there is no /dev/shm"))
+    problem_of_strace = _try_strace()
+    found.append(("strace", not problem_of_strace, problem_of_strace))
+    name = "fallback" if problem else "full" if os.geteuid() == 0 else "unprivileged"
+    unseen = _NOT_SEEN[name]
+    if name != "fallback" and pieces.get("seccomp notification", ""):
+        unseen = (*unseen, _NO_NOTIFICATION)
+    return Tier(name=name, capabilities=tuple(found), cannot_see=unseen)
 
 
 def stackable() -> bool:
@@ -99,28 +93,46 @@ def stackable() -> bool:
     return Path("/dev/shm").is_dir() and os.access("/dev/shm", os.W_OK)  # noqa: S108 - it is the kernel's
 
 
-def _why_no_sandbox() -> str:
+def _try_sandbox(folder: Path) -> tuple[str, str]:
+    """Return why no sandbox can be made ("" where it can), and what is to be said of one that was."""
     from hearth.observe._sandbox import Layout, SandboxServer
 
-    folder = Path(tempfile.mkdtemp(prefix="hearth-probe-"))
     payload = json.dumps({"argv": ["true"], "cwd": "/", "env": {"PATH": os.defpath}, "targets": []}).encode()
     try:
         with SandboxServer() as server:
-            process = server.start(
-                Layout(state=folder, layer="0"), "hearth.observe._command:run_command", payload, linger=0
-            )
-            end = process.wait(10)
-            return end.problem or ("" if end.code == 0 else f"a program in it ended with {end.code}")
+            layout = Layout(state=folder, layer="0")
+            end = server.start(layout, "hearth.observe._command:run_command", payload, linger=0).wait(_PATIENCE)
+            problem = end.problem or ("" if end.code == 0 else f"a program in it ended with {end.code}")
+            closed = ", ".join(sorted({**end.readonly, **end.failed}))
+            return problem, f"cannot be written there: {closed}" if closed else ""
     except (ObservationError, OSError, TimeoutError) as error:
-        return str(error) or type(error).__name__
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        return str(error) or type(error).__name__, ""
 
 
-def _why_not(flag: str) -> str:
-    arguments = [sys.executable, "-I", "-S", "-c", _TRY, json.dumps([path for path in sys.path if path]), flag]
+def _try_pieces(folder: Path) -> dict[str, str]:
+    """Return what a sandbox is made of, and of each why it does not work here ("" where it does)."""
+    paths = json.dumps([path for path in sys.path if path])
     try:
-        tried = subprocess.run(arguments, capture_output=True, text=True, timeout=10, check=False)
+        tried = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _TRY, paths, str(folder)],
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=True,
+        )
+        return {str(name): str(why) for name, why in json.loads(tried.stdout).items()}
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return {"the pieces of a sandbox": f"they could not be tried: {error}"}
+
+
+def _try_strace() -> str:
+    """Return why programs cannot be traced here; "" where they can."""
+    strace = shutil.which("strace")
+    if strace is None:
+        return "not installed"
+    argv = [strace, "-f", "-o", os.devnull, "-e", "trace=execve", "true"]
+    try:
+        tried = subprocess.run(argv, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
-    return "" if tried.returncode == 0 else tried.stdout.strip() or tried.stderr.strip()[-200:] or "refused"
+    return "" if tried.returncode == 0 else tried.stderr.strip()[-200:] or f"it ended with {tried.returncode}"
