@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -74,7 +75,7 @@ def probe() -> Tier:
         problem, remark = _try_sandbox(folder)
         pieces = _try_pieces(folder)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
     found = [("sandbox (overlay, namespaces, pivot_root, seccomp)", not problem, problem or remark)]
     found += [(name, not why, why) for name, why in pieces.items()]
     can_stack = stackable()
@@ -91,6 +92,14 @@ def probe() -> Tier:
 def stackable() -> bool:
     """Whether several layers can lie above one another: they must not lie on a disk that is overlaid itself."""
     return Path("/dev/shm").is_dir() and os.access("/dev/shm", os.W_OK)  # noqa: S108 - it is the kernel's
+
+
+def _remove(folder: Path) -> None:
+    for path, folders, _ in os.walk(folder):
+        for name in folders:  # overlayfs closes its work folder to everybody
+            with suppress(OSError):
+                Path(path, name).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _try_sandbox(folder: Path) -> tuple[str, str]:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,10 @@ def test_trying_leaves_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(bool(ordinary.why_not()), reason=ordinary.why_not())
 def test_an_ordinary_user_has_another_tier() -> None:
-    tried = ordinary.run_as_nobody([sys.executable, "-c", TELL])
+    with tempfile.TemporaryDirectory(prefix="tier-") as folder:
+        os.chown(folder, ordinary.NOBODY, ordinary.NOBODY)
+        tried = ordinary.run_as_nobody([sys.executable, "-c", TELL], TMPDIR=folder)
+        assert list(Path(folder).iterdir()) == []
     assert tried.returncode == 0, tried.stderr
     told = json.loads(tried.stdout)
     assert told["tier"] in ("unprivileged", "fallback")
