@@ -97,7 +97,7 @@ class SandboxMounts:
     def tell(self) -> None:
         """Write down what was mounted where, for whoever reads the layer."""
         document = {"root": self._root, "mounts": self._mounts, "readonly": self.readonly, "failed": self.failed}
-        with open(f"{self._state}/{self._layer}/mounts.json", "w", encoding="ascii") as file:  # noqa: PTH123 - as above
+        with open(f"{self._state}/{self._layer}/mounts.json", "w", encoding="utf-8") as file:  # noqa: PTH123 - as above
             json.dump(document, file)
 
     def mount_proc(self) -> None:

@@ -165,7 +165,7 @@ def _left_in_private() -> list[str]:
             named = ", ".join(names[:_MOST_NAMED]) + (" …" if len(names) > _MOST_NAMED else "")
             unseen.append(f"the sandbox has a /dev/shm of its own, and this was left in it: {named}")
     for name, what in _PRIVATE:
-        with suppress(OSError), open(f"/proc/sysvipc/{name}", encoding="ascii") as lines:  # noqa: PTH123 - as above
+        with suppress(OSError), open(f"/proc/sysvipc/{name}", encoding="utf-8") as lines:  # noqa: PTH123 - as above
             if len(lines.readlines()) > 1:
                 unseen.append(f"System V {what} were left in the sandbox")
     return unseen

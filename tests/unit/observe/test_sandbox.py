@@ -347,7 +347,11 @@ time.sleep(60)
 
 @pytest.mark.skipif(bool(ordinary.why_not()), reason=ordinary.why_not())
 def test_an_ordinary_user_has_it_all(repository: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
+    """Also in a folder of its own that lies in somebody else's, which it could not copy up."""
+    with tempfile.TemporaryDirectory(prefix="sandbox-") as foreign:
+        Path(foreign).chmod(0o755)
+        folder = f"{foreign}/own"
+        Path(folder).mkdir()
         os.chown(folder, ordinary.NOBODY, ordinary.NOBODY)
         options = ["-q", "-p", "no:cacheprovider", f"--basetemp={folder}/base", f"--rootdir={repository}"]
         ended = ordinary.run_as_nobody(
