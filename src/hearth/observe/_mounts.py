@@ -34,7 +34,7 @@ _VIRTUAL = ("/dev", "/proc", "/sys")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
 _MASKED = ("kcore", "kmsg", "keys", "timer_list", "kallsyms")
-_MOST_PARTS = 64
+_MOST_PARTS = 512
 _FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC  # which statvfs(3) tells by the same bits
 _OCTAL = re.compile(r"\\([0-7]{3})")
 

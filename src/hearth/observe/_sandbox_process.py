@@ -13,7 +13,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import resource
 import select
 import signal
 import socket
@@ -240,6 +239,8 @@ class _Kept:
 
 def _no_dumps() -> None:
     """Have no core dumped where a program of the host takes them: it would act outside (core(5))."""
+    import resource  # this module is imported on other systems, too
+
     with suppress(OSError), open("/proc/sys/kernel/core_pattern", "rb") as file:  # noqa: PTH123 - as it is read
         if file.read(1) in (b"|", b"@"):
             resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 0 would not keep a pipe from being fed; 1 does

@@ -6,7 +6,6 @@ decided here, and a program that changes the words of a call meanwhile is told w
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import os
 import socket
@@ -30,6 +29,7 @@ _RESPONSE = struct.Struct("=QqiI")
 _CONTINUE, _WAKE_TOGETHER = 1, 1
 _MOST_WORDS, _LONGEST_WORD = 64, 256
 _MOST_KEPT = 10_000
+_MOST_CHARACTERS = 1 << 22  # of all words together
 _LONGEST_PATH = 4096
 _LONGEST_ADDRESS = 128
 _EMPTY_PATH = 0x1000  # AT_EMPTY_PATH
@@ -92,12 +92,13 @@ class Watch:
         self.unseen: dict[str, None] = {}
         self._listener = listener
         self._proc = proc
+        self._characters = 0
         self._services = services
         self._network = network
         names = WATCHED[os.uname().machine]
         self._names = {number: name for name, number in names.items()}
         with suppress(OSError):  # Linux 6.6: the program and this process take turns on one processor
-            fcntl.ioctl(listener, _SET_FLAGS, _WAKE_TOGETHER)
+            _ioctl(listener, _SET_FLAGS, _WAKE_TOGETHER)
 
     def fileno(self) -> int:
         """Return the listener: readable when a call waits."""
@@ -107,7 +108,7 @@ class Watch:
         """Look at one call, and let it go on. Raises nothing."""
         buffer = bytearray(_NOTIFICATION.size)
         try:
-            fcntl.ioctl(self._listener, _RECEIVE, buffer, True)  # noqa: FBT003 - as fcntl has it
+            _ioctl(self._listener, _RECEIVE, buffer)
         except OSError:
             return  # whoever called is dead
         ident, pid, _, number, _, _, *arguments = _NOTIFICATION.unpack(buffer)
@@ -122,12 +123,12 @@ class Watch:
                 why = error.strerror if isinstance(error, OSError) else error
                 self.unseen[f"a program started, or a connection made, could not be looked at: {why}"] = None
         with suppress(OSError):
-            fcntl.ioctl(self._listener, _SEND, bytearray(_RESPONSE.pack(ident, 0, 0, _CONTINUE)), True)  # noqa: FBT003 - as above
+            _ioctl(self._listener, _SEND, bytearray(_RESPONSE.pack(ident, 0, 0, _CONTINUE)))
 
     def _waits(self, ident: int) -> bool:
         """Whether the caller still waits: else its number may be another's by now, and what was read is not its."""
         try:
-            fcntl.ioctl(self._listener, _IS_VALID, struct.pack("=Q", ident))
+            _ioctl(self._listener, _IS_VALID, bytearray(struct.pack("=Q", ident)))
         except OSError:
             return False
         return True
@@ -151,10 +152,12 @@ class Watch:
             there = f"{pid}/{'cwd' if folder == _HERE else f'fd/{folder}'}/{os.fsdecode(path)}"
         if not self._can_be_run(there) or not self._waits(ident):
             return
-        if len(self.programs) < _MOST_KEPT:
-            self.programs.append(tuple(map(os.fsdecode, words or [path])))
+        told = tuple(map(os.fsdecode, words or [path]))
+        self._characters += sum(map(len, told))
+        if len(self.programs) < _MOST_KEPT and self._characters < _MOST_CHARACTERS:
+            self.programs.append(told)
         else:
-            self.unseen[f"more than {_MOST_KEPT} programs were started"] = None
+            self.unseen[f"more programs were started than the {len(self.programs)} that are told"] = None
 
     def _can_be_run(self, there: str) -> bool:
         """Whether there is such a program: a shell tries each folder of PATH."""
@@ -238,6 +241,12 @@ class Watch:
         except OSError:
             return "ip"
         return {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}.get(kind, "raw")
+
+
+def _ioctl(descriptor: int, request: int, argument: bytearray | int) -> None:
+    import fcntl  # this module is imported on other systems, too
+
+    fcntl.ioctl(descriptor, request, argument)
 
 
 def _text(memory: int, place: int, most: int) -> bytes:

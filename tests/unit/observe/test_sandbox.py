@@ -345,9 +345,8 @@ time.sleep(60)
     wait_until(lambda: not any(alive(pid) for pid in pids))
 
 
-@pytest.mark.skipif(bool(ordinary.why_not()), reason=ordinary.why_not())
-def test_an_ordinary_user_has_it_all(repository: Path) -> None:
-    """Also in a folder of its own that lies in somebody else's, which it could not copy up."""
+def run_as_nobody(repository: Path, *chosen: str) -> None:
+    """Run this file as an ordinary user, in a folder of its own in somebody else's, which it could not copy up."""
     with tempfile.TemporaryDirectory(prefix="sandbox-") as foreign:
         Path(foreign).chmod(0o755)
         folder = f"{foreign}/own"
@@ -355,8 +354,24 @@ def test_an_ordinary_user_has_it_all(repository: Path) -> None:
         os.chown(folder, ordinary.NOBODY, ordinary.NOBODY)
         options = ["-q", "-p", "no:cacheprovider", f"--basetemp={folder}/base", f"--rootdir={repository}"]
         ended = ordinary.run_as_nobody(
-            [sys.executable, "-m", "pytest", *options, __file__], HOME=folder, TMPDIR=folder, PWD=str(repository)
+            [sys.executable, "-m", "pytest", *options, *chosen, __file__],
+            HOME=folder,
+            TMPDIR=folder,
+            PWD=str(repository),
         )
         subprocess.run(["rm", "-rf", f"{folder}/base"], check=False)
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
     assert " passed" in ended.stdout
+
+
+@pytest.mark.skipif(bool(ordinary.why_not()), reason=ordinary.why_not())
+def test_an_ordinary_user_has_as_much(repository: Path) -> None:
+    run_as_nobody(
+        repository, "-k", "its_layer or hidden or tries_are_not or outside or earlier_one or at_once or set_up"
+    )
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(bool(ordinary.why_not()), reason=ordinary.why_not())
+def test_an_ordinary_user_has_it_all(repository: Path) -> None:
+    run_as_nobody(repository)
