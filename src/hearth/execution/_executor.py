@@ -258,7 +258,8 @@ class ApprovalExecutor:
         )
         if self._sandbox is None:
             return _Prepared(plan.steps, acting, redactor, self._check(mode, guard))
-        from hearth.execution._sandbox_steps import CommittedSteps, PreviewedSteps
+        from hearth.execution._committed_steps import CommittedSteps
+        from hearth.execution._previewed_steps import PreviewedSteps
 
         ignore = (str(copies.folder),)
         if dry:

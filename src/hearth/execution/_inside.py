@@ -19,6 +19,7 @@ from hearth.execution._cancellation import Cancellation
 from hearth.execution._results import read_outcome
 from hearth.execution._store import ContentStore
 from hearth.execution._task import TaskContext
+from hearth.execution.tasks._database import sqlite_path
 from hearth.plan import InputCopies, Step, load_tasks
 from hearth.record import Redactor, freeze, to_plain
 
@@ -27,15 +28,17 @@ if TYPE_CHECKING:
 
     from hearth.execution._results import ObservedEffect
     from hearth.execution._task import TaskEffect
+    from hearth.observe import RowChanges
 
 __all__ = ["END_OF_CONTENTS", "perform", "request_of"]
 
 END_OF_CONTENTS = (1 << 64) - 1
 _PIECE = 1 << 20
+_OF_UNDO = ("changeset", "changeset_not_kept")
 
 
-def request_of(context: TaskContext, params: Any) -> bytes:  # noqa: ANN401 - a JSON tree
-    """Return what `perform` needs to know of a step."""
+def request_of(context: TaskContext, params: Any, *, copy_to: str | None = None) -> bytes:  # noqa: ANN401 - a JSON tree
+    """Return what `perform` needs to know of a step; at `copy_to` it puts what its second descriptor has, first."""
     inputs = context.inputs
     return json.dumps(
         {
@@ -47,6 +50,7 @@ def request_of(context: TaskContext, params: Any) -> bytes:  # noqa: ANN401 - a 
             "folder": str(context.folder),
             "env": dict(context.env),
             "timeout": context.timeout,
+            "copy_to": copy_to,
             "inputs": None if inputs is None else {"folder": str(inputs.folder), "copies": dict(inputs.copies)},
         },
         default=lambda value: dict(value) if hasattr(value, "items") else list(value),
@@ -61,9 +65,11 @@ def perform(payload: bytes, descriptors: list[int]) -> int:
     effects: list[ObservedEffect] = []
     with os.fdopen(descriptors[0], "wb") as out:
         try:
+            if request["copy_to"] is not None:
+                _put(request["copy_to"], descriptors[1])
             document = _carry_out(request, store, effects)
             for path in sorted(folder.rglob("*")):
-                if path.is_file():
+                if path.is_file() and request["task"] != "sql":
                     _send(path, out)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -74,6 +80,11 @@ def perform(payload: bytes, descriptors: list[int]) -> int:
 
 def _carry_out(request: dict[str, Any], store: ContentStore, effects: list[ObservedEffect]) -> dict[str, Any]:
     inputs = request["inputs"]
+    told: dict[str, Any] = {}
+
+    def before_commit(rows: tuple[RowChanges, ...], unseen: tuple[str, ...]) -> None:
+        told.update(rows=[row.to_dict() for row in rows], row_unseen=list(unseen))
+
     folder = Path(request["folder"])
     context = TaskContext(
         step=Step(
@@ -93,15 +104,23 @@ def _carry_out(request: dict[str, Any], store: ContentStore, effects: list[Obser
         store=store,
         redactor=Redactor(),
         folder=folder,
+        before_commit=before_commit,
     )
+    if request["task"] == "sql":
+        told["database"] = sqlite_path(str(request["params"]["url"]), context.cwd)
     try:
         outcome = read_outcome(load_tasks()[request["task"]].run(context.step.params, context))  # type: ignore[attr-defined]
     except TaskError as error:
-        return {"failed": True, "error": str(error), "details": {}, "effects": [_effect(one) for one in effects]}
-    return {
+        failed = {"failed": True, "error": str(error), "details": {}, "effects": [_effect(one) for one in effects]}
+        return failed | told
+    details = dict(to_plain(outcome.details))
+    if request["task"] == "sql":
+        for name in _OF_UNDO:  # what was done is thrown away, and so is what would take it back
+            details.pop(name, None)
+    return told | {
         "failed": outcome.failed,
         "error": outcome.error,
-        "details": to_plain(outcome.details),
+        "details": details,
         "effects": [_effect(one) for one in (*effects, *outcome.side_effects)],
         "unseen": outcome.unseen,
     }
@@ -120,6 +139,14 @@ def _effect(effect: ObservedEffect) -> dict[str, Any]:
         "reversible": effect.reversible,
         "details": to_plain(effect.details),
     }
+
+
+def _put(path: str, descriptor: int) -> None:
+    """Give a database another content, with no work left in a log."""
+    with os.fdopen(descriptor, "rb") as source, open(path, "wb") as file:  # noqa: PTH123 - a text of any bytes
+        shutil.copyfileobj(source, file, _PIECE)
+    for end in ("-wal", "-shm", "-journal"):
+        Path(path + end).unlink(missing_ok=True)
 
 
 def _send(path: Path, out: BinaryIO) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hearth.execution._signals import SignalGuard
     from hearth.execution._store import ContentStore
     from hearth.execution._task import Task
+    from hearth.observe import RowChanges
     from hearth.plan import InputCopies, Plan, Step
     from hearth.record import Redactor
 
@@ -127,6 +128,10 @@ class TaskSteps:
         """Return the task and what it will do."""
         return {"task_type": step.task_type, "summary": self._summaries[step.index]}
 
+    def task(self, step: Step) -> Task:
+        """Return the task of a step."""
+        return self._tasks[step.task_type]
+
     @property
     def store(self) -> ContentStore:
         """Where outputs and earlier contents are kept."""
@@ -139,10 +144,12 @@ class TaskSteps:
         *,
         start: Callable[[Command, Callable[[], None]], Leader] | None = None,
         run: Callable[[Any, TaskContext], object] | None = None,
+        before_commit: Callable[[tuple[RowChanges, ...], tuple[str, ...]], None] | None = None,
     ) -> StepOutcome:
         """Run the task; one that raises, against its contract, has failed.
 
         In a sandbox `start` starts the task's commands there, or `run` has the whole task carried out there.
+        `before_commit` is the context's.
         """
         try:
             params, plan_env, step_env = reveal(self._plan, step, self._redactor.add_secret)
@@ -159,6 +166,7 @@ class TaskSteps:
                 redactor=self._redactor,
                 folder=self._plan.folder,
                 start=start,
+                before_commit=before_commit,
             )
             return read_outcome((run or self._tasks[step.task_type].run)(params, context))
         except ArtemisEscalationError:

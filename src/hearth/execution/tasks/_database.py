@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Limits",
+    "backend_of",
     "commit",
     "connect",
     "is_sqlite",
@@ -112,6 +113,19 @@ def locate_sqlite(url: URL, cwd: Path, *, create: bool) -> tuple[URL, Path | Non
     if create and not file.parent.is_dir():
         raise TaskError(f"there is no folder {file.parent} for the database")
     return url.set(database=f"{prefix}{file}{options}"), file
+
+
+def backend_of(text: str) -> str:
+    """Return what a URL leads to: `sqlite`, or dialect and driver (`postgresql+psycopg`); "" where it is no URL."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    try:
+        url = make_url(text)
+        backend = url.get_backend_name()
+        return backend if backend == "sqlite" else f"{backend}+{url.get_driver_name()}"
+    except (ArgumentError, NoSuchModuleError):
+        return ""
 
 
 def sqlite_name(file: Path | None) -> str:

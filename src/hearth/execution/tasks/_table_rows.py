@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from hearth.observe import PostgresCounts, RowChanges
     from hearth.record import Redactor
 
-__all__ = ["ROW_KINDS", "SeenRows", "TableRows", "did", "row_effect", "with_named_tables"]
+__all__ = ["ROW_KINDS", "UNCOUNTED", "SeenRows", "TableRows", "did", "row_effect", "with_named_tables"]
 
 ROW_KINDS = ("insert", "update", "delete", "merge")
-_UNCOUNTED = "rows by table: this database does not tell them, so they are the driver's counts of the statements"
+UNCOUNTED = "rows by table: this database does not tell them, so they are the driver's counts of the statements"
 _TRIGGERED = "triggers, foreign keys and functions of the database may change more than the row counts say"
 # As the recorders say it; a table whose rows cannot be counted is a change of that table all the same.
 _DEFINED = re.compile(
@@ -119,7 +119,7 @@ class TableRows:
                     field = f"{one.kind.removesuffix('e')}ed"
                     counted[field] = counted.get(field, 0) + number
         tables = tuple(RowChanges(database=database, table=name, **counts[name]) for name in sorted(counts))
-        return SeenRows(tables, (_UNCOUNTED, _TRIGGERED), exact=False)
+        return SeenRows(tables, (UNCOUNTED, _TRIGGERED), exact=False)
 
 
 def with_named_tables(rows: Sequence[RowChanges], unseen: Iterable[str], database: str) -> tuple[RowChanges, ...]:

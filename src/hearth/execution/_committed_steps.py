@@ -1,0 +1,270 @@
+"""CommittedSteps: a plan's steps, run, looked at, and only then committed to the host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hearth.errors import ArtemisEscalationError, DriftError, ObservationError, TaskError
+from hearth.execution._manifest_effects import MOST_ENTRIES, path_effects, row_effects
+from hearth.execution._results import StepOutcome
+from hearth.execution._sandbox_steps import SandboxSteps
+from hearth.execution.tasks._table_rows import UNCOUNTED
+from hearth.execution.tasks._urls import safe_url
+from hearth.observe import (
+    ChangeKind,
+    ObservedRequest,
+    StepManifest,
+    Way,
+    commit,
+    declared_path,
+    deviations,
+    reconcile,
+)
+from hearth.record import Origin, SideEffectCategory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hearth.execution._results import ObservedEffect
+    from hearth.execution._sandbox_steps import Sandboxing
+    from hearth.execution._steps import TaskSteps
+    from hearth.observe import CommitResult, LayerChanges, Layout, Reconciliation, RowChanges
+    from hearth.plan import Plan, Step
+
+__all__ = ["CommittedSteps"]
+
+_FIRST_WORDS = 10
+# What of a transaction stays though no row tells it, as the recorders begin to say it.
+_LASTS = ("the schema", "PRAGMA ", "ANALYZE ", "the sequence ", "rows: ", "which rows ")
+
+
+class CommittedSteps(SandboxSteps):
+    """A StepRunner that lets a step's changes reach the host only when they are what was declared and approved."""
+
+    def __init__(
+        self, plan: Plan, tasks: TaskSteps, sandboxing: Sandboxing, *, ignore: tuple[str, ...], execution_id: str
+    ) -> None:
+        super().__init__(plan, tasks, sandboxing, ignore=ignore)
+        if sandboxing.commits is None:
+            raise ObservationError("changes can be committed only where their journal has a folder")
+        self._commits = sandboxing.commits
+        self._execution_id = execution_id
+
+    def perform(self, step: Step, report: Callable[[ObservedEffect], None]) -> StepOutcome:
+        """Run it in a sandbox, compare, commit. ArtemisEscalationError for what is undeclared, or not as approved.
+
+        A database commits by itself, so it is compared before that; a request, before it is sent.
+        """
+        if step.task_type == "sql":
+            return self._transacted(step, report)
+        if step.task_type == "http":
+            return self._requested(step, report)
+        try:
+            outcome, seen, layout, found = self._observed(step)
+        except ObservationError as error:
+            self._unseen[step.index] = ""
+            return StepOutcome.failure(str(error), {"ran": str(Way.SANDBOX), "committed": False})
+        self._sandboxing.manifests.append(seen)
+        details: dict[str, Any] = {**outcome.details, "ran": str(seen.way), "committed": False}
+        try:
+            if outcome.failed:
+                details["discarded_changes"] = len(seen.changes)
+                return replace(outcome, details=details, side_effects=())
+            held = self._held(step, seen, details)
+            if held.must:
+                return StepOutcome.failure(f"{_not_done(held)}; nothing of it was committed", details)
+            try:
+                done = self._commit(step, seen, layout, found)
+            except DriftError as error:
+                self._violation(step, "what it would change is not what it found", (str(error),), details)
+            except ObservationError as error:
+                self._unseen[step.index] = str(error)
+                return StepOutcome.failure(str(error), details)
+        finally:
+            self._room.drop(layout)
+        details["committed"] = True
+        details["commit"] = {"journal": done.journal.name, "notes": list(done.notes), "left": list(done.left)}
+        if held.missing:
+            details["missing"] = [effect.to_dict() for effect in held.missing]
+        digest = details["manifest"]["sha256"]
+        paths = path_effects(seen, self._plan, held.covered, frozenset(done.kept), digest)
+        effects = (*outcome.side_effects, *paths, *row_effects(seen, held.covered, digest))
+        return replace(outcome, details=details, side_effects=effects)
+
+    def _transacted(self, step: Step, report: Callable[[ObservedEffect], None]) -> StepOutcome:
+        """Run a sql step on the host, in one transaction that is compared before its commit."""
+        details: dict[str, Any] = {"ran": str(Way.TRANSACTION), "committed": False}
+        compared: list[tuple[StepManifest, Reconciliation]] = []
+        self._unseen[step.index] = self._tasks.unseen(step)
+
+        def before_commit(rows: tuple[RowChanges, ...], unseen: tuple[str, ...]) -> None:
+            seen = StepManifest(index=step.index, name=step.name, way=Way.TRANSACTION, rows=rows, unseen=unseen)
+            self._sandboxing.manifests.append(seen)
+            held = self._held(step, seen, details)
+            if held.must:
+                raise TaskError(f"{_not_done(held)}; all of it was rolled back")
+            compared.append((seen, held))
+
+        outcome = self._tasks.perform(step, report, before_commit=before_commit)
+        details = {**outcome.details, **details}
+        if not compared:
+            if not outcome.failed:
+                self._unseen[step.index] = "it did not tell before its commit what it was about to commit"
+            elif outcome.unseen:
+                self._unseen[step.index] = outcome.unseen
+            return replace(outcome, details=details)
+        (seen, held) = compared[0]
+        if details.get("commit") == "rolled back":
+            return replace(outcome, details=details)
+        self._unseen[step.index] = "; ".join(dict.fromkeys(filter(None, (*seen.unseen, outcome.unseen))))
+        details["committed"] = not outcome.failed
+        if outcome.failed:
+            return replace(outcome, details=details)
+        if held.missing:
+            details["missing"] = [effect.to_dict() for effect in held.missing]
+        if UNCOUNTED in seen.unseen:  # by statement, as the driver says: that is no observation
+            return replace(outcome, details=details)
+        # The task tells the same rows; what was observed stands in their place.
+        others = (effect for effect in outcome.side_effects if "inserted" not in effect.details)
+        observed = row_effects(seen, held.covered, details["manifest"]["sha256"])
+        return replace(outcome, details=details, side_effects=(*others, *observed))
+
+    def _requested(self, step: Step, report: Callable[[ObservedEffect], None]) -> StepOutcome:
+        """Send a request from the host, when its method and URL are what was declared and approved."""
+        first = ObservedRequest(method=str(step.params["method"]).upper(), url=safe_url(str(step.params["url"])))
+        wanted = StepManifest(index=step.index, name=step.name, way=Way.REQUEST, requests=(first,))
+        details: dict[str, Any] = {"ran": str(Way.REQUEST), "sent": False}
+        self._unseen[step.index] = ""
+        held = self._held(step, wanted, details, "nothing was sent")
+        if held.must:
+            return StepOutcome.failure(f"{_not_done(held)}; nothing was sent", details)
+        outcome = self._tasks.perform(step, report)
+        sent = [effect for effect in outcome.side_effects if effect.category is SideEffectCategory.NETWORK]
+        requests = [
+            ObservedRequest(
+                method=str(effect.details["method"]),
+                url=first.url if number == 0 else str(effect.details["url"]),
+                sent=True,
+                status=effect.details["status"],
+            )
+            for number, effect in enumerate(sent)
+        ]
+        seen = replace(wanted, requests=tuple(requests), error=outcome.error if outcome.failed else "")
+        self._sandboxing.manifests.append(seen)
+        self._unseen[step.index] = "; ".join(filter(None, (self._tasks.unseen(step), outcome.unseen))) if sent else ""
+        details = {**outcome.details, **details, **self._kept(seen), "sent": bool(sent)}
+        if held.missing:
+            details["missing"] = [effect.to_dict() for effect in held.missing]
+        # Where redirects lead is known afterwards only; they stay on the host.
+        after = reconcile(seen, step.effects, self._plan.cwd)
+        covered = held.covered | after.covered
+        effects = tuple(
+            replace(
+                effect,
+                details={
+                    **effect.details,
+                    "declared": covered.get(f"{requests[number].method} {requests[number].url}"),
+                },
+                origin=Origin.OBSERVED,
+            )
+            for number, effect in enumerate(sent)
+        )
+        others = tuple(effect for effect in outcome.side_effects if effect not in sent)
+        if after.undeclared and not self._is_silent(step):
+            for effect in (*others, *effects):
+                report(effect)
+            details["undeclared"] = list(after.undeclared[:MOST_ENTRIES])
+            self._violation(step, "undeclared effects", after.undeclared, details, "it was sent, and stays so")
+        return replace(outcome, details=details, side_effects=(*others, *effects))
+
+    def _held(
+        self, step: Step, seen: StepManifest, details: dict[str, Any], stays: str = "the host is unchanged"
+    ) -> Reconciliation:
+        """Hold a step to what is declared and approved; `stays` says what came of one that is stopped."""
+        held = reconcile(seen, step.effects, self._plan.cwd)
+        if seen.way is Way.TRANSACTION:
+            held = replace(held, undeclared=(*held.undeclared, *self._undeclared_definitions(step, seen)))
+        details |= self._kept(seen)
+        self._require_declared(step, held, details, stays)
+        self._require_approved(step, seen, details, stays)
+        return held
+
+    def _undeclared_definitions(self, step: Step, seen: StepManifest) -> list[str]:
+        """Return what a transaction changed besides rows, where the step declares nothing of a database."""
+        if any(
+            effect.category is SideEffectCategory.DATA_MUTATION or declared_path(effect, self._plan.cwd) is not None
+            for effect in step.effects
+        ):
+            return []
+        return [
+            f"{reason} (no change of a database is declared)" for reason in seen.unseen if reason.startswith(_LASTS)
+        ]
+
+    def _commit(self, step: Step, seen: StepManifest, layout: Layout, found: LayerChanges) -> CommitResult:
+        return commit(
+            seen.changes,
+            content=self._room.content(layout),
+            folder=self._commits,
+            name=f"{self._execution_id}-{step.index}",
+            store=self._tasks.store,
+            parted=found.parted,
+            groups=found.groups,
+        )
+
+    def _require_declared(self, step: Step, held: Reconciliation, details: dict[str, Any], stays: str) -> None:
+        if held.undeclared and not self._is_silent(step):
+            details["undeclared"] = list(held.undeclared[:MOST_ENTRIES])
+            self._violation(step, "undeclared effects", held.undeclared, details, stays)
+
+    def _is_silent(self, step: Step) -> bool:
+        """Whether the plan says nothing of its effects, and an approver was shown them: they are held to that."""
+        return self._plan.document["steps"][step.index].get("effects") is None and self._approved_step(step) is not None
+
+    def _approved_step(self, step: Step) -> StepManifest | None:
+        return None if self._sandboxing.approved is None else self._sandboxing.approved.step(step.index)
+
+    def _require_approved(self, step: Step, seen: StepManifest, details: dict[str, Any], stays: str) -> None:
+        approved = self._approved_step(step)
+        if approved is None:
+            return
+        found = deviations(approved, seen, volatile=step.volatile, cwd=self._plan.cwd)
+        if found:
+            details["deviations"] = list(found[:MOST_ENTRIES])
+            self._violation(step, "it is not what was approved", found, details, stays)
+
+    def _violation(
+        self,
+        step: Step,
+        what: str,
+        found: tuple[str, ...],
+        details: dict[str, Any],
+        stays: str = "the host is unchanged",
+    ) -> NoReturn:
+        named = "; ".join(found[:_FIRST_WORDS])
+        more = f"; and {len(found) - _FIRST_WORDS} more" if len(found) > _FIRST_WORDS else ""
+        error = ArtemisEscalationError(
+            self._sandboxing.escalate_to,
+            f"step {step.index} ({step.name}): {what}: {named}{more}; {stays}",
+        )
+        error.details = details
+        raise error
+
+    def _kept(self, seen: StepManifest) -> dict[str, Any]:
+        """Keep the step's manifest by its digest; return what the record says of it."""
+        from hearth.record import canonical_bytes
+
+        content = canonical_bytes(seen.to_dict())
+        counts = {str(kind): sum(change.kind is kind for change in seen.changes) for kind in ChangeKind}
+        told: dict[str, Any] = {
+            "manifest": {"sha256": self._tasks.store.put(content), "bytes": len(content)},
+            "changes": {kind: number for kind, number in counts.items() if number},
+        }
+        if seen.rows:
+            told["rows"] = [row.to_dict() for row in seen.rows[:MOST_ENTRIES]]
+        return told
+
+
+def _not_done(held: Reconciliation) -> str:
+    wanted = ", ".join(effect.pattern for effect in held.must)
+    return f"it did not do what the plan demands of it ({wanted})"

@@ -1,0 +1,123 @@
+"""PreviewedSteps: a plan's steps, run one above the other in sandboxes that are thrown away."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hearth.errors import ObservationError
+from hearth.execution._manifest_effects import MOST_ENTRIES
+from hearth.execution._results import StepOutcome
+from hearth.execution._sandbox_steps import SandboxSteps
+from hearth.execution.tasks._database import backend_of, sqlite_path
+from hearth.execution.tasks._urls import safe_url
+from hearth.observe import ObservedRequest, StepManifest, Way, in_use, layer_path, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hearth.execution._results import ObservedEffect
+    from hearth.execution._step_sandbox import StepSandbox
+    from hearth.execution._task import TaskContext
+    from hearth.observe import Layout, RowChanges
+    from hearth.plan import Step
+
+__all__ = ["PreviewedSteps"]
+
+_LOCK_WAIT = 5.0  # seconds to wait for somebody else's lock
+
+
+class PreviewedSteps(SandboxSteps):
+    """A StepRunner that touches nothing: each step runs above what the earlier ones did; all of it is thrown away.
+
+    A database of a server cannot be put into a sandbox: there it runs in a transaction that is always rolled back.
+    """
+
+    _transactions = 0
+
+    def perform(self, step: Step, report: Callable[[ObservedEffect], None]) -> StepOutcome:  # noqa: ARG002 - none happens
+        """Run it in a sandbox; what it did stands in the manifests, and in the details of its end."""
+        if step.task_type == "http":
+            return self._held_back(step)
+        try:
+            outcome, seen, _, _ = self._observed(step, self._on_database if step.task_type == "sql" else None)
+        except ObservationError as error:
+            self._unseen[step.index] = ""
+            return StepOutcome.failure(str(error), {"dry_run": True, "ran": str(Way.NOT_RUN)})
+        self._sandboxing.manifests.append(seen)
+        details = {**outcome.details, "dry_run": True, "ran": str(seen.way), "changes": len(seen.changes)}
+        if seen.rows:
+            details["rows"] = [row.to_dict() for row in seen.rows[:MOST_ENTRIES]]
+        return replace(outcome, details=details, side_effects=())
+
+    def _held_back(self, step: Step) -> StepOutcome:
+        params = step.params
+        request = ObservedRequest(method=str(params.get("method", "GET")).upper(), url=safe_url(params["url"]))
+        self._sandboxing.manifests.append(
+            StepManifest(index=step.index, name=step.name, way=Way.REQUEST, requests=(request,))
+        )
+        self._unseen[step.index] = ""
+        return StepOutcome(details={"dry_run": True, "ran": str(Way.REQUEST), "sent": False})
+
+    def _on_database(self, sandbox: StepSandbox, params: Any, context: TaskContext) -> object:  # noqa: ANN401 - a JSON tree
+        """Carry a sql step out: on SQLite in the sandbox, on PostgreSQL in a transaction that is rolled back."""
+        url = str(params["url"])
+        backend = backend_of(url)
+        if backend in ("", "sqlite"):
+            return self._on_sqlite(sandbox, params, context, sqlite_path(url, context.cwd))
+        if backend == "postgresql+psycopg":
+            return self._rolled_back(sandbox, params, context)
+        sandbox.way = Way.NOT_RUN
+        sandbox.unseen.append(
+            f"it was not run: of {backend} nobody knows what a transaction that is rolled back leaves"
+        )
+        return None
+
+    def _on_sqlite(self, sandbox: StepSandbox, params: Any, context: TaskContext, path: str | None) -> object:  # noqa: ANN401 - as above
+        """Carry it out in the sandbox. A database that others use is replaced there by a consistent copy.
+
+        An overlay above it would change under the step's hands, and the locks of others do not reach there.
+        """
+        layout = sandbox.layout
+        if path is None or not in_use(Path(path)) or _is_changed(layout, path):
+            return sandbox.carry_out(params, context)
+        copy = layout.state / f"copy-{layout.layer}"
+        try:
+            snapshot(Path(path), copy, timeout=_LOCK_WAIT)
+        except ObservationError as error:
+            sandbox.unseen.append(f"others use the database, and it was looked at as it lies there: {error}")
+            return sandbox.carry_out(params, context)
+        descriptor = os.open(copy, os.O_RDONLY)
+        try:
+            copy.unlink()
+            return sandbox.carry_out(params, context, copy=(path, descriptor))
+        finally:
+            os.close(descriptor)
+
+    def _rolled_back(self, sandbox: StepSandbox, params: Any, context: TaskContext) -> object:  # noqa: ANN401 - as above
+        """Run it outside of the sandbox; its rows are counted, and the commit is held back."""
+        sandbox.way = Way.TRANSACTION
+        if self._transactions:
+            sandbox.unseen.append("what earlier steps did in databases of servers was rolled back before it ran")
+        self._transactions += 1
+
+        def hold_back(rows: tuple[RowChanges, ...], unseen: tuple[str, ...]) -> NoReturn:
+            sandbox.rows = rows
+            sandbox.unseen += unseen
+            raise _HeldBackError
+
+        try:
+            return self._tasks.task(context.step).run(params, replace(context, before_commit=hold_back))
+        except _HeldBackError:
+            return {"details": {"commit": "rolled back"}}
+
+
+class _HeldBackError(Exception):
+    """A transaction is not to be committed; no error."""
+
+
+def _is_changed(layout: Layout, path: str) -> bool:
+    """Whether an earlier step has a file of its own at a path."""
+    return any(layer_path(layout.state, layer, path) is not None for layer in layout.below)
