@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hearth.observe._layer import layer_path, read_layer
+from hearth.observe._owned_folder import OwnedFolder
+from hearth.observe._remove_tree import remove_tree
 from hearth.observe._sandbox import Layout, SandboxServer
 from hearth.observe._tiers import stackable
 
@@ -27,7 +25,8 @@ class SandboxRoom:
 
     With `stacked` each step sees what the earlier ones did (a preview); else each sees the host alone (what earlier
     steps did is committed by then). Stacked layers lie in /dev/shm: overlayfs takes no lower layer from within another
-    one (ELOOP), and every disk is one. `preload` are modules that work in a sandbox needs, imported once.
+    one (ELOOP), and every disk is one. What a killed HEARTH left there, the next one clears. `preload` are modules that
+    work in a sandbox needs, imported once.
     """
 
     def __init__(
@@ -38,11 +37,13 @@ class SandboxRoom:
         self._hidden = hidden
         self._preload = preload
         self._server: SandboxServer | None = None
+        self._owned: OwnedFolder | None = None
         self._layers: list[str] = []
 
     def __enter__(self) -> Self:
         if self._stacked and stackable():
-            self.folder = Path(tempfile.mkdtemp(prefix="hearth-", dir="/dev/shm"))
+            self._owned = OwnedFolder(Path("/dev/shm"))  # noqa: S108 - locked, and of a random name
+            self.folder = self._owned.path
         else:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self
@@ -84,26 +85,14 @@ class SandboxRoom:
 
     def drop(self, layout: Layout) -> None:
         """Throw a layer away."""
-        _remove(self.folder / layout.layer)
+        remove_tree(self.folder / layout.layer)
 
     def close(self) -> None:
         """End every sandbox, and remove the folder."""
         if self._server is not None:
             self._server.close()
             self._server = None
-        _remove(self.folder)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a tree, also where a directory in it forbids that to its owner (overlayfs' own work folder does)."""
-
-    def open_up(function: Callable[[str], object], path: str, _error: object) -> None:
-        with suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)  # noqa: PTH101, PTH120 - given as text
-            if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114 - as above
-                os.chmod(path, 0o700)  # noqa: PTH101 - as above
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                function(path)
-
-    shutil.rmtree(folder, onerror=open_up)
+        if self._owned is not None:
+            self._owned.close()
+        else:
+            remove_tree(self.folder)

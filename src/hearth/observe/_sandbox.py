@@ -166,8 +166,16 @@ class SandboxServer:
         Returns when it is set up, or could not be (then `wait` says the problem, and nothing ran). What the work leaves
         behind has `linger` seconds to end. ObservationError where the server is gone.
         """
-        (layout.state / layout.layer).mkdir(mode=0o700)
         ours, theirs = socket.socketpair()
+        try:
+            (layout.state / layout.layer).mkdir(mode=0o700)
+        except OSError as error:
+            theirs.close()
+            if isinstance(error, FileExistsError):  # whoever asks twice is mistaken
+                ours.close()
+                raise
+            problem = f"mkdir {layout.state / layout.layer}: {error.strerror}"
+            return SandboxedProcess(ours, 0, -1, SandboxEnd(code=-1, problem=problem))
         try:
             with self._lock:
                 send(self._requests, b"s", [theirs.fileno(), *descriptors])
