@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["SandboxMounts"]
 
 # What lies on a disk, or is as good as that. All else (network file systems, FUSE) is shown read-only.
-_OVERLAID = frozenset(("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "vfat", "xfs", "zfs"))
+_OVERLAID = frozenset(
+    ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "vfat", "xfs", "zfs")
+)
 _VIRTUAL = ("/dev", "/proc", "/sys")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
@@ -264,7 +266,8 @@ def _mount_points() -> Iterator[tuple[str, str]]:
             kinds[point] = back.split()[0]
     for point in sorted(kinds):
         virtual = any(point == one or point.startswith(f"{one}/") for one in _VIRTUAL)
-        if point != "/" and not virtual:
+        # One that another covers is not seen, and a name that a namespace is kept by is no file.
+        if point != "/" and not virtual and kinds[point] != "nsfs" and os.path.lexists(point):
             yield point, kinds[point]
 
 

@@ -175,7 +175,7 @@ class _Kept:
         poll = select.poll()
         poll.register(self._said, select.POLLIN)
         rest = b""
-        open_still = True
+        open_still, watching = True, False
         while open_still:
             for descriptor, event in poll.poll():
                 if descriptor != self._said:
@@ -189,9 +189,9 @@ class _Kept:
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     self._hear(json.loads(line), services, network=network)
-                    if self._watch is not None and not self._end.get("watched"):
+                    if self._watch is not None and not watching:
                         poll.register(self._watch, select.POLLIN)
-                        self._end["watched"] = True
+                        watching = True
         os.waitpid(self._init, 0)
         if not self._started:
             send_message(self._control, {"problem": self._end["problem"] or "its init ended before it was ready"})
