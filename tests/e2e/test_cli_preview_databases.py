@@ -415,6 +415,14 @@ def test_rows_on_postgresql_that_deviate_are_rolled_back(folder: Path, database:
     assert on_server(database, COUNTS) == [(4, 0)]
 
 
+def test_of_other_servers_nothing_is_run_in_a_preview(folder: Path) -> None:
+    step = "{name: Far, sql: {url: 'mysql+pymysql://u@db.example/d', statement: DELETE FROM t}}"
+    (folder / "plan.yaml").write_text(f"plan: far\nsteps: [{step}]\n")
+    (told,) = document("preview", "plan.yaml")["steps"]
+    assert (told["way"], told["rows"], told["error"]) == ("not-run", [], "")
+    assert "mysql+pymysql" in told["unseen"][0]
+
+
 # Requests
 
 
