@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -22,9 +21,10 @@ from hearth.observe._linux import (
     mount,
     read_only_tree,
 )
+from hearth.observe._mounts_host import VIRTUAL, few_parts, foreign_on_the_way, mount_points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["SandboxMounts"]
 
@@ -32,13 +32,10 @@ __all__ = ["SandboxMounts"]
 _OVERLAID = frozenset(
     ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "vfat", "xfs", "zfs")
 )
-_VIRTUAL = ("/dev", "/proc", "/sys")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
 _MASKED = ("kcore", "kmsg", "keys", "timer_list", "kallsyms")
-_MOST_PARTS = 512
 _FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC  # which statvfs(3) tells by the same bits
-_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class SandboxMounts:
@@ -67,7 +64,7 @@ class SandboxMounts:
         self._below = tuple(below)
         self._hidden = tuple(hidden)
         # Looked at before there is a user namespace, in which every other user has the same number.
-        self._places = () if root else tuple(_foreign_on_the_way(os.path.realpath(place)) for place in places)
+        self._places = () if root else tuple(foreign_on_the_way(os.path.realpath(place)) for place in places)
         self._root = root
         self._mounts: dict[str, str] = {}
         self._target = f"{state}/{layer}/root"
@@ -81,7 +78,7 @@ class SandboxMounts:
         """Mount everything that does not need the new PID namespace. OSError where the root itself cannot be had."""
         os.makedirs(self._target)  # noqa: PTH103 - texts throughout
         os.chdir(self._state)  # the options of an overlay have 4096 bytes
-        points = list(_mount_points())  # of the host alone: from now on there are also ours
+        points = list(mount_points())  # of the host alone: from now on there are also ours
         if self._root:
             self._overlay("/")
             for point, kind in points:
@@ -143,7 +140,7 @@ class SandboxMounts:
                 os.symlink(os.readlink(part.path), target)  # noqa: PTH115, PTH211 - as above
             elif part.is_dir():
                 os.mkdir(target)  # noqa: PTH102 - as above
-                if part.path not in _VIRTUAL:
+                if part.path not in VIRTUAL:
                     self._show(part.path, kinds)
             elif part.is_file() and folder != "/":
                 with open(target, "xb"):  # noqa: PTH123 - as above
@@ -160,7 +157,7 @@ class SandboxMounts:
         try:
             self._overlay(path)
         except OSError as error:
-            if not any(point.startswith(f"{path}/") for point in kinds) or not _few_parts(path):
+            if not any(point.startswith(f"{path}/") for point in kinds) or not few_parts(path):
                 self._bind(path, _said(error), key=path)
                 return
             mode = stat.S_IMODE(os.stat(path).st_mode)  # noqa: PTH116 - as above
@@ -254,44 +251,6 @@ class SandboxMounts:
         if os.path.isdir("/sys") and os.path.isdir(f"{self._target}/sys"):  # noqa: PTH112 - as above
             self._bind("/sys", "what the kernel says of itself", key="/sys")
             self.readonly.pop("/sys", None)  # nobody expects to change files there
-
-
-def _mount_points() -> Iterator[tuple[str, str]]:
-    """Yield the mounts below the root, parents first, each once: what was mounted last is what one sees (proc(5))."""
-    kinds: dict[str, str] = {}
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:  # noqa: PTH123 - as above
-        for line in lines:
-            front, _, back = line.partition(" - ")
-            point = _OCTAL.sub(lambda found: chr(int(found[1], 8)), front.split()[4])
-            kinds[point] = back.split()[0]
-    for point in sorted(kinds):
-        virtual = any(point == one or point.startswith(f"{one}/") for one in _VIRTUAL)
-        # One that another covers is not seen, and a name that a namespace is kept by is no file.
-        if point != "/" and not virtual and kinds[point] != "nsfs" and os.path.lexists(point):
-            yield point, kinds[point]
-
-
-def _foreign_on_the_way(place: str) -> dict[str, tuple[bool, bool]]:
-    """Return each folder on the way to a place: whether it is somebody else's, and whether one may write there."""
-    found = {}
-    path = ""
-    for name in place.split("/")[1:]:
-        path = f"{path}/{name}"
-        try:
-            status = os.lstat(path)
-        except OSError:
-            break
-        if stat.S_ISDIR(status.st_mode):
-            foreign = (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid())
-            found[path] = (foreign, os.access(path, os.W_OK))
-    return found
-
-
-def _few_parts(path: str) -> bool:
-    try:
-        return len(os.listdir(path)) <= _MOST_PARTS  # noqa: PTH208 - as above
-    except OSError:
-        return False
 
 
 def _escaped(path: str) -> str:
