@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,10 @@ def sandboxes(home: LedgerHome, mode: LiveMode, approved: Manifest | None = None
     for made in (home.sandboxes, home.commits):
         made.mkdir(mode=0o700, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=home.sandboxes))
-    with SandboxRoom(folder, stacked=mode is LiveMode.DRY_RUN, preload=PRELOADED) as room:
-        yield Sandboxing(
-            room=room, commits=home.commits, approved=approved, escalate_to=load_policy(home.policy).undeclared
-        )
+    try:
+        with SandboxRoom(folder, stacked=mode is LiveMode.DRY_RUN, preload=PRELOADED) as room:
+            yield Sandboxing(
+                room=room, commits=home.commits, approved=approved, escalate_to=load_policy(home.policy).undeclared
+            )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # layers above one another lie elsewhere, and the room clears those

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["columns", "entries_of", "kept_digests", "texts"]
 
-_KEPT = frozenset({"stdout", "stderr", "body", "result_kept", "before", "manifest"})
+_KEPT = frozenset({"stdout", "stderr", "body", "result_kept", "before", "manifest", "changeset"})
 
 
 def columns(document: dict[str, Any], chain: Chain) -> dict[str, Any]:
