@@ -7,7 +7,7 @@ import platform
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks import memory, recording, running, stopping, verifying
+from benchmarks import memory, recording, running, sandboxing, stopping, verifying
 from benchmarks._report import table
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ _ALL: tuple[Callable[[], list[Line]], ...] = (
     running.help_start,
     running.sizes,
     stopping.lockdown,
+    sandboxing.sandbox_starts,
+    sandboxing.sandbox_compiling,
+    sandboxing.sandbox_files,
 )
 
 
