@@ -344,3 +344,13 @@ def test_nothing_is_applied_that_nobody_confirmed(folder: Path) -> None:
     policy.write_text(policy.read_text().replace("self_approval: true", "self_approval: false"))
     hearth("preview", "--apply", "--yes", "--reason", "why", "--", "sh", "-c", "rm old.txt", code=3)
     assert files(folder) == before
+
+
+def test_what_a_previewed_command_writes_is_shown_beside_the_manifest() -> None:
+    shown = hearth("preview", "--", "sh", "-c", "echo working; echo problem >&2; touch new.txt", code=0)
+    assert "    working" in shown.stderr.splitlines()
+    assert "    problem" in shown.stderr.splitlines()
+    assert "working\n" not in shown.stdout
+    assert "    $ started sh, touch" in shown.stdout.splitlines()
+    assert shown.stdout.splitlines()[-1].startswith("to have it done, as shown: hearth preview --apply -- sh -c ")
+    assert "to have it" not in hearth("preview", "--", "true", code=0).stdout

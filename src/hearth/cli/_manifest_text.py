@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["print_manifest"]
 
 _MOST_LINES = 60
+_MOST_NAMES = 12
 _SIGNS = {
     "created": ("+", "green"),
     "modified": ("~", "yellow"),
@@ -67,10 +68,23 @@ def _print_step(screen: Screen, step: StepManifest, diffs: Mapping[tuple[int, st
         screen.line(("> ", "yellow"), f"{request.method} {request.url}", (sent, "dim"), indent=4)
     for connection in step.connections:
         screen.line(("> ", "yellow"), f"connection: {connection}", indent=4)
+    _print_programs(screen, step.programs, whole=whole)
     if step.is_empty and not step.error:
         screen.line(("changed nothing", "dim"), indent=4)
     for reason in step.unseen:
         screen.line((f"? not all may be seen: {reason}", "yellow"), indent=4)
+
+
+def _print_programs(screen: Screen, programs: Sequence[str], *, whole: bool) -> None:
+    """Print what was started: each with its words, or only the names."""
+    if whole:
+        for program in programs:
+            screen.line(("$ ", "dim"), (program, "dim"), indent=4)
+    elif programs:
+        names = sorted({os.path.basename(program.split(" ", 1)[0]) for program in programs})  # noqa: PTH119 - any text
+        hidden = len(names) - _MOST_NAMES
+        more = f" and {hidden} more" if hidden > 0 else ""
+        screen.line((f"$ started {', '.join(names[:_MOST_NAMES])}{more}", "dim"), indent=4)
 
 
 def _about(change: Change) -> Sequence[Part]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,8 @@ def preview(
     """See what a plan or a command would do.
 
     Its steps really run, in sandboxes that lie above the real files: everything is there, each step sees what the
-    earlier ones did, and nothing of it reaches the host. There is no network, but for steps that declare hosts. One
+    earlier ones did, and nothing of it reaches the host. There is no network, but for steps that declare hosts. What
+    the steps write is shown on stderr while they run; then comes, on stdout, the manifest of what they did. One
     argument that is a .yaml or .json file is a plan; everything else is a command, run without a shell: write -- before
     one that has options. Ends with 1 when a step fails.
 
@@ -63,10 +65,12 @@ def preview(
     if applied and as_json:
         raise click.UsageError("--apply shows what it does to a person; use hearth request --preview and hearth run")
     from hearth.cli._manifest_text import print_manifest
+    from hearth.cli._preview_display import preview_display
     from hearth.operations import preview_in_sandbox, write_file
 
     plan = _plan(subject, variables)
-    outcome = preview_in_sandbox(plan, home=_home(settings), diffs=with_diffs)
+    with preview_display(settings) as display:
+        outcome = preview_in_sandbox(plan, home=_home(settings), listener=display, diffs=with_diffs)
     manifest = outcome.manifest
     if output is not None:
         write_file(Path(output), manifest.to_bytes() + b"\n")
@@ -89,17 +93,31 @@ def preview(
     screen.line(("manifest ", "dim"), manifest.digest)
     screen.line(("the host is as it was", "dim"))
     if not applied or outcome.error is not None:
+        if outcome.error is None and not all(step.is_empty for step in manifest.steps):
+            screen.line((_next(subject, variables), "dim"))
         return failed
     from hearth.cli._apply import apply_preview
 
     return apply_preview(settings, plan, manifest, yes=yes, reason=reason, key=key)
 
 
+def _next(subject: tuple[str, ...], variables: tuple[str, ...]) -> str:
+    """Return what to type to have it done for good."""
+    if _is_plan(subject):
+        given = [word for variable in variables for word in ("--var", variable)]
+        return f"to have it approved: hearth request {shlex.join([*subject, *given])} --preview --reason …"
+    return f"to have it done, as shown: hearth preview --apply -- {shlex.join(subject)}"
+
+
+def _is_plan(subject: tuple[str, ...]) -> bool:
+    return len(subject) == 1 and subject[0].endswith(_PLAN_ENDINGS)
+
+
 def _plan(subject: tuple[str, ...], variables: tuple[str, ...]) -> Plan:
     from hearth.operations import command_plan
     from hearth.plan import load_plan
 
-    if len(subject) == 1 and subject[0].endswith(_PLAN_ENDINGS):
+    if _is_plan(subject):
         return load_plan(subject[0], variables=read_variables(variables))
     if variables:
         raise click.UsageError("--var is for plans; a command has no variables")

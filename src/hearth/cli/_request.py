@@ -78,7 +78,9 @@ def request(
     signer = load_key(home, key, passphrase=ask_passphrase)
     with Ledger.open(home) as ledger:
         approvals = Approvals(home, ledger)
-        digest = _previewed(home, plan) if with_preview or approvals.policy.approvals.require_preview else None
+        digest = (
+            _previewed(settings, home, plan) if with_preview or approvals.policy.approvals.require_preview else None
+        )
         view = approvals.request(
             plan,
             signer,
@@ -100,11 +102,13 @@ def request(
     screen.line((f"next: hearth approve {view.asked.request_id}", "dim"), indent=2)
 
 
-def _previewed(home: LedgerHome, plan: Plan) -> str:
+def _previewed(settings: Settings, home: LedgerHome, plan: Plan) -> str:
     """Preview the plan and keep the manifest; return its digest. What failed in a preview is not asked for."""
+    from hearth.cli._preview_display import preview_display
     from hearth.operations import keep_manifest, preview_in_sandbox
 
-    outcome = preview_in_sandbox(plan, home=home)
+    with preview_display(settings) as display:
+        outcome = preview_in_sandbox(plan, home=home, listener=display)
     if outcome.error is not None:
         outcome.error.add_note("nothing was asked for: what fails in its preview is not worth an approval")
         raise outcome.error
