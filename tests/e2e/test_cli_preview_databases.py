@@ -25,6 +25,7 @@ from tests.postgresql import PASSWORD, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from click.testing import Result
@@ -239,13 +240,26 @@ def test_a_statement_that_fails_commits_nothing(folder: Path) -> None:
     assert ask(folder, "SELECT count(*) FROM users") == [5]
 
 
-@contextmanager
-def in_use_by_another(folder: Path) -> Iterator[None]:
+def in_use_by_another(folder: Path) -> AbstractContextManager[None]:
     """Another process has it open in WAL mode, and committed a row that is in the log alone."""
+    return open_by_another(
+        folder,
+        "db.execute('PRAGMA journal_mode = wal'); db.execute('PRAGMA wal_autocheckpoint = 0');"
+        "db.execute('INSERT INTO users (old) VALUES (1)')",
+    )
+
+
+def opened_by_another(folder: Path) -> AbstractContextManager[None]:
+    """Another process has it open, and does nothing at the moment."""
+    return open_by_another(folder, "db.execute('SELECT * FROM users').fetchall()")
+
+
+@contextmanager
+def open_by_another(folder: Path, what: str) -> Iterator[None]:
+    """Another process opens it, does something, and keeps it open."""
     code = (
         "import sqlite3, sys; db = sqlite3.connect('app.db', isolation_level=None);"
-        "db.execute('PRAGMA journal_mode = wal'); db.execute('PRAGMA wal_autocheckpoint = 0');"
-        "db.execute('INSERT INTO users (old) VALUES (1)'); print(flush=True); sys.stdin.read()"
+        f"{what}; print(flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -308,6 +322,20 @@ db.close()
 def write_program(folder: Path, plan: str = PROGRAM, script: str = SCRIPT) -> None:
     (folder / "plan.yaml").write_text(plan)
     (folder / "change.py").write_text(script)
+
+
+def test_a_database_that_others_have_open_is_not_replaced_under_their_hands(folder: Path) -> None:
+    write_program(folder)
+    request = approved()
+    with opened_by_another(folder):
+        (reason,) = document("preview", "plan.yaml")["steps"][0]["unseen"]
+        assert f"other processes have {folder}/app.db open" in reason
+        inode = (folder / "app.db").stat().st_ino
+        before = state(folder)
+        told = live(request, code=1)
+        assert "nothing of the step was committed; change it by a sql step" in told.stdout
+        assert ((folder / "app.db").stat().st_ino, state(folder)) == (inode, before)
+    assert ends()[0]["committed"] is False
 
 
 def test_rows_that_a_program_changed_are_shown_and_recorded(folder: Path) -> None:

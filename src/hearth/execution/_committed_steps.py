@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hearth.errors import ArtemisEscalationError, DriftError, ObservationError, TaskError
+from hearth.execution._database_rows import databases_in_use
 from hearth.execution._manifest_effects import MOST_ENTRIES, path_effects, row_effects
 from hearth.execution._results import StepOutcome
 from hearth.execution._sandbox_steps import SandboxSteps
@@ -74,6 +75,12 @@ class CommittedSteps(SandboxSteps):
             held = self._held(step, seen, details)
             if held.must:
                 return StepOutcome.failure(f"{_not_done(held)}; nothing of it was committed", details)
+            if live := databases_in_use(seen.changes):
+                return StepOutcome.failure(
+                    f"other processes have {', '.join(live)} open, and would go on with the file as it was: nothing of "
+                    "the step was committed; change it by a sql step, or when nobody has it open",
+                    details,
+                )
             try:
                 done = self._commit(step, seen, layout, found)
             except DriftError as error:

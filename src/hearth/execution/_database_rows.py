@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING
 
 from hearth.errors import ObservationError
 from hearth.execution.tasks._table_rows import with_named_tables
-from hearth.observe import DatabaseFiles, LowerView, NodeType, compare_databases, is_sqlite, layer_path
+from hearth.observe import (
+    DatabaseFiles,
+    LowerView,
+    NodeType,
+    compare_databases,
+    held_by_others,
+    is_sqlite,
+    layer_path,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hearth.observe import Change, Layout, RowChanges
 
-__all__ = ["database_rows", "without_database"]
+__all__ = ["database_rows", "databases_in_use", "without_database"]
 
 _BESIDE = ("-wal", "-shm", "-journal")
 _LARGEST = 1 << 30
@@ -61,6 +69,18 @@ def database_rows(layout: Layout, changes: Sequence[Change]) -> tuple[tuple[RowC
             rows += with_named_tables(effects.tables, effects.unseen, path)
             unseen += (f"{path}: {reason}" for reason in effects.unseen)
     return tuple(rows), unseen
+
+
+def databases_in_use(changes: Iterable[Change]) -> tuple[str, ...]:
+    """Return the host's databases that other processes have open, and whose files these changes would replace."""
+    found = set()
+    for change in changes:
+        if change.before is not None and change.before.type is not NodeType.FILE:
+            continue
+        path = next((change.path.removesuffix(end) for end in _BESIDE if change.path.endswith(end)), change.path)
+        if path not in found and is_sqlite(Path(path)) and held_by_others(Path(path)):
+            found.add(path)
+    return tuple(sorted(found))
 
 
 def _database_of(change: Change) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hearth.errors import ObservationError
+from hearth.execution._database_rows import databases_in_use
 from hearth.execution._manifest_effects import MOST_ENTRIES
 from hearth.execution._results import StepOutcome
 from hearth.execution._sandbox_steps import SandboxSteps
@@ -46,6 +47,13 @@ class PreviewedSteps(SandboxSteps):
         except ObservationError as error:
             self._unseen[step.index] = ""
             return StepOutcome.failure(str(error), {"dry_run": True, "ran": str(Way.NOT_RUN)})
+        if live := () if step.task_type == "sql" else databases_in_use(seen.changes):
+            reason = (
+                f"other processes have {', '.join(live)} open: what the step found of it may be half of a change of "
+                "theirs, and a live run will not commit this; a sql step can change it"
+            )
+            seen = replace(seen, unseen=(*seen.unseen, reason))
+            self._unseen[step.index] = "; ".join(seen.unseen)
         self._sandboxing.manifests.append(seen)
         details = {**outcome.details, "dry_run": True, "ran": str(seen.way), "changes": len(seen.changes)}
         if seen.rows:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-__all__ = ["DatabaseFiles", "in_use", "is_sqlite", "open_unchanged", "readable_uri", "snapshot"]
+__all__ = ["DatabaseFiles", "held_by_others", "in_use", "is_sqlite", "open_unchanged", "readable_uri", "snapshot"]
 
 _MAGIC = b"SQLite format 3\0"
 _PROC = Path("/proc")
@@ -68,6 +68,11 @@ def in_use(path: Path) -> bool:
     beside = DatabaseFiles.beside(path)
     if beside.wal is not None or beside.journal is not None or os.path.lexists(f"{path.resolve()}-shm"):
         return True
+    return held_by_others(path)
+
+
+def held_by_others(path: Path) -> bool:
+    """Whether another process holds a lock on a file or has it open; as `in_use`, but for the files beside it."""
     try:
         status = path.stat()
     except OSError:
