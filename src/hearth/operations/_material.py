@@ -76,7 +76,7 @@ class Material:
         Lines end at LF alone, and every other difference shows: a last line without an end is followed by
         `\ No newline at end of file`, and a CR stays in its line, for whoever prints it to make visible.
         """
-        yield from _diff("plan", plan_text(before.document), plan_text(self.document))
+        yield from _diff("plan", plan_text(_sorted(before.document)), plan_text(_sorted(self.document)))
         for name in sorted({*before.inputs, *self.inputs}):
             old, new = before.inputs.get(name), self.inputs.get(name)
             if old is not None and new is not None and old.digest == new.digest:
@@ -207,6 +207,13 @@ def _text(known: InputText | None) -> str:
     if known is None:
         return ""
     return known.text if known.text is not None else f"(not shown: sha256 {known.digest})\n"
+
+
+def _sorted(value: Any) -> Any:  # noqa: ANN401 - a JSON tree
+    """Return a document with its keys in one order: a plan file has its author's, a kept plan that of RFC 8785."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(one) for one in value] if isinstance(value, list) else value
 
 
 def _diff(name: str, before: str, after: str) -> Iterator[str]:

@@ -390,6 +390,22 @@ def test_a_version_that_was_approved_and_not_run_counts_too(
     assert "+- name: Other" in changes
 
 
+def test_the_order_of_keys_in_the_plan_file_is_no_difference(
+    approvals: Approvals, signer: TrustedAs, make_plan: Callable[..., Plan]
+) -> None:
+    """Of the last version only its canonical form is kept; the new one is read from its file, as --plan does."""
+    step = {**STEP, "effects": [{"file_system": "b", "reversible": True, "must": True}]}
+    first = ask(approvals, make_plan(step), signer)
+    approvals.decide(first.asked.request_id, signer, verdict="approve", reason="")
+    plan = make_plan({**step, "timeout": "5s"})
+    newer = ask(approvals, plan, signer)
+    found = approvals.last_approved(newer)
+    assert found is not None
+    assert found.material is not None
+    changes = [line for line in approvals.material(newer, plan).diff(found.material) if line[:1] in {"+", "-"}]
+    assert changes[2:] == ["+  timeout: 5s"]
+
+
 def test_a_version_that_was_denied_does_not_count(
     approvals: Approvals, signer: TrustedAs, make_plan: Callable[..., Plan]
 ) -> None:
