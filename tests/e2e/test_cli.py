@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from hearth.cli import cli
 from hearth.kernel import HearthKernel
+from hearth.observe import probe
 from hearth.record import ExecutionRecord
 from hearth.recorder import ExecutionObserver, Journal
 from hearth.security import SecurityState
@@ -151,11 +152,32 @@ def test_a_variable_given_twice() -> None:
 
 
 def test_a_dry_run_acts_on_nothing_and_says_what_it_would_do(folder: Path) -> None:
-    result = hearth("run", "plan.yaml", code=0)
+    result = hearth("run", "plan.yaml", "--in-place", code=0)
     assert not (folder / "report.txt").exists()
     assert "DRY_RUN" in result.stdout
     assert "write report.txt" in result.stdout
     assert "dry run: nothing was acted on" in result.stdout
+
+
+@pytest.mark.skipif(probe().name == "fallback", reason="this machine can make no sandbox")
+def test_a_dry_run_runs_the_steps_in_sandboxes(folder: Path) -> None:
+    result = hearth("run", "plan.yaml", "--id", "one", code=0)
+    assert not (folder / "report.txt").exists()
+    assert f"    + {folder}/report.txt" in result.stdout.splitlines()
+    assert "    1 report.txt" in result.stdout.splitlines(), "the second step saw what the first had written"
+    assert "dry run: the steps ran in sandboxes, and the host is as it was" in result.stdout
+    shown = hearth("show", "one", code=0).stdout
+    assert f"+ {folder}/report.txt" in shown
+    assert "in a sandbox" in shown
+
+
+def test_a_dry_run_acts_on_nothing_so_what_asks_for_the_network_is_only_checked(folder: Path) -> None:
+    effects = "effects: [{network: example.org}]"
+    (folder / "net.yaml").write_text(f"plan: net\nsteps: [{{name: Send, shell: touch sent, {effects}}}]\n")
+    result = hearth("run", "net.yaml", code=0)
+    assert "dry run: nothing was acted on" in result.stdout
+    assert "did not run: step 0 (Send) asks for the network, where nothing holds it back" in result.stdout
+    assert "did not run" in json.loads(hearth("run", "net.yaml", "--json", code=0).stdout)["notes"][0]
 
 
 @posix

@@ -85,7 +85,7 @@ def test_with_nobody_to_tell_a_test_is_refused(home: LedgerHome) -> None:
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_hook_that_fails_is_a_note_and_the_exit_code_stays(home: LedgerHome, quiet: bool) -> None:
     configure(home, {"on": ["finish"], "command": ["false"]})
-    result = hearth("run", "plan.yaml", *(["--quiet"] if quiet else []))
+    result = hearth("run", "plan.yaml", "--in-place", *(["--quiet"] if quiet else []))
     assert result.returncode == 0
     said = result.stderr if quiet else result.stdout
     assert said.count("notify[0] (command false) was not told of finish: exit status 1") == 1
@@ -136,7 +136,7 @@ def test_a_signal_after_the_run_ends_the_waiting(home: LedgerHome, tmp_path: Pat
     there = tmp_path / "there"
     configure(home, {"on": ["finish"], "command": ["sh", "-c", f"touch '{there}'; exec sleep 600"], "timeout": "60s"})
     process = subprocess.Popen(
-        [sys.executable, "-m", "hearth", "run", "plan.yaml"],
+        [sys.executable, "-m", "hearth", "run", "plan.yaml", "--in-place"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from hearth.cli._late_signals import ENDING
+from hearth.cli._ran_text import print_would, ran_text
 from hearth.cli._text import OutputLines, count, left_behind, seconds_text
 from hearth.execution import RunListener
 
@@ -78,10 +79,13 @@ class RunDisplay(RunListener):
         effects = len(result.side_effects)
         if effects:
             told += f"  {count(effects, 'effect')}"
+        if ran := ran_text(result.details):
+            told += f"  {ran}"
         sign = (f"{screen.symbols.failed} ", "red") if result.failed else (f"{screen.symbols.done} ", "green")
         screen.line(sign, f"{step.index} {step.name}", (told, "dim"))
         if result.failed:
             screen.line((result.error, "red"), indent=4)
+        print_would(screen, result.details, indent=4)
         for said in left_behind(result.details):
             screen.line((said, "yellow"), indent=4)
 

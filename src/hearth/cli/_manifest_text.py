@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from hearth.cli._ran_text import SIGNS
 from hearth.cli._text import bytes_text, count
 
 if TYPE_CHECKING:
@@ -17,14 +18,6 @@ __all__ = ["print_manifest"]
 
 _MOST_LINES = 60
 _MOST_NAMES = 12
-_SIGNS = {
-    "created": ("+", "green"),
-    "modified": ("~", "yellow"),
-    "deleted": ("-", "red"),
-    "replaced": ("!", "yellow"),
-    "metadata": ("m", "yellow"),
-    "touched": ("t", "dim"),
-}
 _WAYS = {
     "sandbox": "in a sandbox",
     "transaction": "as one transaction",
@@ -52,7 +45,7 @@ def _print_step(screen: Screen, step: StepManifest, diffs: Mapping[tuple[int, st
         screen.line((f"failed: {step.error}", "red"), indent=4)
     shown = step.changes if whole or len(step.changes) <= _MOST_LINES else step.changes[:_MOST_LINES]
     for change in shown:
-        sign, style = _SIGNS[change.kind]
+        sign, style = SIGNS[change.kind]
         screen.line((f"{sign} ", style), change.path, *_about(change), indent=4)
         for line in diffs.get((step.index, change.path), ())[2:]:
             screen.line((line, {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")), indent=8)

@@ -30,7 +30,7 @@ __all__ = ["run"]
     "--sandbox/--in-place",
     "sandbox",
     default=None,
-    help="Run the steps in sandboxes, or on the host itself; else as the approval says: in sandboxes after a preview.",
+    help="Run the steps in sandboxes, or on the host; else a dry run previews, and a live one does as its approval says.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the execution's id, and errors.")
 @json_option
@@ -57,9 +57,10 @@ def run(
     shows you the plan and asks you to approve it here; without a terminal that needs --yes and --reason. Ctrl-C stops
     the run and seals its record.
 
-    With --sandbox the steps really run in a dry run, too, and all they do is thrown away. In a live run each step's
-    changes are looked at first: what the plan does not declare, or a preview that was approved did not show, stops the
-    run with the host unchanged.
+    In a dry run the steps really run, in sandboxes, and all they do is thrown away; where that could act on something
+    (a step that asks for the network) or no sandbox can be made, they are only checked, as with --in-place. In a live
+    run with --sandbox each step's changes are looked at first: what the plan does not declare, or a preview that was
+    approved did not show, stops the run with the host unchanged.
     """
     require_reason(yes=yes, reason=reason, emergency=emergency)
     values = read_variables(variables)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from hearth.cli._ran_text import print_would, ran_text
 from hearth.cli._text import OutputLines, bytes_text, left_behind, seconds_text
 from hearth.errors import LedgerError, RecordError
 from hearth.record import SideEffect, StepEventType
@@ -44,6 +45,7 @@ def print_timeline(
         else:
             _print_event(screen, entry, lead)
             if entry.event_type in {StepEventType.STEP_COMPLETED, StepEventType.STEP_FAILED}:
+                print_would(screen, entry.details, indent=_INDENT)
                 for said in left_behind(entry.details):
                     screen.line((said, "yellow"), indent=_INDENT)
                 true = _print_output(screen, entry, whole) and true
@@ -87,13 +89,16 @@ def _print_event(screen: Screen, event: StepEvent, lead: Part) -> None:
     elif event.event_type is StepEventType.STEP_STARTED:
         screen.line(lead, (f"{symbols.begun} ", "cyan"), name, (f"  {_summary(event)}", "dim"))
     elif event.event_type is StepEventType.STEP_COMPLETED:
-        screen.line(lead, (f"{symbols.done} ", "green"), name, (f"{took}{_exit(event)}", "dim"))
+        screen.line(lead, (f"{symbols.done} ", "green"), name, (f"{took}{_exit(event)}{_ran(event)}", "dim"))
     else:
         why = event.error_message or "it failed without saying why"
         code = _exit(event)
         # The error of a command begins with its exit code: said once.
         screen.line(
-            lead, (f"{symbols.failed} ", "red"), name, (took if code.strip() in why else f"{took}{code}", "dim")
+            lead,
+            (f"{symbols.failed} ", "red"),
+            name,
+            (f"{took if code.strip() in why else f'{took}{code}'}{_ran(event)}", "dim"),
         )
         screen.line((why, "red"), indent=_INDENT)
 
@@ -103,6 +108,11 @@ def _summary(event: StepEvent) -> str:
     if not isinstance(summary, str):
         return task if isinstance(task, str) else ""
     return f"{task}: {summary}" if isinstance(task, str) else summary
+
+
+def _ran(event: StepEvent) -> str:
+    told = ran_text(event.details)
+    return f"  {told}" if told else ""
 
 
 def _exit(event: StepEvent) -> str:

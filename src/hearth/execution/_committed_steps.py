@@ -13,7 +13,6 @@ from hearth.execution._sandbox_steps import SandboxSteps
 from hearth.execution.tasks._table_rows import UNCOUNTED
 from hearth.execution.tasks._urls import safe_url
 from hearth.observe import (
-    ChangeKind,
     ObservedRequest,
     StepManifest,
     Way,
@@ -256,20 +255,6 @@ class CommittedSteps(SandboxSteps):
         )
         error.details = details
         raise error
-
-    def _kept(self, seen: StepManifest) -> dict[str, Any]:
-        """Keep the step's manifest by its digest; return what the record says of it."""
-        from hearth.record import canonical_bytes
-
-        content = canonical_bytes(seen.to_dict())
-        counts = {str(kind): sum(change.kind is kind for change in seen.changes) for kind in ChangeKind}
-        told: dict[str, Any] = {
-            "manifest": {"sha256": self._tasks.store.put(content), "bytes": len(content)},
-            "changes": {kind: number for kind, number in counts.items() if number},
-        }
-        if seen.rows:
-            told["rows"] = [row.to_dict() for row in seen.rows[:MOST_ENTRIES]]
-        return told
 
 
 def _not_done(held: Reconciliation) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hearth.errors import ObservationError
 from hearth.execution._database_rows import databases_in_use
-from hearth.execution._manifest_effects import MOST_ENTRIES
 from hearth.execution._results import StepOutcome
 from hearth.execution._sandbox_steps import SandboxSteps
 from hearth.execution.tasks._database import backend_of, sqlite_path
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PreviewedSteps"]
 
+_MOST_PATHS = 20
 _LOCK_WAIT = 5.0  # seconds to wait for somebody else's lock
 
 
@@ -55,9 +55,8 @@ class PreviewedSteps(SandboxSteps):
             seen = replace(seen, unseen=(*seen.unseen, reason))
             self._unseen[step.index] = "; ".join(seen.unseen)
         self._sandboxing.manifests.append(seen)
-        details = {**outcome.details, "dry_run": True, "ran": str(seen.way), "changes": len(seen.changes)}
-        if seen.rows:
-            details["rows"] = [row.to_dict() for row in seen.rows[:MOST_ENTRIES]]
+        details = {**outcome.details, "dry_run": True, "ran": str(seen.way), **self._kept(seen)}
+        details["paths"] = [{"kind": str(one.kind), "path": one.path} for one in seen.changes[:_MOST_PATHS]]
         return replace(outcome, details=details, side_effects=())
 
     def _held_back(self, step: Step) -> StepOutcome:
@@ -67,7 +66,8 @@ class PreviewedSteps(SandboxSteps):
             StepManifest(index=step.index, name=step.name, way=Way.REQUEST, requests=(request,))
         )
         self._unseen[step.index] = ""
-        return StepOutcome(details={"dry_run": True, "ran": str(Way.REQUEST), "sent": False})
+        details = {"dry_run": True, "ran": str(Way.REQUEST), "sent": False, "request": request.to_dict()}
+        return StepOutcome(details=details)
 
     def _on_database(self, sandbox: StepSandbox, params: Any, context: TaskContext) -> object:  # noqa: ANN401 - a JSON tree
         """Carry a sql step out: on SQLite in the sandbox, on PostgreSQL in a transaction that is rolled back."""

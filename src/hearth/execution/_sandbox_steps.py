@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hearth.execution._database_rows import database_rows, without_database
+from hearth.execution._manifest_effects import MOST_ENTRIES
 from hearth.execution._step_sandbox import StepSandbox
-from hearth.observe import LayerChanges, StepManifest, Way
+from hearth.observe import ChangeKind, LayerChanges, StepManifest, Way
 from hearth.record import SideEffectCategory
 from hearth.security import BoundaryState
 
@@ -109,6 +110,20 @@ class SandboxSteps:
         )
         self._unseen[step.index] = "; ".join(unseen)
         return replace(outcome, side_effects=(*held, *outcome.side_effects)), seen, layout, found
+
+    def _kept(self, seen: StepManifest) -> dict[str, Any]:
+        """Keep the step's manifest by its digest; return what the record says of it."""
+        from hearth.record import canonical_bytes
+
+        content = canonical_bytes(seen.to_dict())
+        counts = {str(kind): sum(change.kind is kind for change in seen.changes) for kind in ChangeKind}
+        told: dict[str, Any] = {
+            "manifest": {"sha256": self._tasks.store.put(content), "bytes": len(content)},
+            "changes": {kind: number for kind, number in counts.items() if number},
+        }
+        if seen.rows:
+            told["rows"] = [row.to_dict() for row in seen.rows[:MOST_ENTRIES]]
+        return told
 
 
 def _needs_network(step: Step) -> bool:

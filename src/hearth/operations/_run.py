@@ -22,6 +22,7 @@ from hearth.operations._manifests import approved_manifest
 from hearth.operations._people import person
 from hearth.operations._plans import PlanArchive
 from hearth.operations._sensors import record_refusal
+from hearth.record import SideEffectCategory
 from hearth.security import LiveMode
 
 if TYPE_CHECKING:
@@ -84,13 +85,14 @@ def run_plan(
     Any other end is an outcome.
 
     With a `sandbox` steps run in sandboxes: a dry run then previews them, and else what they did is compared with what
-    they declare, and with the manifest that the approval is bound to, before it is committed. None: where the approval
-    is bound to one.
+    they declare, and with the manifest that the approval is bound to, before it is committed. None: a live run does so
+    where the approval is bound to one, a dry run where that acts on nothing; else it only checks, and a note says why.
     """
     who = person()
     with ExitStack() as stack, HearthKernel.open(home) as kernel:
         approval: ApprovalGuard | dict[str, Any] | None = None if confirmation is None else confirmation.to_dict()
         approved: Manifest | None = None
+        checked = ""
         why = f"run of the plan {plan.id}" if confirmation is None else confirmation.reason
         if execution_id is not None:
             kernel.require_new(execution_id)  # before an approval is used up for nothing
@@ -101,6 +103,9 @@ def run_plan(
                 approved, why = approved_manifest(home, asked), asked.reason
                 sandbox = _in_sandboxes(sandbox, asked, load_policy(home.policy))
                 approval = kernel.approval(asked.request_id, preview_digest=asked.preview_digest)
+            elif mode is LiveMode.DRY_RUN and sandbox is None:
+                checked = _why_only_checked(plan)
+                sandbox = not checked
             sandboxing = stack.enter_context(_sandboxes(home, mode, approved)) if sandbox else None
             if mode is not LiveMode.DRY_RUN:
                 kernel.arm(mode, who=who if confirmation is None else confirmation.by, why=why)
@@ -118,7 +123,8 @@ def run_plan(
             for problem in kernel.settle_notices():
                 error.add_note(problem)
             raise
-        return RunOutcome(record=result.execution_record, notes=kernel.settle_notices())
+        notes = (f"the steps were checked, and did not run: {checked}",) if checked else ()
+        return RunOutcome(record=result.execution_record, notes=(*notes, *kernel.settle_notices()))
 
 
 def _is_stored(kernel: HearthKernel, record: ExecutionRecord | None) -> bool:
@@ -145,6 +151,19 @@ def _sandboxes(home: LedgerHome, mode: LiveMode, approved: Manifest | None) -> A
     from hearth.operations._sandboxes import sandboxes  # what few runs need
 
     return sandboxes(home, mode, approved)
+
+
+def _why_only_checked(plan: Plan) -> str:
+    """Return why a dry run cannot preview a plan and yet act on nothing; "" where it can."""
+    from hearth.observe import probe
+
+    for step in plan.steps:
+        named = f"step {step.index} ({step.name})"
+        if step.task_type == "sql" and not str(step.params["url"]).startswith("sqlite:"):
+            return f"{named} would begin a transaction on a server; --sandbox previews it, rolled back"
+        if step.task_type != "http" and any(one.category is SideEffectCategory.NETWORK for one in step.effects):
+            return f"{named} asks for the network, where nothing holds it back; --sandbox previews it all the same"
+    return "this machine can make no sandbox (`hearth doctor`)" if probe().name == "fallback" else ""
 
 
 def _in_sandboxes(wanted: bool | None, asked: ApprovalRequest, policy: Policy) -> bool:

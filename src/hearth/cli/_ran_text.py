@@ -1,0 +1,54 @@
+"""How a step was carried out, and what a dry run in sandboxes showed that it would do, from the details of its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hearth.cli._text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hearth.cli._screen import Screen
+
+__all__ = ["SIGNS", "print_would", "ran_text"]
+
+SIGNS = {
+    "created": ("+", "green"),
+    "modified": ("~", "yellow"),
+    "deleted": ("-", "red"),
+    "replaced": ("!", "yellow"),
+    "metadata": ("m", "yellow"),
+    "touched": ("t", "dim"),
+}
+_WAYS = {"sandbox": "in a sandbox", "transaction": "in one transaction", "not-run": "not run"}
+
+
+def ran_text(details: Mapping[str, Any]) -> str:
+    """Return in which way a step ran, where its end says so; "" for one that simply ran on the host."""
+    ran = details.get("ran")
+    if ran == "request":
+        return "sent" if details.get("sent") else "held back: nothing was sent"
+    told = _WAYS.get(str(ran), "")
+    if told and not details.get("dry_run") and "committed" in details:
+        told += ", committed" if details["committed"] is True else ", not committed"
+    return told
+
+
+def print_would(screen: Screen, details: Mapping[str, Any], *, indent: int) -> None:
+    """Print the paths and rows that a step of a dry run changed in its sandbox, and what it would have sent."""
+    if not details.get("dry_run"):
+        return
+    if isinstance(request := details.get("request"), dict):
+        screen.line(("> ", "yellow"), f"{request.get('method')} {request.get('url')}", indent=indent)
+    paths = [one for one in details.get("paths") or () if isinstance(one, dict)]
+    for one in paths:
+        sign, style = SIGNS.get(str(one.get("kind")), ("?", "yellow"))
+        screen.line((f"{sign} ", style), str(one.get("path")), indent=indent)
+    counts = details.get("changes")
+    hidden = sum(counts.values()) - len(paths) if isinstance(counts, dict) else 0
+    if hidden > 0:
+        screen.line((f"… and {count(hidden, 'path')} more", "dim"), indent=indent)
+    for row in details.get("rows") or ():
+        told = f"+{row.get('inserted')} ~{row.get('updated')} -{row.get('deleted')}"
+        screen.line(("# ", "yellow"), f"{row.get('database')}: {row.get('table')} ", (told, "yellow"), indent=indent)
