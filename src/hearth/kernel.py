@@ -226,13 +226,14 @@ class HearthKernel:
         approval: ApprovalGuard | Mapping[str, Any] | None = None,
         plan_copy: str | None = None,
         sandbox: Sandboxing | None = None,
+        in_place: bool = False,
     ) -> ApprovalExecutor:
         """Return a Stage 4 executor under this kernel.
 
         With a ledger its runs have a journal and kept outputs there, are counted against the plan's
         `concurrency`, and their sealed records are stored; then the journal, which says the same, is removed.
         `plan_copy` is the SHA-256 (hex) of the copy that is kept of the plan; entry 0 names it. With a `sandbox` the
-        tasks of a plan run in sandboxes.
+        tasks of a plan run in sandboxes; `in_place` says that they were asked to run on the host.
         An unreadable policy raises GateRefusedError.
         """
         from hearth.execution import ApprovalExecutor, ContentStore, Listeners, RunNotices, load_policy
@@ -247,6 +248,7 @@ class HearthKernel:
                 approval=approval,
                 plan_copy=plan_copy,
                 sandbox=sandbox,
+                in_place=in_place,
             )
         policy = load_policy(self._home.policy)
         self._notifier.refresh()
@@ -267,6 +269,7 @@ class HearthKernel:
             policy=policy,
             keep=self._keep,
             sandbox=sandbox,
+            in_place=in_place,
         )
 
     def approval(self, request_id: str, *, preview_digest: str | None = None) -> ApprovalGuard:

@@ -61,7 +61,8 @@ class ApprovalExecutor:
     says what STAGING may act on, `approval` is what lets it run (an `ApprovalGuard`, without which nothing runs LIVE on
     a ledger; otherwise it may be a mapping, which entry 0 repeats), `keep` takes each sealed record, with the values
     that the plan marks as disclosable beside it; results and errors carry it without them. With a `sandbox` the tasks
-    of a plan run in sandboxes: a DRY_RUN then previews, else what a step did is compared and committed.
+    of a plan run in sandboxes: a DRY_RUN then previews, else what a step did is compared and committed. Without, they
+    run on the host, observed where that can be had (`InPlaceSteps`); `in_place` says that this was asked for.
     """
 
     def __init__(
@@ -82,8 +83,10 @@ class ApprovalExecutor:
         policy: Policy | None = None,
         keep: Callable[[ExecutionRecord], None] | None = None,
         sandbox: Sandboxing | None = None,
+        in_place: bool = False,
     ) -> None:
         self._sandbox = sandbox
+        self._in_place = in_place
         self._kernel = bounded(kernel)
         self._execute_step = execute_step
         self._journal = journal
@@ -257,7 +260,10 @@ class ApprovalExecutor:
             output=lambda step, stream, chunk: listener.tell("output", step, stream, chunk),
         )
         if self._sandbox is None:
-            return _Prepared(plan.steps, acting, redactor, self._check(mode, guard))
+            from hearth.execution._in_place_steps import InPlaceSteps
+
+            in_place = InPlaceSteps(plan, acting, self._policy, ignore=(str(copies.folder),), asked=self._in_place)
+            return _Prepared(plan.steps, in_place, redactor, self._check(mode, guard))
         from hearth.execution._committed_steps import CommittedSteps
         from hearth.execution._previewed_steps import PreviewedSteps
 

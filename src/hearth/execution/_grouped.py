@@ -37,7 +37,7 @@ class Grouped:
             cwd=command.cwd,
             env=command.env,
             start_new_session=True,
-            pass_fds=result[1:] if result else (),
+            pass_fds=(*(result[1:] if result else ()), *command.passed),
         )
         # Guards the group's number, which must not be used once it is given back.
         self._lock = threading.RLock()

@@ -17,13 +17,17 @@ __all__ = ["Command", "Leader", "why_not_started"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What to start. `stdin` None is the null device; `result_pipe` (read end, write end) is inherited by the child."""
+    """What to start. `stdin` None is the null device.
+
+    The child inherits the write end of `result_pipe` (read end, write end), and the descriptors of `passed`.
+    """
 
     argv: tuple[str, ...]
     cwd: Path | str
     env: Mapping[str, str]
     stdin: bytes | None = None
     result_pipe: tuple[int, int] | None = None
+    passed: tuple[int, ...] = ()
 
 
 class Leader(Protocol):

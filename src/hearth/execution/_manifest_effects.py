@@ -8,19 +8,46 @@ from typing import TYPE_CHECKING, Any
 
 from hearth.execution._results import ObservedEffect
 from hearth.execution.tasks._table_rows import did
-from hearth.observe import category_of, declared_path
-from hearth.record import Origin, SideEffectCategory
+from hearth.observe import ChangeKind, category_of, declared_path
+from hearth.record import Origin, SideEffectCategory, canonical_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from hearth.execution._store import ContentStore
     from hearth.observe import Change, StepManifest
     from hearth.plan import Plan
 
-__all__ = ["MOST_ENTRIES", "path_effects", "row_effects"]
+__all__ = ["MOST_ENTRIES", "action_effects", "kept_manifest", "path_effects", "row_effects"]
 
 MOST_ENTRIES = 100
 _MOST_NAMED = 20
+
+
+def kept_manifest(seen: StepManifest, store: ContentStore) -> dict[str, Any]:
+    """Keep a step's manifest by its digest; return what the record says of it."""
+    content = canonical_bytes(seen.to_dict())
+    counts = {str(kind): sum(change.kind is kind for change in seen.changes) for kind in ChangeKind}
+    return {
+        "manifest": {"sha256": store.put(content), "bytes": len(content)},
+        "changes": {kind: number for kind, number in counts.items() if number},
+    }
+
+
+def action_effects(seen: StepManifest, covered: Mapping[str, str], manifest: str) -> Iterator[ObservedEffect]:
+    """Yield the connections and actions of a step in place, or of very many a summary; the rest as `row_effects`."""
+    for category, what, found in (
+        (SideEffectCategory.NETWORK, "a connection to {} was made", seen.connections),
+        (SideEffectCategory.SYSTEM, "{} was called", seen.actions),
+    ):
+        if len(found) > MOST_ENTRIES:
+            words = what.format(f"{found[0]} and {len(found) - 1} more")
+            details = {"number": len(found), "first": list(found[:_MOST_NAMED]), "manifest": manifest}
+            yield ObservedEffect(category, words, details=details, origin=Origin.OBSERVED)
+            continue
+        for one in found:
+            declared = {"declared": covered.get(one)}
+            yield ObservedEffect(category, what.format(one), details=declared, origin=Origin.OBSERVED)
 
 
 def row_effects(seen: StepManifest, covered: Mapping[str, str], manifest: str) -> Iterator[ObservedEffect]:
@@ -45,9 +72,12 @@ def row_effects(seen: StepManifest, covered: Mapping[str, str], manifest: str) -
 
 
 def path_effects(
-    seen: StepManifest, plan: Plan, covered: Mapping[str, str], kept: frozenset[str], manifest: str
+    seen: StepManifest, plan: Plan, covered: Mapping[str, str], kept: frozenset[str] | None, manifest: str
 ) -> list[ObservedEffect]:
-    """Return what became of each path; `kept` are the digests of contents that are kept, the rest as `row_effects`."""
+    """Return what became of each path; `kept` are the digests of contents that are kept, the rest as `row_effects`.
+
+    None for `kept`: it was done in place, so nothing was kept, and only what was made can be taken away again.
+    """
     configuration = [
         pattern
         for step in plan.steps
@@ -63,7 +93,7 @@ def path_effects(
             ObservedEffect(
                 category,
                 f"{change.path} was {change.kind}",
-                reversible=True,
+                reversible=kept is not None or change.kind is ChangeKind.CREATED,
                 details={**_told(change, kept), "declared": covered.get(change.path)},
                 origin=Origin.OBSERVED,
             )
@@ -74,7 +104,7 @@ def path_effects(
         ObservedEffect(
             category,
             f"{len(changes)} paths were changed below {os.path.commonpath([change.path for change in changes])}",
-            reversible=True,
+            reversible=kept is not None,
             details={
                 "paths": len(changes),
                 "first": [change.path for change in changes[:_MOST_NAMED]],
@@ -86,10 +116,14 @@ def path_effects(
     ]
 
 
-def _told(change: Change, kept: frozenset[str]) -> dict[str, Any]:
+def _told(change: Change, kept: frozenset[str] | None) -> dict[str, Any]:
     """Return a change as the record has it; of a file that is not kept under its own digest, the entry says so."""
     told = change.to_dict()
     before = told["before"]
-    if before is not None and "sha256" in before and before["sha256"] not in kept:
+    if before is None or "sha256" not in before:
+        return told
+    if kept is None:
+        before["withheld"] = "it was not kept"
+    elif before["sha256"] not in kept:
         before["withheld"] = "only the commit's journal can put it back"
     return told

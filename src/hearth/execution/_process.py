@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hearth.execution._cancellation import Cancellation
     from hearth.execution._leader import Leader
 
-__all__ = ["Command", "ProcessOutcome", "Sink", "prepare", "run_process", "supported"]
+__all__ = ["Command", "ProcessOutcome", "Sink", "prepare", "run_process", "started", "supported"]
 
 GRACE = 2.0  # seconds between TERM and KILL
 SETTLE = 1.0  # seconds that children have to finish after their leader has exited
@@ -91,7 +91,7 @@ def run_process(
     the end of all others. `start` is another way to start it (a sandbox's). Both ends of the result pipe are closed
     in any case. TaskError when the command cannot start, or when a stop was requested before.
     """
-    run = _Run(command, timeout, _started if start is None else start)
+    run = _Run(command, timeout, started if start is None else start)
 
     def go_on() -> None:
         if cancellation.requested:
@@ -106,7 +106,7 @@ def run_process(
         run.close()
 
 
-def _started(command: Command, go_on: Callable[[], None]) -> Leader:
+def started(command: Command, go_on: Callable[[], None]) -> Leader:
     """Start it; `go_on` raises where it must not be any more, and is asked last of all: getting ready takes a while."""
     if can_supervise():
         with contextlib.suppress(UnreachableError):

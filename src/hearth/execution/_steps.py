@@ -177,6 +177,10 @@ class TaskSteps:
             self._raised[step.index] = f"the task raised {type(error).__name__}; what it did before is not known"
             return StepOutcome.failure(f"{type(error).__name__}: {_said(error)}", _told_of(error, self._redactor))
 
+    def raised(self, step: Step) -> str:
+        """Return what is unknown of a step whose task raised, against its contract; "" where it did not."""
+        return self._raised.get(step.index, "")
+
     def unseen(self, step: Step) -> str:
         """Return what the task says that it cannot see; one that does not say may have done anything."""
         if step.index in self._raised:

@@ -99,6 +99,9 @@ class Supervised:
         if command.result_pipe is not None:
             theirs.append(os.dup(command.result_pipe[1]))
             targets.append(command.result_pipe[1])
+        for number in command.passed:
+            theirs.append(os.dup(number))
+            targets.append(number)
         return targets
 
     def _take_answer(self, said: bytes, command: Command) -> None:

@@ -198,6 +198,7 @@ class _Supervisor:
 def _spawn(request: Request, ignored: frozenset[int]) -> int:
     """Start the command as the leader of a session of its own; return its number. OSError when it cannot be started."""
     os.chdir(request.cwd)
+    _part(request)
     given = iter(request.streams)
     actions = []
     for target in request.targets:
@@ -224,6 +225,17 @@ def _spawn(request: Request, ignored: frozenset[int]) -> int:
         except OSError as error:
             first = first or error
     raise first or last
+
+
+def _part(request: Request) -> None:
+    """Have no stream at a number that another one gets: each is put in its place after the other."""
+    for place, source in enumerate(request.streams):
+        if source in request.targets and request.targets[place] != source:
+            import fcntl  # seldom needed
+
+            above = max(request.targets) + 1
+            request.streams[place] = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, above)
+            os.close(source)
 
 
 def _candidates(request: Request) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Request", "descriptors", "encode_request", "receive_request", "rights"]
 
 _BEGIN = b"r"
-_MOST_STREAMS = 4
+_MOST_STREAMS = 5
 _LENGTH = 8  # bytes
 _PIECE = 1 << 16
 _SIZE = 4  # bytes of a descriptor

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hearth.observe._change import Change, ChangeKind
     from hearth.observe._commit import CommitOutcome, CommitResult, RecoveredCommit, commit, recover_commits, undo
     from hearth.observe._deviation import deviations
+    from hearth.observe._in_place import HostObserver, Observed, host_observer_why_not, prepare_host_observers
     from hearth.observe._layer import LayerChanges, layer_path, read_layer
     from hearth.observe._layer_view import LowerView
     from hearth.observe._manifest import Manifest, StepManifest, Way
@@ -40,12 +41,14 @@ __all__ = [
     "CommitOutcome",
     "CommitResult",
     "DatabaseFiles",
+    "HostObserver",
     "LayerChanges",
     "Layout",
     "LowerView",
     "Manifest",
     "Node",
     "NodeType",
+    "Observed",
     "ObservedRequest",
     "PostgresCounts",
     "Reconciliation",
@@ -67,10 +70,12 @@ __all__ = [
     "declared_path",
     "deviations",
     "held_by_others",
+    "host_observer_why_not",
     "in_use",
     "is_sqlite",
     "layer_path",
     "postgres_name",
+    "prepare_host_observers",
     "probe",
     "read_layer",
     "reconcile",
@@ -89,12 +94,14 @@ __getattr__, __dir__ = lazy_names(
         "CommitOutcome": "_commit",
         "CommitResult": "_commit",
         "DatabaseFiles": "_sqlite",
+        "HostObserver": "_in_place",
         "LayerChanges": "_layer",
         "Layout": "_sandbox",
         "LowerView": "_layer_view",
         "Manifest": "_manifest",
         "Node": "_node",
         "NodeType": "_node",
+        "Observed": "_in_place",
         "ObservedRequest": "_request",
         "PostgresCounts": "_postgresql",
         "Reconciliation": "_reconcile",
@@ -116,10 +123,12 @@ __getattr__, __dir__ = lazy_names(
         "declared_path": "_reconcile",
         "deviations": "_deviation",
         "held_by_others": "_sqlite",
+        "host_observer_why_not": "_in_place",
         "in_use": "_sqlite",
         "is_sqlite": "_sqlite",
         "layer_path": "_layer",
         "postgres_name": "_postgresql",
+        "prepare_host_observers": "_in_place",
         "probe": "_tiers",
         "read_layer": "_layer",
         "reconcile": "_reconcile",

@@ -33,7 +33,9 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepManifest:
-    """What one step did: paths, rows by table, requests, programs (as they were started) and connections.
+    """What one step did: paths, rows by table, requests, programs (as they were started), connections and actions.
+
+    Actions are what a step in place did to other processes and to the machine: the call, and on what.
 
     `unseen` are the reasons why it may have done more than stands here; `error` says why it failed ("" when it did
     not). Everything is sorted, so that two equal runs give equal manifests.
@@ -47,6 +49,7 @@ class StepManifest:
     requests: tuple[ObservedRequest, ...] = ()
     programs: tuple[str, ...] = ()
     connections: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     error: str = ""
 
@@ -66,6 +69,7 @@ class StepManifest:
             "requests": [request.to_dict() for request in self.requests],
             "programs": list(self.programs),
             "connections": list(self.connections),
+            **({"actions": list(self.actions)} if self.actions else {}),
             "unseen": list(self.unseen),
             "error": self.error,
         }
@@ -82,6 +86,7 @@ class StepManifest:
             requests=tuple(map(ObservedRequest.from_dict, document["requests"])),
             programs=tuple(map(str, document["programs"])),
             connections=tuple(map(str, document["connections"])),
+            actions=tuple(map(str, document.get("actions", ()))),
             unseen=tuple(map(str, document["unseen"])),
             error=str(document["error"]),
         )

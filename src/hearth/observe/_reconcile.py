@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reconciliation", "declared_path", "reconcile"]
 
-_PROGRAM = "program:"
+_PROGRAM, _CALL = "program:", "call:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ def reconcile(seen: StepManifest, declared: Sequence[DeclaredEffect], cwd: Path)
     directory with all that is in it), and so are the directories made on the way to it. Rows are declared by
     `data_mutation`, with the table, `DATABASE:TABLE`, or the database's path; requests and connections by `network`,
     with a host, `HOST:PORT` or URL, and the method before it where it is to be one alone. Programs count only where the
-    step declares some (`system: "program:NAME"`).
+    step declares some (`system: "program:NAME"`). Actions are declared by `system: "call:NAME"`, with the name of the
+    system call; what writes to a file of the kernel or to a device, by its path as well.
     """
     held = _Held(declared, cwd)
     for change in seen.changes:
@@ -64,6 +65,8 @@ def reconcile(seen: StepManifest, declared: Sequence[DeclaredEffect], cwd: Path)
     for connection in seen.connections:
         words = f"a connection to {connection} was made"
         held.look(connection, words, [pattern.covers_connection(connection) for pattern in held.patterns])
+    for action in seen.actions:
+        held.look(action, f"{action} was called", [pattern.covers_action(action) for pattern in held.patterns])
     if any(pattern.program for pattern in held.patterns):
         for program in seen.programs:
             words = f"the program {program} was started"
@@ -121,7 +124,7 @@ def declared_path(effect: DeclaredEffect, cwd: Path) -> str | None:
         found = pattern
     else:
         return None
-    if found.startswith(_PROGRAM) or "://" in found:
+    if found.startswith((_PROGRAM, _CALL)) or "://" in found:
         return None
     whole = posixpath.join(cwd.as_posix(), found)
     return posixpath.normpath(whole) + ("/" if found.endswith("/") else "")
@@ -142,6 +145,7 @@ class _Pattern:
         return (
             self._path is not None
             or bool(self.program)
+            or self._text.startswith(_CALL)
             or self._category in (SideEffectCategory.DATA_MUTATION, SideEffectCategory.NETWORK)
         )
 
@@ -197,6 +201,12 @@ class _Pattern:
             place = parts.netloc or parts.path
         address = connection.partition(" ")[2]
         return path_matches(place, address) or path_matches(place, address.rpartition(":")[0])
+
+    def covers_action(self, action: str) -> bool:
+        name, _, rest = action.partition(" ")
+        if name == "write" and self.covers_path(rest):
+            return True
+        return self._category is SideEffectCategory.SYSTEM and self._text == _CALL + name
 
     def covers_program(self, program: str) -> bool:
         name = program.split(" ", 1)[0]

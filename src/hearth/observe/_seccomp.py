@@ -10,20 +10,38 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
+from hearth.observe._bpf import (
+    ALLOW,
+    ANY_BIT,
+    ARCHITECTURE,
+    ARCHITECTURES,
+    AT_LEAST,
+    EQUAL,
+    ERRNO,
+    KILL_PROCESS,
+    LOAD,
+    NOTIFY,
+    NUMBER,
+    RETURN,
+    SECCOMP,
+    X32,
+    argument,
+    packed,
+    when,
+    with_an_address,
+)
 from hearth.observe._linux import system_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hearth.observe._bpf import Instruction
+
 __all__ = ["WATCHED", "install_filter"]
 
-_SECCOMP = {"x86_64": 317, "aarch64": 277}
-_ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # linux/audit.h
 _SET_MODE_FILTER = 1
 _NEW_LISTENER, _WAIT_KILLABLE = 1 << 3, 1 << 5
-_KILL_PROCESS, _ERRNO, _NOTIFY, _ALLOW = 0x80000000, 0x00050000, 0x7FC00000, 0x7FFF0000
 _EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
-_X32 = 0x40000000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 # A user or network namespace of its own gives a program every capability in it, and with them far more of the kernel.
 _NEW_NAMESPACES = 0x10000000 | 0x40000000
@@ -63,9 +81,6 @@ _OTHERS = {
 # io_uring_setup, _enter, _register: a ring would do file work that no filter sees. clone3 keeps its flags in memory,
 # which no filter reads either; the C library takes clone then.
 _MISSING = (425, 426, 427, 435)
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets within struct seccomp_data
-_Instruction = tuple[int, int, int, int]
 
 
 def install_filter(*, network: bool, watch: bool) -> int:
@@ -75,67 +90,50 @@ def install_filter(*, network: bool, watch: bool) -> int:
     each call of `WATCHED`, else -1.
     """
     machine = os.uname().machine
-    if machine not in _ARCHITECTURES:
+    if machine not in ARCHITECTURES:
         raise OSError(_ENOSYS, f"no filter is known for the architecture {machine}", "seccomp")
     instructions = list(_program(machine, network=network, watch=watch))
-    code = b"".join(struct.pack("HBBI", *one) for one in instructions)
+    code = packed(instructions)
     held = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("HxxxxxxQ", len(instructions), ctypes.addressof(held))
     pointer = ctypes.create_string_buffer(program, len(program))
     if not watch:
-        system_call("seccomp", _SECCOMP[machine], _SET_MODE_FILTER, 0, pointer)
+        system_call("seccomp", SECCOMP[machine], _SET_MODE_FILTER, 0, pointer)
         return -1
     try:  # a signal that comes while the call is looked at does not make the program call a second time (Linux 5.19)
-        return system_call("seccomp", _SECCOMP[machine], _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, pointer)
+        return system_call("seccomp", SECCOMP[machine], _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, pointer)
     except OSError:
-        return system_call("seccomp", _SECCOMP[machine], _SET_MODE_FILTER, _NEW_LISTENER, pointer)
+        return system_call("seccomp", SECCOMP[machine], _SET_MODE_FILTER, _NEW_LISTENER, pointer)
 
 
-def _program(machine: str, *, network: bool, watch: bool) -> Iterator[_Instruction]:
+def _program(machine: str, *, network: bool, watch: bool) -> Iterator[Instruction]:
     """Yield (code, jump if true, jump if false, constant)."""
-    yield _LOAD, 0, 0, _ARCHITECTURE  # another ABI numbers its calls in another way
-    yield _EQUAL, 1, 0, _ARCHITECTURES[machine]
-    yield _RETURN, 0, 0, _KILL_PROCESS
-    yield _LOAD, 0, 0, _NUMBER
+    yield LOAD, 0, 0, ARCHITECTURE  # another ABI numbers its calls in another way
+    yield EQUAL, 1, 0, ARCHITECTURES[machine]
+    yield RETURN, 0, 0, KILL_PROCESS
+    yield LOAD, 0, 0, NUMBER
     if machine == "x86_64":
-        yield _AT_LEAST, 0, 1, _X32
-        yield _RETURN, 0, 0, _KILL_PROCESS
+        yield AT_LEAST, 0, 1, X32
+        yield RETURN, 0, 0, KILL_PROCESS
     for number in sorted(_REFUSED[machine].values()):
-        yield from _when(number, [(_RETURN, 0, 0, _ERRNO | _EPERM)])
+        yield from when(number, [(RETURN, 0, 0, ERRNO | _EPERM)])
     for number in _MISSING:
-        yield from _when(number, [(_RETURN, 0, 0, _ERRNO | _ENOSYS)])
+        yield from when(number, [(RETURN, 0, 0, ERRNO | _ENOSYS)])
     others = _OTHERS[machine]
-    yield from _when(others["ioctl"], _unless_one_of(1, (_TIOCSTI, _TIOCLINUX), _ERRNO | _EPERM, _ALLOW))
+    yield from when(others["ioctl"], _unless_one_of(1, (_TIOCSTI, _TIOCLINUX), ERRNO | _EPERM, ALLOW))
     for name in ("clone", "unshare"):
-        bits = [(_ANY_BIT, 0, 1, _NEW_NAMESPACES), (_RETURN, 0, 0, _ERRNO | _EPERM), (_RETURN, 0, 0, _ALLOW)]
-        yield from _when(others[name], [_argument(0), *bits])
+        bits = [(ANY_BIT, 0, 1, _NEW_NAMESPACES), (RETURN, 0, 0, ERRNO | _EPERM), (RETURN, 0, 0, ALLOW)]
+        yield from when(others[name], [argument(0), *bits])
     if not network:
-        yield from _when(others["socket"], _unless_one_of(0, _FAMILIES, _ALLOW, _ERRNO | _EAFNOSUPPORT))
+        yield from when(others["socket"], _unless_one_of(0, _FAMILIES, ALLOW, ERRNO | _EAFNOSUPPORT))
     if watch:
         for name, number in WATCHED[machine].items():
-            yield from _when(number, _with_an_address() if name == "sendto" else [(_RETURN, 0, 0, _NOTIFY)])
-    yield _RETURN, 0, 0, _ALLOW
+            yield from when(number, with_an_address() if name == "sendto" else [(RETURN, 0, 0, NOTIFY)])
+    yield RETURN, 0, 0, ALLOW
 
 
-def _when(number: int, body: list[_Instruction]) -> Iterator[_Instruction]:
-    """Yield what decides about one call; `body` ends with a return."""
-    yield _EQUAL, 0, len(body), number
-    yield from body
-
-
-def _argument(place: int, *, high: bool = False) -> _Instruction:
-    return _LOAD, 0, 0, _ARGUMENTS + 8 * place + (4 if high else 0)
-
-
-def _unless_one_of(place: int, values: tuple[int, ...], then: int, otherwise: int) -> list[_Instruction]:
-    body = [_argument(place)]
+def _unless_one_of(place: int, values: tuple[int, ...], then: int, otherwise: int) -> list[Instruction]:
+    body = [argument(place)]
     for value in values:
-        body += [(_EQUAL, 0, 1, value), (_RETURN, 0, 0, then)]
-    return [*body, (_RETURN, 0, 0, otherwise)]
-
-
-def _with_an_address() -> list[_Instruction]:
-    """Notify of a sendto that names an address; on a connected socket there is none."""
-    notify = (_RETURN, 0, 0, _NOTIFY)
-    low = [_argument(4), (_EQUAL, 1, 0, 0), notify]
-    return [*low, _argument(4, high=True), (_EQUAL, 1, 0, 0), notify, (_RETURN, 0, 0, _ALLOW)]
+        body += [(EQUAL, 0, 1, value), (RETURN, 0, 0, then)]
+    return [*body, (RETURN, 0, 0, otherwise)]

@@ -89,6 +89,7 @@ def run_plan(
     where the approval is bound to one, a dry run where that acts on nothing; else it only checks, and a note says why.
     """
     who = person()
+    asked_in_place = sandbox is False
     with ExitStack() as stack, HearthKernel.open(home) as kernel:
         approval: ApprovalGuard | dict[str, Any] | None = None if confirmation is None else confirmation.to_dict()
         approved: Manifest | None = None
@@ -111,7 +112,12 @@ def run_plan(
                 kernel.arm(mode, who=who if confirmation is None else confirmation.by, why=why)
             plan_copy = PlanArchive(home).keep(plan)
             executor = kernel.executor(
-                listener=listener, initiator=who, approval=approval, plan_copy=plan_copy, sandbox=sandboxing
+                listener=listener,
+                initiator=who,
+                approval=approval,
+                plan_copy=plan_copy,
+                sandbox=sandboxing,
+                in_place=asked_in_place,
             )
             result = executor.execute(plan, execution_id=execution_id, mode=mode)
         except ApprovalRefusedError as refusal:

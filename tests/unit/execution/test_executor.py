@@ -77,7 +77,7 @@ def test_every_step_once_in_order_with_its_intent_first(tmp_path: Path) -> None:
     ]
     started, completed = record.step_events[:2]
     assert started.details == {"task_type": "note", "summary": "note one"}
-    assert completed.details == {"noted": True}
+    assert completed.details == {"noted": True, "ran": "in-place"}
     (effect, _) = record.side_effects_report.side_effects_observed
     assert (effect.category.name, effect.reversible, effect.details) == ("FILE_SYSTEM", True, {"bytes": 2})
 

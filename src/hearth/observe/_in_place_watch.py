@@ -1,0 +1,243 @@
+"""The system calls of a step that runs on the host itself, looked at while they wait. Linux.
+
+Each call goes on as if nothing had been (seccomp_unotify(2)). What is read of its arguments is what the kernel is about
+to read, unless another thread of the program changes them at this moment: that is noticed where it has happened between
+the two looks that are taken, and said.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from hearth.observe._bpf import ARCHITECTURES, X32
+from hearth.observe._in_place_calls import DESCRIPTORS, EMPTY_PATH, NAMES
+from hearth.observe._in_place_filter import CALLS, MAKES_OR_WRITES, OPENS
+from hearth.observe._in_place_paths import HERE, Elsewhere, PathFinder
+from hearth.observe._sandbox_watch import HostServices, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hearth.observe._in_place_actions import Actions
+    from hearth.observe._in_place_states import States
+
+__all__ = ["InPlaceWatch"]
+
+_RECEIVE, _SEND = 0xC0502100, 0xC0182101  # linux/seccomp.h
+_NOTIFICATION = struct.Struct("=QIIiIQ6Q")
+_RESPONSE = struct.Struct("=QqiI")
+_CONTINUE = 1
+_LONGEST_PATH = 4096
+_LONGEST_ADDRESS = 128
+_EXCLUSIVE = os.O_CREAT | os.O_EXCL
+_WITHOUT_NAME = 0o20000000  # of O_TMPFILE
+_IN_ROOT = 0x10  # of openat2(2)
+_FAMILIES = (socket.AF_UNSPEC, socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, 16, 17)  # netlink, packet
+# Devices that nothing lasts of what is written to them (/dev, ptmx and pts: terminals).
+_IDLE_DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "console")
+
+
+class InPlaceWatch(Watch):
+    """Looks at the calls that a listener tells of.
+
+    `states` take in what lies at the paths that they name, `actions` what else they do. `proc` is the host's /proc,
+    `services` what listens on the host before the step begins.
+    """
+
+    def __init__(self, listener: int, proc: int, services: HostServices, states: States, actions: Actions) -> None:
+        super().__init__(listener, proc, services, network=False)
+        self.actions = actions
+        self._states = states
+        self._paths = PathFinder(proc)
+        self._machine = ARCHITECTURES[os.uname().machine]
+        self._names = {number: name for name, number in CALLS[os.uname().machine].items()}
+        self._texts: list[tuple[int, bytes]] = []  # what was read of the call at hand, and where
+        services.sockets  # noqa: B018 - read now: what the step itself makes is none of the host's
+        services.ports  # noqa: B018
+
+    def look(self) -> None:
+        """Look at one call, and let it go on. Raises nothing."""
+        buffer = bytearray(_NOTIFICATION.size)
+        try:
+            _ioctl(self._listener, _RECEIVE, buffer)
+        except OSError:
+            return  # whoever called is dead
+        ident, pid, _, number, architecture, _, *arguments = _NOTIFICATION.unpack(buffer)
+        try:
+            self._take_in(ident, pid, number, architecture, arguments)
+        except Elsewhere as reason:
+            self.unseen[str(reason)] = None
+        except (OSError, ValueError, struct.error) as error:
+            if self._waits(ident):
+                why = error.strerror if isinstance(error, OSError) else error
+                self.unseen[f"a system call ({self._names.get(number, number)}) could not be looked at: {why}"] = None
+        with suppress(OSError):
+            _ioctl(self._listener, _SEND, bytearray(_RESPONSE.pack(ident, 0, 0, _CONTINUE)))
+
+    def _take_in(self, ident: int, pid: int, number: int, architecture: int, arguments: list[int]) -> None:
+        if architecture != self._machine or number & X32:
+            self.unseen["programs of another architecture (32 bits) ran: what they did was not observed"] = None
+            return
+        name = self._names.get(number, "")
+        if name.startswith("exec"):
+            self._program(ident, pid, name, arguments)
+            return
+        if name in ("connect", "sendto", "sendmsg", "sendmmsg"):
+            self._connection(ident, pid, name, arguments)
+            return
+        memory = os.open(f"{pid}/mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
+        try:
+            self._texts.clear()
+            found = self._done(pid, name, arguments, memory)
+            for place, text in self._texts:
+                if os.pread(memory, len(text), place) != text and self._waits(ident):
+                    self.unseen[f"{self._called(pid)} changed the arguments of {name} while they were looked at"] = None
+        finally:
+            os.close(memory)
+        if found is not None and self._waits(ident):
+            found()
+
+    def _done(  # noqa: C901 - one branch for each kind of call
+        self, pid: int, name: str, arguments: list[int], memory: int
+    ) -> Callable[[], None] | None:
+        """Return what is to be taken in of a call, as something to be called when it is certain who has called."""
+
+        def text(place: int) -> bytes:
+            return self._text(memory, place)
+
+        if name in NAMES:
+            return self._named(pid, name, arguments, text)
+        if name in DESCRIPTORS:
+            path = self._paths.descriptor(pid, _signed(arguments[0]))
+            return None if path is None else lambda: self._note(path, written=True)
+        if name == "creat":
+            return self._opened(pid, HERE, text(arguments[0]), os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+        if name == "openat2":
+            flags, _, resolve = struct.unpack("=QQQ", self._bytes(memory, arguments[2], 24))
+            if not flags & MAKES_OR_WRITES:
+                return None
+            folder = _signed(arguments[0])
+            return self._opened(pid, folder, text(arguments[1]), flags, in_folder=bool(resolve & _IN_ROOT))
+        if name == "open_by_handle_at":
+            return lambda: self._miss(f"{self._called(pid)} opened files by their handles: which ones was not observed")
+        if name == "io_uring_setup":
+            return lambda: self._miss(f"{self._called(pid)} used io_uring: files changed by it were not observed")
+        if name == "bind":
+            return self._bound(pid, self._bytes(memory, arguments[1], min(arguments[2], _LONGEST_ADDRESS)))
+        if name in OPENS and name != "mq_open":
+            at = OPENS[name]
+            folder = HERE if at == 1 else _signed(arguments[0])
+            return self._opened(pid, folder, text(arguments[at - 1]), arguments[at])
+        return self.actions.of(pid, name, arguments, text)
+
+    # --- files
+
+    def _named(
+        self, pid: int, name: str, arguments: list[int], text: Callable[[int], bytes]
+    ) -> Callable[[], None] | None:
+        found: list[tuple[str, bool]] = []
+        for one in NAMES[name]:
+            folder = HERE if one.folder < 0 else _signed(arguments[one.folder])
+            place = arguments[one.path]
+            given = text(place) if place else b""
+            if given:
+                path = self._paths.find(pid, folder, given, follow=one.follows(arguments))
+            elif one.folder >= 0 and (not place or (one.flags >= 0 and arguments[one.flags] & EMPTY_PATH)):
+                path = self._paths.descriptor(pid, folder) if folder != HERE else None
+            else:
+                path = None
+            if path is not None:
+                found.append((path, one.written))
+        if name.startswith("rename"):
+            paths = [path for path, _ in found]
+            return lambda: self._states.note_move(paths)
+
+        def note() -> None:
+            for path, written in found:
+                self._note(path, written=written)
+
+        return note if found else None
+
+    def _opened(
+        self, pid: int, folder: int, name: bytes, flags: int, *, in_folder: bool = False
+    ) -> Callable[[], None] | None:
+        if flags & _WITHOUT_NAME:
+            return None  # until it is linked to one
+        follow = not flags & os.O_NOFOLLOW and flags & _EXCLUSIVE != _EXCLUSIVE
+        path = self._paths.find(pid, folder, name, follow=follow, in_folder=in_folder)
+        if path is None:
+            return None
+        return lambda: self._note(path, written=True)
+
+    def _bound(self, pid: int, address: bytes) -> Callable[[], None] | None:
+        if len(address) < 3 or struct.unpack_from("=H", address)[0] != socket.AF_UNIX or not address[2]:  # noqa: PLR2004 - a family and a name
+            return None
+        path = self._paths.find(pid, HERE, address[2:].split(b"\0")[0], follow=False)
+        return None if path is None else lambda: self._note(path, written=False)
+
+    def _note(self, path: str, *, written: bool) -> None:
+        if path.startswith(("/proc/", "/sys/")):
+            if not self.actions.is_own_file(path):
+                self.actions.add(f"write {path}")
+            return
+        if written and path.startswith("/dev/") and not path.startswith("/dev/shm/") and self._is_device(path):  # noqa: S108 - it is the kernel's
+            return
+        first = self._states.note(path, written=written)
+        node = self._states.node(path) if first else None
+        if written and node is not None and node.type.value == "fifo":
+            self._miss(f"{path} is a named pipe: what was written to it, and who read it, was not observed")
+
+    def _is_device(self, path: str) -> bool:
+        try:
+            status = os.stat(path)  # noqa: PTH116 - a text of any bytes
+        except OSError:
+            return False
+        if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+            return False
+        if path.removeprefix("/dev/") not in _IDLE_DEVICES and not path.startswith("/dev/pts/"):
+            self.actions.add(f"write {path}")
+        return True
+
+    # --- connections
+
+    def _told(self, raw: bytes, pid: int, descriptor: int) -> str:
+        (family,) = struct.unpack_from("=H", raw)
+        return super()._told(raw, pid, descriptor) if family in _FAMILIES else f"family {family}"
+
+    # --- reading
+
+    def _miss(self, reason: str) -> None:
+        self.unseen[reason] = None
+
+    def _text(self, memory: int, place: int) -> bytes:
+        """Return the text at a place; it is read again before the call goes on."""
+        if not place:
+            return b""
+        found = os.pread(memory, _LONGEST_PATH, place).split(b"\0", 1)[0]
+        self._texts.append((place, found + b"\0" if len(found) < _LONGEST_PATH else found))
+        return found
+
+    def _bytes(self, memory: int, place: int, size: int) -> bytes:
+        found = os.pread(memory, size, place) if place else b""
+        self._texts.append((place, found))
+        return found
+
+    def _called(self, pid: int) -> str:
+        with suppress(OSError), os.fdopen(os.open(f"{pid}/comm", os.O_RDONLY, dir_fd=self._proc), "rb") as file:
+            return os.fsdecode(file.read().strip())
+        return "a program"
+
+
+def _ioctl(descriptor: int, request: int, argument: bytearray) -> None:
+    import fcntl  # this module is imported on other systems, too
+
+    fcntl.ioctl(descriptor, request, argument)
+
+
+def _signed(value: int) -> int:
+    return int(struct.unpack("=i", struct.pack("=I", value & 0xFFFFFFFF))[0])
