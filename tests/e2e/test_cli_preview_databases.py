@@ -443,6 +443,30 @@ def test_rows_on_postgresql_that_deviate_are_rolled_back(folder: Path, database:
     assert on_server(database, COUNTS) == [(4, 0)]
 
 
+@pytest.mark.parametrize(
+    "statement, named",
+    [
+        ("COPY (SELECT 1) TO PROGRAM ''touch {}''", "COPY"),
+        ("COPY users TO ''{}''", "COPY"),
+        ("DO $$ BEGIN EXECUTE ''/* */ COPY users TO PROGRAM touch {} ''; END $$", "COPY"),
+        ("SELECT lo_export(lo_from_bytea(0, ''x''), ''{}'')", "lo_export()"),
+    ],
+)
+def test_what_acts_outside_of_a_transaction_on_postgresql_is_not_previewed(
+    folder: Path, database: str, statement: str, named: str
+) -> None:
+    there = folder / "there"
+    folder.chmod(0o777)
+    plan = (folder / "plan.yaml").read_text()
+    told = f"'{statement.format(there)}'"
+    (folder / "plan.yaml").write_text(plan.replace("DELETE FROM users WHERE old = 1", told))
+    (step,) = document("preview", "plan.yaml", code=1)["steps"]
+    assert f"{named}" in step["error"]
+    assert "can be neither previewed nor held to an approval" in step["error"]
+    assert not there.exists()
+    assert on_server(database, COUNTS) == [(3, 0)]
+
+
 def test_of_other_servers_nothing_is_run_in_a_preview(folder: Path) -> None:
     step = "{name: Far, sql: {url: 'mysql+pymysql://u@db.example/d', statement: DELETE FROM t}}"
     (folder / "plan.yaml").write_text(f"plan: far\nsteps: [{step}]\n")

@@ -91,7 +91,9 @@ def preview(
     if outcome.error is not None:
         screen.line((f"{screen.symbols.failed} ", "red"), f"the preview ended early: {outcome.error}")
     screen.line(("manifest ", "dim"), manifest.digest)
-    screen.line(("the host is as it was", "dim"))
+    asked = any(step.way == "transaction" for step in manifest.steps)
+    rolled_back = "; what a database server was asked to do was rolled back there" if asked else ""
+    screen.line((f"the host is as it was{rolled_back}", "dim"))
     if not applied or outcome.error is not None:
         if outcome.error is None and not all(step.is_empty for step in manifest.steps):
             screen.line((_next(subject, variables), "dim"))

@@ -30,7 +30,7 @@ __all__ = ["run"]
     "--sandbox/--in-place",
     "sandbox",
     default=None,
-    help="Run the steps in sandboxes, or on the host; else a dry run previews, and a live one does as its approval says.",
+    help="Run the steps in sandboxes, or on the host; else a dry run previews, a live one does as its approval says.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the execution's id, and errors.")
 @json_option

@@ -192,6 +192,8 @@ class CommittedSteps(SandboxSteps):
         if seen.way is Way.TRANSACTION:
             held = replace(held, undeclared=(*held.undeclared, *self._undeclared_definitions(step, seen)))
         details |= self._kept(seen)
+        if own := self._in_ledger(seen):
+            self._violation(step, "it would change its own record", own, details, stays)
         self._require_declared(step, held, details, stays)
         self._require_approved(step, seen, details, stays)
         return held

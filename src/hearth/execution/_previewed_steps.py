@@ -54,6 +54,9 @@ class PreviewedSteps(SandboxSteps):
             )
             seen = replace(seen, unseen=(*seen.unseen, reason))
             self._unseen[step.index] = "; ".join(seen.unseen)
+        if own := self._in_ledger(seen):
+            outcome = StepOutcome.failure(f"it would change its own record: {'; '.join(own)}", outcome.details)
+            seen = replace(seen, error=outcome.error)
         self._sandboxing.manifests.append(seen)
         details = {**outcome.details, "dry_run": True, "ran": str(seen.way), **self._kept(seen)}
         details["paths"] = [{"kind": str(one.kind), "path": one.path} for one in seen.changes[:_MOST_PATHS]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +32,13 @@ _COMMANDS = ("shell", "python")
 class Sandboxing:
     """How a run uses sandboxes.
 
-    `room` holds them; `commits` is the folder where journals of commits lie, `approved` the manifest that the approval
-    is bound to (None: none was asked for), `escalate_to` how far an undeclared effect moves the boundary. What each
-    step did is added to `manifests`.
+    `room` holds them; `ledger` is HEARTH's own folder, which no step may change; `commits` is the folder where journals
+    of commits lie, `approved` the manifest that the approval is bound to (None: none was asked for), `escalate_to` how
+    far an undeclared effect moves the boundary. What each step did is added to `manifests`.
     """
 
     room: SandboxRoom
+    ledger: Path | None = None
     commits: Path | None = None
     approved: Manifest | None = None
     escalate_to: BoundaryState = BoundaryState.ELEVATED
@@ -110,6 +112,18 @@ class SandboxSteps:
         )
         self._unseen[step.index] = "; ".join(unseen)
         return replace(outcome, side_effects=(*held, *outcome.side_effects)), seen, layout, found
+
+    def _in_ledger(self, seen: StepManifest) -> tuple[str, ...]:
+        """Return what a step changed of the ledger that records it, whatever the plan declares."""
+        ledger = self._sandboxing.ledger
+        if ledger is None:
+            return ()
+        root = os.path.realpath(ledger)
+        return tuple(
+            f"{one.path} was {one.kind}, and belongs to the ledger"
+            for one in seen.changes
+            if one.path == root or one.path.startswith(f"{root}/")
+        )
 
     def _kept(self, seen: StepManifest) -> dict[str, Any]:
         """Keep the step's manifest by its digest; return what the record says of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import platform
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from hearth.errors import ArtemisEscalationError, ExecutionError, HearthError, ObservationError
 from hearth.execution import ApprovalExecutor, ContentStore, Sandboxing
 from hearth.observe import ChangeKind, LowerView, Manifest, NodeType, SandboxRoom, Tier, layer_path, probe
+from hearth.operations._keys import KEY_VARIABLE, default_key
 from hearth.operations._standalone import installed_tasks
 from hearth.record import Redactor
 from hearth.security import LiveMode
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from hearth.observe import Change
     from hearth.plan import Plan
 
-__all__ = ["PRELOADED", "PreviewOutcome", "preview_in_sandbox", "require_sandbox"]
+__all__ = ["PRELOADED", "PreviewOutcome", "hidden_in_sandboxes", "preview_in_sandbox", "require_sandbox"]
 
 _LARGEST_SHOWN = 1 << 20
 PRELOADED = ("hearth.execution._inside", "hearth.execution.tasks.file")
@@ -58,14 +60,14 @@ def preview_in_sandbox(
         home.sandboxes.mkdir(mode=0o700, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="preview-", dir=None if home is None else home.sandboxes))
     try:
-        with SandboxRoom(folder / "layers", stacked=True, preload=PRELOADED) as room:
-            sandboxing = Sandboxing(room=room)
+        with SandboxRoom(folder / "layers", stacked=True, hidden=hidden_in_sandboxes(home), preload=PRELOADED) as room:
+            sandboxing = Sandboxing(room=room, ledger=None if home is None else home.root)
             executor = ApprovalExecutor(
                 None,
                 tasks=installed_tasks(),
                 listener=listener,
                 store=ContentStore(folder / "outputs", durable=False),
-                runs_folder=folder / "runs",
+                runs_folder=folder / "runs" if home is None else home.runs,
                 sandbox=sandboxing,
             )
             error: HearthError | None = None
@@ -84,6 +86,16 @@ def preview_in_sandbox(
             return PreviewOutcome(manifest=manifest, error=error, diffs=found)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def hidden_in_sandboxes(home: LedgerHome | None) -> tuple[Path, ...]:
+    """Return what no step sees: the ledger but for the private copies of inputs, and the folder of one's own key."""
+    key = default_key()
+    found = [key if KEY_VARIABLE in os.environ else key.parent]
+    if home is not None:
+        found += [path for path in home.root.iterdir() if path not in (home.runs, home.root / ".gitignore")]
+        found += [home.policy, *(home.database.with_name(home.database.name + end) for end in ("-wal", "-shm"))]
+    return tuple(found)
 
 
 def require_sandbox(tier: Tier) -> None:

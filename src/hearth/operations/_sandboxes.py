@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hearth.execution import Sandboxing, load_policy
 from hearth.observe import SandboxRoom, probe
-from hearth.operations._sandbox_preview import PRELOADED, require_sandbox
+from hearth.operations._sandbox_preview import PRELOADED, hidden_in_sandboxes, require_sandbox
 from hearth.security import LiveMode
 
 if TYPE_CHECKING:
@@ -30,9 +30,14 @@ def sandboxes(home: LedgerHome, mode: LiveMode, approved: Manifest | None = None
         made.mkdir(mode=0o700, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=home.sandboxes))
     try:
-        with SandboxRoom(folder, stacked=mode is LiveMode.DRY_RUN, preload=PRELOADED) as room:
+        stacked, hidden = mode is LiveMode.DRY_RUN, hidden_in_sandboxes(home)
+        with SandboxRoom(folder, stacked=stacked, hidden=hidden, preload=PRELOADED) as room:
             yield Sandboxing(
-                room=room, commits=home.commits, approved=approved, escalate_to=load_policy(home.policy).undeclared
+                room=room,
+                ledger=home.root,
+                commits=home.commits,
+                approved=approved,
+                escalate_to=load_policy(home.policy).undeclared,
             )
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # layers above one another lie elsewhere, and the room clears those

@@ -11,7 +11,7 @@ from hearth.execution._task import TaskEffect
 from hearth.execution.tasks._clean import clean
 from hearth.execution.tasks._describe import one_line
 from hearth.execution.tasks._new_file import NewFile
-from hearth.execution.tasks._statements import is_empty, read_statement, split_sqlite
+from hearth.execution.tasks._statements import acts_outside, is_empty, read_statement, split_sqlite
 from hearth.execution.tasks._table_rows import SeenRows, TableRows, row_effect
 from hearth.execution.tasks._urls import safe_url
 from hearth.plan import Secrets
@@ -249,6 +249,13 @@ class Transaction:
         for number, statement in enumerate(statements, 1):
             if statement.refused:
                 raise TaskError(f"statement {number} of {len(statements)}: {statement.refused}")
+            # What is compared before its commit must not have acted by then.
+            outside = acts_outside(statement.text) if self._context.before_commit is not None and not split else ""
+            if outside:
+                raise TaskError(
+                    f"statement {number} of {len(statements)}: {outside} acts at once, whatever becomes of the "
+                    "transaction, so it can be neither previewed nor held to an approval; run it in place"
+                )
         if not statements:
             raise TaskError("there is no statement in the SQL")
         if isinstance(params.get("parameters"), list | tuple) and len(statements) != 1:
