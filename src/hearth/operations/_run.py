@@ -107,7 +107,7 @@ def run_plan(
             elif mode is LiveMode.DRY_RUN and sandbox is None:
                 checked = _why_only_checked(plan)
                 sandbox = not checked
-            sandboxing = stack.enter_context(_sandboxes(home, mode, approved)) if sandbox else None
+            sandboxing = stack.enter_context(_sandboxes(home, plan, mode, approved)) if sandbox else None
             if mode is not LiveMode.DRY_RUN:
                 kernel.arm(mode, who=who if confirmation is None else confirmation.by, why=why)
             plan_copy = PlanArchive(home).keep(plan)
@@ -153,10 +153,12 @@ def _find_request(
     return view.asked
 
 
-def _sandboxes(home: LedgerHome, mode: LiveMode, approved: Manifest | None) -> AbstractContextManager[Sandboxing]:
+def _sandboxes(
+    home: LedgerHome, plan: Plan, mode: LiveMode, approved: Manifest | None
+) -> AbstractContextManager[Sandboxing]:
     from hearth.operations._sandboxes import sandboxes  # what few runs need
 
-    return sandboxes(home, mode, approved)
+    return sandboxes(home, plan, mode, approved)
 
 
 def _why_only_checked(plan: Plan) -> str:

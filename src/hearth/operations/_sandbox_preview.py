@@ -27,10 +27,17 @@ if TYPE_CHECKING:
     from hearth.observe import Change
     from hearth.plan import Plan
 
-__all__ = ["PRELOADED", "PreviewOutcome", "hidden_in_sandboxes", "preview_in_sandbox", "require_sandbox"]
+__all__ = ["PreviewOutcome", "hidden_in_sandboxes", "preloaded", "preview_in_sandbox", "require_sandbox"]
 
 _LARGEST_SHOWN = 1 << 20
-PRELOADED = ("hearth.execution._inside", "hearth.execution.tasks.file")
+_ALWAYS_NEEDED = ("hearth.execution._inside", "hearth.execution.tasks.file")
+_NEEDED_BY_SQL = (
+    "hearth.execution.tasks.sql",
+    "hearth.execution.tasks._transaction",
+    "hearth.execution.tasks._database",
+    "hearth.observe._sqlite_driver",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +67,9 @@ def preview_in_sandbox(
         home.sandboxes.mkdir(mode=0o700, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="preview-", dir=None if home is None else home.sandboxes))
     try:
-        with SandboxRoom(folder / "layers", stacked=True, hidden=hidden_in_sandboxes(home), preload=PRELOADED) as room:
+        with SandboxRoom(
+            folder / "layers", stacked=True, hidden=hidden_in_sandboxes(home), preload=preloaded(plan)
+        ) as room:
             sandboxing = Sandboxing(room=room, ledger=None if home is None else home.root)
             executor = ApprovalExecutor(
                 None,
@@ -86,6 +95,11 @@ def preview_in_sandbox(
             return PreviewOutcome(manifest=manifest, error=error, diffs=found)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def preloaded(plan: Plan) -> tuple[str, ...]:
+    """Return the modules that work in a plan's sandboxes needs: imported once, where sandboxes are forked."""
+    return _ALWAYS_NEEDED + (_NEEDED_BY_SQL if any(step.task_type == "sql" for step in plan.steps) else ())
 
 
 def hidden_in_sandboxes(home: LedgerHome | None) -> tuple[Path, ...]:

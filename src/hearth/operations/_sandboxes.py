@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hearth.execution import Sandboxing, load_policy
 from hearth.observe import SandboxRoom, probe
-from hearth.operations._sandbox_preview import PRELOADED, hidden_in_sandboxes, require_sandbox
+from hearth.operations._sandbox_preview import hidden_in_sandboxes, preloaded, require_sandbox
 from hearth.security import LiveMode
 
 if TYPE_CHECKING:
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
     from hearth.ledger import LedgerHome
     from hearth.observe import Manifest
+    from hearth.plan import Plan
 
 __all__ = ["sandboxes"]
 
 
 @contextmanager
-def sandboxes(home: LedgerHome, mode: LiveMode, approved: Manifest | None = None) -> Iterator[Sandboxing]:
+def sandboxes(home: LedgerHome, plan: Plan, mode: LiveMode, approved: Manifest | None = None) -> Iterator[Sandboxing]:
     """Give the sandboxes of one run, and clear them away afterwards. ObservationError where there can be none here."""
     require_sandbox(probe())
     for made in (home.sandboxes, home.commits):
@@ -31,7 +32,7 @@ def sandboxes(home: LedgerHome, mode: LiveMode, approved: Manifest | None = None
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=home.sandboxes))
     try:
         stacked, hidden = mode is LiveMode.DRY_RUN, hidden_in_sandboxes(home)
-        with SandboxRoom(folder, stacked=stacked, hidden=hidden, preload=PRELOADED) as room:
+        with SandboxRoom(folder, stacked=stacked, hidden=hidden, preload=preloaded(plan)) as room:
             yield Sandboxing(
                 room=room,
                 ledger=home.root,
