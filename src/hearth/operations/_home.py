@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hearth.errors import LedgerError, LedgerNotFoundError
-from hearth.ledger import HOME_NAME, HOME_VARIABLE, Ledger, LedgerHome
+from hearth.ledger import HOME_NAME, HOME_VARIABLE, LedgerHome
 
 __all__ = ["Initialised", "find_home", "initialise"]
 
@@ -53,6 +53,8 @@ def initialise(folder: Path | str) -> Initialised:
     if not existed:
         _refuse_remains(home)
     home = LedgerHome.create(root)
+    from hearth.ledger import Ledger  # with the database's library, which finding a folder does not need
+
     with Ledger.open(home, create=True) as ledger:
         ledger_id = ledger.ledger_id
     ignore = home.root / ".gitignore"
