@@ -22,7 +22,7 @@ help: ## list the targets
 setup: $(VENV)/.dev ## make .venv with everything that tests and checks need
 	@echo 'Ready: $(VENV)/bin/hearth --help'
 
-demo: $(VENV)/.base ## import 5,000 users into a real database, then fail a late step, and look at the records
+demo: $(VENV)/.base ## preview, approve and run an import of 5,000 users; fail a late step; stop a run that differs
 	@$(PY) examples/user-import/demo.py
 
 test: $(VENV)/.dev ## run all tests but the long ones

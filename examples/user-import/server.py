@@ -3,6 +3,7 @@
     python server.py app.ini            (prints the address it listens on: loopback, a free port)
 
     GET  /status   what is being served: users, schema, batch, limit, generation
+    GET  /current  the same where it is what lies on the disk now, 409 where it is not
     POST /reload   re-read configuration and database: 200, or 422 with the reason, and everything stays as it was
 
 `/reload` needs the token of the environment variable RELOAD_TOKEN in the header X-Reload-Token. The server ends on
@@ -108,11 +109,27 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 10
 
     def do_GET(self) -> None:  # the name that http.server calls
-        """Answer /status."""
+        """Answer /status and /current."""
         if self.path == "/status":
             self.answer(HTTPStatus.OK, asdict(self.server.state) | {"generation": self.server.generation})
+        elif self.path == "/current":
+            self.compare()
         else:
             self.answer(HTTPStatus.NOT_FOUND, {"error": f"there is no {self.path}"})
+
+    def compare(self) -> None:
+        """Answer /current: what is served, or how it differs from what lies on the disk."""
+        served = self.server.state
+        try:
+            lies = asdict(load(self.server.config))
+        except RefusedError as error:
+            self.answer(HTTPStatus.CONFLICT, {"error": str(error)})
+            return
+        different = {name: [value, lies[name]] for name, value in asdict(served).items() if value != lies[name]}
+        if different:
+            self.answer(HTTPStatus.CONFLICT, {"error": "what is served is not what lies on the disk", **different})
+        else:
+            self.answer(HTTPStatus.OK, asdict(served) | {"generation": self.server.generation})
 
     def do_POST(self) -> None:  # the name that http.server calls
         """Answer /reload."""

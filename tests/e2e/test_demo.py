@@ -5,16 +5,27 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from hearth.observe import probe
+from tests import ordinary
+
+TIER = "" if probe().name == "fallback" else probe().name
+START = ["init", "keygen", "keygen"]
+ONE_RUN = ["request", "approve", "run"]
+END = ["list", "show", "verify", "export", "verify"]
+IN_PLACE = [*START, *ONE_RUN, *ONE_RUN, "rollback", *END]
+SANDBOXED = [*START, "preview", *ONE_RUN, *ONE_RUN, "rollback", *ONE_RUN, "run", *END]
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "user-import"
 
 
@@ -26,7 +37,7 @@ def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=240,
         env=os.environ | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder), "PYTHONUTF8": "1"},
     )
 
@@ -60,23 +71,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.C
 
 def test_it_comes_out_as_expected(played: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     _, result = played
-    assert (result.returncode, result.stderr) == (0, "")
-    commands = re.findall(r"^\$ hearth (\w+)", result.stdout, re.MULTILINE)
-    assert commands == [
-        "init",
-        "keygen",
-        "plan",
-        "run",
-        "run",
-        "rollback",
-        "list",
-        "show",
-        "verify",
-        "export",
-        "verify",
-    ]
+    assert result.returncode == 0, result.stderr
+    assert re.findall(r"^\$ hearth (\w+)", result.stdout, re.MULTILINE) == (SANDBOXED if TIER else IN_PLACE)
     assert "All as expected" in result.stdout
-    assert "Traceback" not in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
 
 
 def test_nothing_of_it_goes_on_running(played: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -86,15 +84,65 @@ def test_nothing_of_it_goes_on_running(played: tuple[Path, subprocess.CompletedP
     assert not any(listening(server) for server in servers)
 
 
-def test_the_ledger_has_both_runs(played: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_the_ledger_has_the_runs(played: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = played
-    text = hearth(folder, "list", "--json")
-    assert "september-oslo" in text
-    assert "september-bergen" in text
+    runs = {run["execution_id"]: run["status"] for run in json.loads(hearth(folder, "list", "--json"))["executions"]}
+    stopped = {"september-tromso": "incomplete"} if TIER else {}
+    assert runs == {"september-oslo": "completed", "september-bergen": "failed", **stopped}
     record = json.loads((folder / "bergen.json").read_text(encoding="utf-8"))
     events = [(event["step_index"], event["event_type"]) for event in record["step_events"]]
-    steps = [(index, event) for index in range(7) for event in ("step_started", "step_completed")]
-    assert events == [*steps, (7, "step_started"), (7, "step_failed")]
+    steps = [(index, event) for index in range(8) for event in ("step_started", "step_completed")]
+    assert events == [*steps, (8, "step_started"), (8, "step_failed")]
+
+
+@pytest.mark.skipif(not TIER, reason="this machine can make no sandbox")
+def test_what_was_approved_is_what_was_seen(played: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """The policy demands preview and sandbox, each run was bound to its manifest, and what was seen is shown."""
+    folder, result = played
+    policy = (folder / ".hearth" / "policy.yaml").read_text(encoding="utf-8")
+    assert "  require_preview: true" in policy
+    assert f"sandbox:\n  require: {TIER}\n" in policy
+    approvals = json.loads(hearth(folder, "approvals", "--json"))["approvals"]
+    assert [(one["state"], one["preview_digest"] is not None) for one in approvals] == [("spent", True)] * 3
+    assert re.search(r"^    \+ .*/oslo/rejects\.csv ", result.stdout, re.MULTILINE)
+    assert re.search(r"^    bergen/app\.ini  [0-9a-f]{8} → [0-9a-f]{8}$", result.stdout, re.MULTILINE)
+    assert "undeclared: nothing, missing: nothing" in result.stdout
+
+
+@pytest.mark.skipif(not TIER, reason="this machine can make no sandbox")
+def test_the_run_that_differs_from_its_preview_is_stopped_before_it_changes_anything(
+    played: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, result = played
+    assert "it is not what was approved: " in result.stdout
+    assert not (folder / "tromso" / "backup").exists()
+    with closing(sqlite3.connect(folder / "tromso" / "app.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM users").fetchone() == (3_201,)
+    assert "was used by the run september-tromso" in result.stderr
+
+
+@pytest.mark.skipif(bool(ordinary.why_not()), reason=ordinary.why_not())
+def test_an_ordinary_user_can_play_it() -> None:
+    """In a sandbox where the machine gives one to an ordinary user, else on the host itself."""
+    with tempfile.TemporaryDirectory(prefix="demo-") as folder:
+        os.chown(folder, ordinary.NOBODY, ordinary.NOBODY)
+        command = [sys.executable, str(DEMO / "demo.py")]
+        result = ordinary.run_as_nobody(command, TMPDIR=folder, HOME=folder, PYTHONUTF8="1")
+    assert result.returncode == 0, result.stderr
+    commands = re.findall(r"^\$ hearth (\w+)", result.stdout, re.MULTILINE)
+    assert commands == (SANDBOXED if "require: unprivileged" in result.stdout else IN_PLACE)
+
+
+@pytest.mark.skipif(bool(ordinary.why_not()), reason=ordinary.why_not())
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="there is no setpriv")
+def test_where_no_sandbox_can_be_made_it_says_so_and_runs_on_the_host(tmp_path: Path) -> None:
+    """As in a closed container: root in name, without what it takes."""
+    command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, str(DEMO / "demo.py")]
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUTF8": "1"}
+    result = subprocess.run(command, check=False, capture_output=True, text=True, encoding="utf-8", env=environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "This machine can make no sandbox (unshare 0x" in result.stdout
+    assert re.findall(r"^\$ hearth (\w+)", result.stdout, re.MULTILINE) == IN_PLACE
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the actions are written for a POSIX shell")
@@ -104,7 +152,7 @@ def test_the_scaffold_brings_back_what_was(
     """Do what the scaffold of the failed run says, in its order, and compare with data that nobody has touched."""
     folder, _ = played
     scaffold = json.loads(hearth(folder, "rollback", "september-bergen", "--json"))
-    assert [hint["step_index"] for hint in scaffold["rollback_hints"]] == [7, 6, 4, 3, 2, 1, 0]
+    assert [hint["step_index"] for hint in scaffold["rollback_hints"]] == [8, 6, 4, 3, 2, 1, 0]
     actions = [action for hint in scaffold["rollback_hints"] for action in hint["actions"]]
     on_server = [action for action in actions if action.startswith("curl ")]
     assert (len(on_server), on_server[0]) == (2, actions[0])

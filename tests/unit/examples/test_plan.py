@@ -34,7 +34,7 @@ def plan(path: Path) -> Plan:
 def test_its_digest_covers_all_that_it_runs(plan: Plan) -> None:
     assert set(plan.inputs) == INPUTS
     assert [step.task_type for step in plan.steps] == [
-        "python", "file", "http", "sql", "python", "sql", "shell", "http", "python",
+        "python", "file", "http", "sql", "python", "sql", "shell", "python", "http", "http",
     ]  # fmt: skip
 
 
@@ -61,9 +61,10 @@ def test_a_limit_that_is_no_number_is_refused(path: Path) -> None:
 
 
 def test_every_step_that_changes_something_says_so_and_how_to_take_it_back(plan: Plan) -> None:
-    """Only the two checks need no guidance: one reads the database, the other asks the server."""
-    assert [step.name for step in plan.steps if step.rollback is None] == ["Check the data", "Check what is served"]
-    assert [step.name for step in plan.steps if not step.effects] == ["Check the data"]
+    """Only the three checks need no guidance: two read the database and files, the last one asks the server."""
+    checks = ["Check the data", "Check that all agrees", "Check what is served"]
+    assert [step.name for step in plan.steps if step.rollback is None] == checks
+    assert [step.name for step in plan.steps if not step.effects] == checks[:2]
     irreversible = [step.name for step in plan.steps if not all(effect.reversible for effect in step.effects)]
     assert irreversible == ["Tell the server to reload"]
     for step in plan.steps:

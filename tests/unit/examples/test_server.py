@@ -76,6 +76,17 @@ def test_a_reload_takes_the_new_state(running: Running) -> None:
     assert ask(f"{running.url}/status")[1] == answer
 
 
+def test_what_is_served_is_compared_with_what_lies_there(running: Running) -> None:
+    assert ask(f"{running.url}/current") == ask(f"{running.url}/status")
+    edit("limit = 4000", "limit = 5000")
+    differs = {"error": "what is served is not what lies on the disk", "limit": [4_000, 5_000]}
+    assert ask(f"{running.url}/current") == (409, differs)
+    assert ask(f"{running.url}/reload", post=True)[0] == 200
+    assert ask(f"{running.url}/current")[0] == 200
+    edit("limit = 5000", "limit = 5")
+    assert ask(f"{running.url}/current") == (409, {"error": "the database has 3200 users, but app.ini allows 5"})
+
+
 @pytest.mark.parametrize(
     "old, new, why",
     [
