@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from hearth.errors import ArtemisEscalationError, ObservationError
 from hearth.execution._manifest_effects import MOST_ENTRIES, action_effects, kept_manifest, path_effects
 from hearth.execution._observation import Observation
-from hearth.observe import StepManifest, Way, host_observer_why_not, prepare_host_observers, reconcile
+from hearth.observe import (
+    StepManifest,
+    Way,
+    host_observer_why_not,
+    named_connections,
+    prepare_host_observers,
+    reconcile,
+)
 from hearth.security import BoundaryState
 
 if TYPE_CHECKING:
@@ -110,7 +117,7 @@ class InPlaceSteps:
             way=Way.IN_PLACE,
             changes=observed.changes,
             programs=observed.programs,
-            connections=observed.connections,
+            connections=named_connections(observed.connections, step.effects),
             actions=observed.actions,
             unseen=tuple(filter(None, (*unseen, outcome.unseen))),
             error=outcome.error if outcome.failed else "",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hearth.execution._database_rows import database_rows, without_database
 from hearth.execution._manifest_effects import MOST_ENTRIES
 from hearth.execution._step_sandbox import StepSandbox
-from hearth.observe import ChangeKind, LayerChanges, StepManifest, Way
+from hearth.observe import ChangeKind, LayerChanges, StepManifest, Way, named_connections
 from hearth.record import SideEffectCategory
 from hearth.security import BoundaryState
 
@@ -106,7 +106,7 @@ class SandboxSteps:
             changes=found.changes,
             rows=rows,
             programs=tuple(programs),
-            connections=tuple(sorted({name for end in sandbox.ends for name in end.connections})),
+            connections=named_connections((name for end in sandbox.ends for name in end.connections), step.effects),
             unseen=tuple(unseen),
             error=outcome.error if outcome.failed else "",
         )

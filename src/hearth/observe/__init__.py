@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hearth.observe._change import Change, ChangeKind
     from hearth.observe._commit import CommitOutcome, CommitResult, RecoveredCommit, commit, recover_commits, undo
     from hearth.observe._deviation import deviations
+    from hearth.observe._hosts import named_connections
     from hearth.observe._in_place import HostObserver, Observed, host_observer_why_not, prepare_host_observers
     from hearth.observe._layer import LayerChanges, layer_path, read_layer
     from hearth.observe._layer_view import LowerView
@@ -74,6 +75,7 @@ __all__ = [
     "in_use",
     "is_sqlite",
     "layer_path",
+    "named_connections",
     "postgres_name",
     "prepare_host_observers",
     "probe",
@@ -123,6 +125,7 @@ __getattr__, __dir__ = lazy_names(
         "declared_path": "_reconcile",
         "deviations": "_deviation",
         "held_by_others": "_sqlite",
+        "named_connections": "_hosts",
         "host_observer_why_not": "_in_place",
         "in_use": "_sqlite",
         "is_sqlite": "_sqlite",
