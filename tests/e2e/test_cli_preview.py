@@ -354,3 +354,7 @@ def test_what_a_previewed_command_writes_is_shown_beside_the_manifest() -> None:
     assert "    $ started sh, touch" in shown.stdout.splitlines()
     assert shown.stdout.splitlines()[-1].startswith("to have it done, as shown: hearth preview --apply -- sh -c ")
     assert "to have it" not in hearth("preview", "--", "true", code=0).stdout
+
+
+def test_two_previews_that_show_the_same_have_the_same_digest() -> None:
+    assert document("preview", "plan.yaml")["digest"] == document("preview", "plan.yaml")["digest"]

@@ -61,13 +61,24 @@ class Change:
         return cls(path=path, kind=kind, before=before, after=after)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
+        """Return the JSON form. When a file was written stands there only where that is all that changed.
+
+        So two runs that did the same have the same manifest.
+        """
         return {
             "path": path_to_json(self.path),
             "kind": str(self.kind),
-            "before": None if self.before is None else self.before.to_dict(),
-            "after": None if self.after is None else self.after.to_dict(),
+            "before": self._told(self.before),
+            "after": self._told(self.after),
         }
+
+    def _told(self, node: Node | None) -> dict[str, Any] | None:
+        if node is None:
+            return None
+        document = node.to_dict()
+        if self.kind is not ChangeKind.TOUCHED:
+            document.pop("mtime_ns", None)
+        return document
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
