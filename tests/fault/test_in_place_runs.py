@@ -196,6 +196,18 @@ def test_an_observer_that_is_killed_while_nothing_is_called_fails_the_step(tmp_p
     killer.join()
 
 
+def test_when_the_process_that_forks_observers_is_killed_the_next_step_has_another(tmp_path: Path) -> None:
+    from hearth.observe._in_place import _SERVER
+
+    for number in range(3):
+        execute(tmp_path, {"shell": f"echo > {number}"})
+        assert _SERVER._process is not None
+        _SERVER._process.kill()
+    record = execute(tmp_path, {"shell": "echo > last"}).execution_record
+    changed = [effect.description for effect in record.side_effects_report.side_effects_observed]
+    assert changed == [f"{tmp_path}/last was created"]
+
+
 def test_a_stopped_observer_keeps_nothing_from_being_killed(tmp_path: Path) -> None:
     def stop() -> None:
         deadline = time.monotonic() + 20

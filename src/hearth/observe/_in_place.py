@@ -17,7 +17,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hearth.errors import ObservationError
 from hearth.observe._change import Change
@@ -39,6 +39,7 @@ main(sys.argv[1:])
 _LAUNCH = str(Path(__file__).with_name("_in_place_launch.py"))
 _START_SECONDS = 20.0
 _END_SECONDS = 900.0  # to compare what the step changed
+_ATTEMPTS = 3
 _LENGTH = 8  # bytes
 
 
@@ -93,20 +94,12 @@ class HostObserver:
         ObservationError where nobody knows what became of it: it has to be killed.
         """
         self._theirs.close()
-        call, code = 0, b""
+        call, code = self._prepared({**self._told, "pid": pid, "supervised": supervised})
+        self._send(call, code, argv, env)
+        if code:
+            self._listen()
+        go_on()
         try:
-            call, code = filter_of_this_machine()
-            self._control = _SERVER.observer()
-            send_message(self._control, {**self._told, "pid": pid, "supervised": supervised})
-            self._require("ready")
-        except (OSError, ObservationError) as error:
-            self._forgo(error.strerror if isinstance(error, OSError) else str(error))
-            code = b""
-        try:
-            self._send(call, code, argv, env)
-            if code:
-                self._listen()
-            go_on()
             self._ours.sendall(b"g")
             said = self._line()
         except OSError as error:
@@ -147,6 +140,29 @@ class HostObserver:
             if end is not None:
                 end.close()
 
+    def _prepared(self, told: Mapping[str, Any]) -> tuple[int, bytes]:
+        """Have an observer that can look into the program; return what `filter_of_this_machine` does, or no filter.
+
+        OSError where there can be no observer though there should be: the command is not started then.
+        """
+        try:
+            call, code = filter_of_this_machine()
+        except OSError as error:
+            self._forgo(error.strerror)
+            return 0, b""
+        for _ in range(_ATTEMPTS):
+            self._control = _SERVER.observer()
+            with suppress(OSError):
+                send_message(self._control, dict(told))
+                received = receive_message(self._control)
+                if received is not None and "ready" in received[0]:
+                    return call, code
+                if received is not None:
+                    self._forgo(str(received[0]["problem"]))
+                    return 0, b""
+            self._control.close()  # it was killed, or is not heard of
+        raise OSError("its observer ends as soon as it is started")
+
     def _send(self, call: int, code: bytes, argv: Sequence[str], env: Mapping[str, str]) -> None:
         head = [code.hex().encode(), b"%d" % call, b"1" if self._yielding else b"0", b"%d" % len(argv)]
         words = [*map(os.fsencode, argv), *(os.fsencode(f"{name}={value}") for name, value in env.items())]
@@ -162,22 +178,13 @@ class HostObserver:
         said = self._line()
         if said[:1] == b"L" and self._control is not None:
             send_message(self._control, {"listener": int(said[1:])})
-            try:
-                self._require("listening")
-            except ObservationError as error:  # its calls are waited for by nobody: it must not start
-                raise OSError(str(error)) from error
+            if receive_message(self._control) is None:  # nobody answers its calls: it must not start
+                raise OSError("its observer has ended")
+        elif not said:
+            raise OSError("it ended before it was the command")
         else:
             number = int(said[1:] or b"0")
             self._forgo(f"the kernel refuses the filter of its system calls: {os.strerror(number)}")
-
-    def _require(self, word: str) -> None:
-        assert self._control is not None  # noqa: S101 - it was asked for
-        try:
-            received = receive_message(self._control)
-        except OSError as error:
-            raise ObservationError(f"its observer does not answer: {error}") from error
-        if received is None or word not in received[0]:
-            raise ObservationError("its observer has ended" if received is None else str(received[0]["problem"]))
 
     def _forgo(self, why: str | None) -> None:
         self.why_not = why or "it is not known why"

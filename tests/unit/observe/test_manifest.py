@@ -95,3 +95,11 @@ def test_volatile_paths_are_compared_by_presence() -> None:
     random = replace(STEP, changes=(change("/w/tmp.Zq", None, OTHER), *approved.changes))
     assert deviations(renamed, random, volatile=["tmp.*"], cwd=Path("/w")) == ()
     assert deviations(renamed, random, volatile=["./tmp.*"], cwd=Path("/w")) == ()
+
+
+def test_actions_stand_in_a_manifest_where_there_are_any() -> None:
+    """So the digests of all others are what they were."""
+    quiet = StepManifest(index=0, name="s", way=Way.IN_PLACE)
+    assert "actions" not in quiet.to_dict()
+    loud = replace(quiet, actions=("mount /mnt",))
+    assert StepManifest.from_dict(loud.to_dict()) == loud

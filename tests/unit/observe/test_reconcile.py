@@ -167,3 +167,15 @@ def test_a_set_uid_program_is_of_the_system_wherever_it_lies() -> None:
     kept = Change.between("/srv/app/tool", shell, Node(type=NodeType.FILE, mode=0o4700, uid=0, gid=0, size=1))
     assert kept is not None
     assert category_of(kept) is SideEffectCategory.FILE_SYSTEM
+
+
+def test_actions_are_declared_by_their_call_and_files_of_the_kernel_by_their_path_as_well() -> None:
+    done = seen(actions=("kill SIGTERM to nginx (7)", "mount /mnt", "write /proc/sys/kernel/shmmax"))
+    declared = [effect("system", "call:mount"), effect("system", "/proc/sys/kernel/*"), effect("system", "call:reboot")]
+    held = reconcile(done, declared, CWD)
+    assert held.undeclared == ("kill SIGTERM to nginx (7) was called",)
+    assert held.covered == {"mount /mnt": "call:mount", "write /proc/sys/kernel/shmmax": "/proc/sys/kernel/*"}
+    assert [one.pattern for one in held.missing] == ["call:reboot"]
+    assert reconcile(done, [effect("network", "call:mount")], CWD).undeclared == tuple(
+        f"{action} was called" for action in done.actions
+    )
