@@ -152,6 +152,8 @@ def test_what_was_committed_can_be_taken_back_by_its_changesets(folder: Path) ->
     before = ask(folder, "SELECT * FROM users")
     live(approved(), code=0)
     store = ContentStore(LedgerHome(folder / ".hearth").outputs)
+    effects = record()["side_effects_report"]["side_effects_observed"]
+    assert [one["reversible"] for one in effects] == [True] * len(effects) != []
     for end in reversed(ends()):
         if "changeset" in end:
             undo_changeset(folder / "app.db", store.read(end["changeset"]["sha256"]))

@@ -53,7 +53,7 @@ def _print_step(screen: Screen, step: StepManifest, diffs: Mapping[tuple[int, st
     if hidden:
         below = os.path.commonpath([change.path for change in hidden])
         screen.line((f"… and {count(len(hidden), 'path')} more below {below}; --whole shows them all", "dim"), indent=4)
-    for row in step.rows:
+    for row in (row for row in step.rows if row.total):
         counts = f"+{row.inserted} ~{row.updated} -{row.deleted}"
         screen.line(("# ", "yellow"), f"{row.database}: {row.table} ", (counts, "yellow"), indent=4)
     for request in step.requests:

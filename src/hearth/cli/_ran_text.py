@@ -50,5 +50,7 @@ def print_would(screen: Screen, details: Mapping[str, Any], *, indent: int) -> N
     if hidden > 0:
         screen.line((f"… and {count(hidden, 'path')} more", "dim"), indent=indent)
     for row in details.get("rows") or ():
+        if not (row.get("inserted") or row.get("updated") or row.get("deleted")):
+            continue
         told = f"+{row.get('inserted')} ~{row.get('updated')} -{row.get('deleted')}"
         screen.line(("# ", "yellow"), f"{row.get('database')}: {row.get('table')} ", (told, "yellow"), indent=indent)

@@ -95,7 +95,7 @@ class CommittedSteps(SandboxSteps):
             details["missing"] = [effect.to_dict() for effect in held.missing]
         digest = details["manifest"]["sha256"]
         paths = path_effects(seen, self._plan, held.covered, frozenset(done.kept), digest)
-        effects = (*outcome.side_effects, *paths, *row_effects(seen, held.covered, digest))
+        effects = (*outcome.side_effects, *paths, *row_effects(seen, held.covered, digest, reversible=True))
         return replace(outcome, details=details, side_effects=effects)
 
     def _transacted(self, step: Step, report: Callable[[ObservedEffect], None]) -> StepOutcome:
@@ -133,7 +133,9 @@ class CommittedSteps(SandboxSteps):
             return replace(outcome, details=details)
         # The task tells the same rows; what was observed stands in their place.
         others = (effect for effect in outcome.side_effects if "inserted" not in effect.details)
-        observed = row_effects(seen, held.covered, details["manifest"]["sha256"])
+        digest = details["manifest"]["sha256"]
+        undoable = "changeset" in details and not seen.unseen
+        observed = row_effects(seen, held.covered, digest, reversible=undoable)
         return replace(outcome, details=details, side_effects=(*others, *observed))
 
     def _requested(self, step: Step, report: Callable[[ObservedEffect], None]) -> StepOutcome:

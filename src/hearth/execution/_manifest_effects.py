@@ -50,22 +50,27 @@ def action_effects(seen: StepManifest, covered: Mapping[str, str], manifest: str
             yield ObservedEffect(category, what.format(one), details=declared, origin=Origin.OBSERVED)
 
 
-def row_effects(seen: StepManifest, covered: Mapping[str, str], manifest: str) -> Iterator[ObservedEffect]:
+def row_effects(
+    seen: StepManifest, covered: Mapping[str, str], manifest: str, *, reversible: bool
+) -> Iterator[ObservedEffect]:
     """Yield what became of each table, or of very many a summary; `covered` says by what each is declared.
 
-    `manifest` is the digest under which all of it is kept.
+    `manifest` is the digest under which all of it is kept; `reversible` says that what takes it back is kept, too.
     """
     rows = [row for row in seen.rows if row.total]
     if len(rows) > MOST_ENTRIES:
         details = {"tables": len(rows), "first": [row.to_dict() for row in rows[:_MOST_NAMED]], "manifest": manifest}
         total = sum(row.total for row in rows)
         words = f"changed {total} rows in {len(rows)} tables"
-        yield ObservedEffect(SideEffectCategory.DATA_MUTATION, words, details=details, origin=Origin.OBSERVED)
+        yield ObservedEffect(
+            SideEffectCategory.DATA_MUTATION, words, reversible=reversible, details=details, origin=Origin.OBSERVED
+        )
         return
     for row in rows:
         yield ObservedEffect(
             SideEffectCategory.DATA_MUTATION,
             f"{did(row, row.table)} of {Path(row.database).name}",
+            reversible=reversible,
             details={**row.to_dict(), "rows": row.total, "declared": covered.get(f"{row.database}:{row.table}")},
             origin=Origin.OBSERVED,
         )
