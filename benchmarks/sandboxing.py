@@ -88,7 +88,7 @@ def sandbox_files() -> list[Line]:
 
 @contextmanager
 def _place() -> Iterator[tuple[Callable[[str], dict[str, Callable[[], int]]], SandboxServer | None, Path]]:
-    """Give a maker of contenders that run a script: in a sandbox, bare, and under strace where it is installed."""
+    """Give a maker of contenders that run a script: in a sandbox, bare, under strace and bubblewrap where installed."""
     if probe().name == "fallback":
         yield lambda _: {}, None, Path()
         return
@@ -126,6 +126,9 @@ def _place() -> Iterator[tuple[Callable[[str], dict[str, Callable[[], int]]], Sa
                 if shutil.which("strace"):
                     traced = ("strace", "-f", "--seccomp-bpf", "-e", "trace=%file", "-o", os.devnull, *argv)
                     found["strace --seccomp-bpf, files"] = lambda: bare(*traced)
+                if shutil.which("bwrap"):
+                    walls = ("bwrap", "--bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-all")
+                    found["bubblewrap (writes to the host)"] = lambda: bare(*walls, "--die-with-parent", *argv)
                 return found
 
             yield contenders, server, state
