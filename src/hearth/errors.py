@@ -24,6 +24,7 @@
     ├── ObservationError                what a step does cannot be observed as was asked, or no sandbox be had
     │   └── DriftError                  what lies on the host is not what was looked at: nothing was changed
     ├── SigningError                    a key, a signature or an envelope is not usable
+    ├── EvidenceError                   a proof, checkpoint or log does not hold, or is malformed
     └── LedgerError
         ├── LedgerNotFoundError         no ledger here
         ├── LedgerDamagedError          its database is damaged, or another file
@@ -52,6 +53,7 @@ __all__ = [
     "ConcurrencyRefusedError",
     "DriftError",
     "DuplicateExecutionError",
+    "EvidenceError",
     "ExecutionError",
     "ExecutionNotFoundError",
     "ExecutionPurgedError",
@@ -248,6 +250,10 @@ class DriftError(ObservationError):
 
 class SigningError(HearthError):
     """A key cannot be read or written, a signature does not verify, or an envelope is malformed."""
+
+
+class EvidenceError(HearthError):
+    """A proof, a checkpoint, a signed note or a log does not hold, or is malformed."""
 
 
 class LedgerError(HearthError):

@@ -1,0 +1,57 @@
+"""Proof for outsiders: a Merkle log in C2SP's formats, signed checkpoints and proofs. Names load lazily."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hearth._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hearth.evidence._checkpoint import Checkpoint
+    from hearth.evidence._merkle import (
+        Frontier,
+        consistency_proof,
+        inclusion_proof,
+        leaf_hash,
+        node_hash,
+        root_from_inclusion,
+        tree_root,
+        verify_consistency,
+        verify_inclusion,
+    )
+    from hearth.evidence._note import Note, NoteKey, NoteSignature
+
+__all__ = [
+    "Checkpoint",
+    "Frontier",
+    "Note",
+    "NoteKey",
+    "NoteSignature",
+    "consistency_proof",
+    "inclusion_proof",
+    "leaf_hash",
+    "node_hash",
+    "root_from_inclusion",
+    "tree_root",
+    "verify_consistency",
+    "verify_inclusion",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Checkpoint": "_checkpoint",
+        "Frontier": "_merkle",
+        "Note": "_note",
+        "NoteKey": "_note",
+        "NoteSignature": "_note",
+        "consistency_proof": "_merkle",
+        "inclusion_proof": "_merkle",
+        "leaf_hash": "_merkle",
+        "node_hash": "_merkle",
+        "root_from_inclusion": "_merkle",
+        "tree_root": "_merkle",
+        "verify_consistency": "_merkle",
+        "verify_inclusion": "_merkle",
+    },
+)
