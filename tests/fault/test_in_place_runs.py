@@ -85,6 +85,30 @@ def test_the_record_says_what_a_step_on_the_host_did(tmp_path: Path) -> None:
     assert [change.path for change in kept.changes] == [f"{folder}/new", f"{folder}/old"]
 
 
+def test_no_secret_is_kept_with_what_was_observed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the words of programs, not paths, not half of a long one."""
+    secret = "".join(f"kestrel{number}plover" for number in range(100))
+    monkeypatch.setenv("GIVEN_WORD", secret)
+    monkeypatch.setenv("SHORT_WORD", "kestrel-short-plover")
+    store = ContentStore(tmp_path / "store", durable=False)
+    folder = tmp_path / "here"
+    folder.mkdir()
+    script = (
+        "/bin/true first $WORD last; touch $SHORT; ln -s $SHORT link; rm $SHORT; umount /$SHORT 2> /dev/null || true"
+    )
+    env = {"WORD": {"secret": "env:GIVEN_WORD"}, "SHORT": {"secret": "env:SHORT_WORD"}}
+    record = execute(folder, {"shell": script, "env": env}, store=store).execution_record
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
+    assert b"/bin/true first [redacted:" in kept
+    for text in (kept.decode(), str(record.to_dict())):
+        assert "kestrel" not in text
+        assert "plover" not in text
+    (observed,) = (
+        effect for effect in record.side_effects_report.side_effects_observed if "link" in effect.description
+    )
+    assert observed.details["after"]["type"] == "symlink"
+
+
 def test_what_a_step_does_not_declare_is_reported_and_goes_on(tmp_path: Path) -> None:
     step = {"shell": "echo > one; echo > two", "effects": [{"file_system": "one"}, {"file_system": "three"}]}
     result = execute(tmp_path, step, {"shell": "echo > three"})

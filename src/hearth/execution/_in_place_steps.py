@@ -127,7 +127,7 @@ class InPlaceSteps:
             **outcome.details,
             "ran": str(Way.IN_PLACE),
             "observed": "seccomp",
-            **kept_manifest(seen, self._tasks.store),
+            **kept_manifest(seen, self._tasks.store, self._tasks.redactor),
         }
         digest = details["manifest"]["sha256"]
         effects = (

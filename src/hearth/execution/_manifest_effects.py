@@ -17,16 +17,31 @@ if TYPE_CHECKING:
     from hearth.execution._store import ContentStore
     from hearth.observe import Change, StepManifest
     from hearth.plan import Plan
+    from hearth.record import Redactor
 
 __all__ = ["MOST_ENTRIES", "action_effects", "kept_manifest", "path_effects", "row_effects"]
 
 MOST_ENTRIES = 100
 _MOST_NAMED = 20
+_LONGEST_WORDS = 4096  # characters
 
 
-def kept_manifest(seen: StepManifest, store: ContentStore) -> dict[str, Any]:
-    """Keep a step's manifest by its digest; return what the record says of it."""
-    content = canonical_bytes(seen.to_dict())
+def kept_manifest(seen: StepManifest, store: ContentStore, redactor: Redactor) -> dict[str, Any]:
+    """Keep a step's manifest, without secrets, by its digest; return what the record says of it.
+
+    The words of programs have not been cut, so that a secret in them is found; that is done here.
+    """
+    document = seen.to_dict()
+    for name in ("programs", "connections", "actions", "unseen"):
+        document[name] = [redactor.text(words)[:_LONGEST_WORDS] for words in document.get(name, ())]
+    document["error"] = redactor.text(document["error"])
+    for change in document["changes"]:
+        for holder, name in ((change, "path"), (change["before"], "target"), (change["after"], "target")):
+            if holder is not None and isinstance(holder.get(name), str):
+                holder[name] = redactor.text(holder[name])
+    if not seen.actions:
+        del document["actions"]
+    content = canonical_bytes(document)
     counts = {str(kind): sum(change.kind is kind for change in seen.changes) for kind in ChangeKind}
     return {
         "manifest": {"sha256": store.put(content), "bytes": len(content)},

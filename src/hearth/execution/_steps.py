@@ -137,6 +137,11 @@ class TaskSteps:
         """Where outputs and earlier contents are kept."""
         return self._store
 
+    @property
+    def redactor(self) -> Redactor:
+        """What knows the plan's secrets, those of steps from their start on."""
+        return self._redactor
+
     def perform(
         self,
         step: Step,

@@ -86,6 +86,8 @@ class HostServices:
 class Watch:
     """Looks at the calls that a listener tells of; `proc` is the host's /proc, and `network` whether its network is."""
 
+    _longest_word = _LONGEST_WORD
+
     def __init__(self, listener: int, proc: int, services: HostServices, *, network: bool) -> None:
         self.programs: list[tuple[str, ...]] = []
         self.connections: dict[str, None] = {}
@@ -140,7 +142,7 @@ class Watch:
         memory = os.open(f"{pid}/mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
         try:
             path = _text(memory, arguments[1 if at else 0], _LONGEST_PATH)
-            words = _words(memory, arguments[2 if at else 1])
+            words = _words(memory, arguments[2 if at else 1], self._longest_word)
         finally:
             os.close(memory)
         folder = _signed(arguments[0]) if at else _HERE
@@ -254,7 +256,7 @@ def _text(memory: int, place: int, most: int) -> bytes:
     return os.pread(memory, most, place).split(b"\0", 1)[0] if place else b""
 
 
-def _words(memory: int, place: int) -> list[bytes]:
+def _words(memory: int, place: int, longest: int) -> list[bytes]:
     if not place:
         return []
     held = os.pread(memory, 8 * _MOST_WORDS, place)
@@ -262,7 +264,7 @@ def _words(memory: int, place: int) -> list[bytes]:
     for (pointer,) in struct.iter_unpack("=Q", held[: len(held) // 8 * 8]):
         if not pointer:
             break
-        words.append(_text(memory, pointer, _LONGEST_WORD))
+        words.append(_text(memory, pointer, longest))
     return words
 
 
