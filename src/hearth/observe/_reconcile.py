@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hearth.observe._change import ChangeKind
-from hearth.plan import has_wildcard, path_matches
+from hearth.observe._node import NodeType
+from hearth.plan import escaped, has_wildcard, name_matches, path_matches, url_matches
 from hearth.record import SideEffectCategory
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from hearth.observe._change import Change
     from hearth.observe._manifest import StepManifest
+    from hearth.observe._node import Node
     from hearth.observe._request import ObservedRequest
     from hearth.observe._rows import RowChanges
     from hearth.plan import DeclaredEffect
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Reconciliation", "declared_path", "reconcile"]
 
 _PROGRAM, _CALL = "program:", "call:"
+_SPECIAL = 0o7000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +52,16 @@ def reconcile(seen: StepManifest, declared: Sequence[DeclaredEffect], cwd: Path)
     """Hold a step's manifest against its declared effects.
 
     A path is declared by a path pattern of any category (relative ones start at `cwd`; one without wildcards declares a
-    directory with all that is in it), and so are the directories made on the way to it. Rows are declared by
+    directory with all that is in it), and so are the directories made on the way to it: those that the pattern names,
+    and those above something that was made and is declared. With set-id or sticky bits, another owner or an ACL, a
+    directory has to be declared itself. Rows are declared by
     `data_mutation`, with the table, `DATABASE:TABLE`, or the database's path; requests and connections by `network`,
     with a host, `HOST:PORT` or URL, and the method before it where it is to be one alone. Programs count only where the
     step declares some (`system: "program:NAME"`). Actions are declared by `system: "call:NAME"`, with the name of the
     system call; what writes to a file of the kernel or to a device, by its path as well.
     """
     held = _Held(declared, cwd)
-    for change in seen.changes:
-        held.look_at_change(change)
+    held.look_at_changes(seen.changes)
     for row in seen.rows:
         words = f"rows of {row.table} in {row.database} were changed"
         held.look(f"{row.database}:{row.table}", words, [pattern.covers_rows(row) for pattern in held.patterns])
@@ -84,15 +90,27 @@ class _Held:
         self._covered: dict[str, str] = {}
         self._used: set[int] = set()
 
-    def look_at_change(self, change: Change) -> None:
-        """Take in a path; a directory made on the way to a declared one is declared, and fulfils nothing."""
-        covers = [pattern.covers_path(change.path) for pattern in self.patterns]
-        if not any(covers) and change.kind is ChangeKind.CREATED and _is_directory(change):
-            for number, pattern in enumerate(self.patterns):
-                if pattern.leads_through(change.path):
-                    self._covered[change.path] = self._declared[number].pattern
-                    return
-        self.look(change.path, f"{change.path} was {change.kind}", covers)
+    def look_at_changes(self, changes: Sequence[Change]) -> None:
+        """Take in paths; a directory made on the way to a declared one is declared, and fulfils nothing."""
+        made = {one.path for one in changes if one.kind is ChangeKind.CREATED and _is_plain_directory(one.after)}
+        above: dict[str, str] = {}
+        covers = {one.path: [pattern.covers_path(one.path) for pattern in self.patterns] for one in changes}
+        for change in changes:
+            if change.after is None or True not in covers[change.path]:
+                continue
+            pattern = self._declared[covers[change.path].index(True)].pattern
+            parent = posixpath.dirname(change.path)
+            while parent in made and parent not in above:
+                above[parent] = pattern
+                parent = posixpath.dirname(parent)
+        for change in changes:
+            if change.path in made and True not in covers[change.path]:
+                named = (self._declared[i].pattern for i, one in enumerate(self.patterns) if one.names(change.path))
+                declared = above.get(change.path) or next(named, None)
+                if declared is not None:
+                    self._covered[change.path] = declared
+                    continue
+            self.look(change.path, f"{change.path} was {change.kind}", covers[change.path])
 
     def look(self, key: str, words: str, covers: Sequence[bool]) -> None:
         """Take in what was seen; `covers` says of each declared effect whether it declares that."""
@@ -114,20 +132,18 @@ class _Held:
 
 
 def declared_path(effect: DeclaredEffect, cwd: Path) -> str | None:
-    """Return the absolute pattern of the paths that an effect declares; None where it declares something else."""
-    category, pattern = effect.category, effect.pattern
-    if (
-        category in (SideEffectCategory.FILE_SYSTEM, SideEffectCategory.CONFIGURATION)
-        or (category in (SideEffectCategory.DATA_MUTATION, SideEffectCategory.SYSTEM) and "/" in pattern)
-        or (category is SideEffectCategory.DATA_MUTATION and posixpath.splitext(pattern)[1] and ":" not in pattern)
-    ):
-        found = pattern
-    else:
+    """Return the absolute pattern of the paths that an effect declares; None where it declares something else.
+
+    Wildcards in the names of `cwd` are no wildcards.
+    """
+    if not effect.is_path:
         return None
-    if found.startswith((_PROGRAM, _CALL)) or "://" in found:
-        return None
-    whole = posixpath.join(cwd.as_posix(), found)
-    return posixpath.normpath(whole) + ("/" if found.endswith("/") else "")
+    return _normal(posixpath.join(escaped(cwd.as_posix()), effect.pattern))
+
+
+def _normal(path: str) -> str:
+    """Return a path without `.`, `..` and double slashes; one at its end stays."""
+    return posixpath.normpath("/" + path.lstrip("/")) + ("/" if path.endswith("/") else "")
 
 
 class _Pattern:
@@ -137,6 +153,9 @@ class _Pattern:
         self._category = effect.category
         self._text = effect.pattern
         self._path = declared_path(effect, cwd)
+        plain = self._path is not None and not has_wildcard(effect.pattern)
+        self._plain = _normal(posixpath.join(cwd.as_posix(), effect.pattern)) if plain else None
+        self._folder = None if self._path is None else _named_folder(effect.pattern, cwd)
         self.program = effect.pattern.removeprefix(_PROGRAM) if effect.pattern.startswith(_PROGRAM) else ""
 
     @property
@@ -150,23 +169,15 @@ class _Pattern:
         )
 
     def covers_path(self, path: str) -> bool:
-        if self._path is None:
+        if self._path is None or ".." in path.split("/"):  # where that leads, its text does not say
             return False
-        if path_matches(self._path, path):
-            return True
-        return not has_wildcard(self._path) and path.startswith(self._path.rstrip("/") + "/")
+        if self._plain is not None:
+            return path == self._plain or path.startswith(self._plain.rstrip("/") + "/")
+        return path_matches(self._path, path)
 
-    def leads_through(self, path: str) -> bool:
-        """Whether the path is a directory above what is declared."""
-        if self._path is None:
-            return False
-        parts, names = self._path.strip("/").split("/"), path.strip("/").split("/")
-        if len(names) >= len(parts) and "**" not in parts:
-            return False
-        return (
-            all(part == "**" or path_matches(part, name) for part, name in zip(parts, names, strict=False))
-            or "**" in parts[: len(names)]
-        )
+    def names(self, path: str) -> bool:
+        """Whether the plan itself names the path, as a directory above what the pattern declares."""
+        return self._folder is not None and f"{self._folder}/".startswith(path + "/")
 
     def covers_rows(self, row: RowChanges) -> bool:
         if self._path is not None and self.covers_path(row.database):
@@ -174,7 +185,7 @@ class _Pattern:
         if self._category is not SideEffectCategory.DATA_MUTATION:
             return False
         database, colon, table = self._text.rpartition(":")
-        if not path_matches(table, row.table):
+        if not name_matches(table, row.table):
             return False
         return not colon or database in (row.database, posixpath.basename(row.database))
 
@@ -189,8 +200,8 @@ class _Pattern:
         parts = urlsplit(request.url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
         if "://" in place:
-            return path_matches(place.partition("://")[2], request.url.partition("://")[2])
-        return any(path_matches(place, name) for name in (parts.hostname or "", f"{parts.hostname}:{port}"))
+            return url_matches(place, request.url)
+        return any(name_matches(place, name) for name in (parts.hostname or "", f"{parts.hostname}:{port}"))
 
     def covers_connection(self, connection: str) -> bool:
         if self._category is not SideEffectCategory.NETWORK:
@@ -200,7 +211,7 @@ class _Pattern:
             parts = urlsplit(place)
             place = parts.netloc or parts.path
         address = connection.partition(" ")[2]
-        return path_matches(place, address) or path_matches(place, address.rpartition(":")[0])
+        return name_matches(place, address) or name_matches(place, address.rpartition(":")[0])
 
     def covers_action(self, action: str) -> bool:
         name, _, rest = action.partition(" ")
@@ -215,5 +226,22 @@ class _Pattern:
         )
 
 
-def _is_directory(change: Change) -> bool:
-    return change.after is not None and change.after.type.value == "directory"
+def _named_folder(pattern: str, cwd: Path) -> str | None:
+    """Return the folder that all lies in which a pattern declares, as far as it has no wildcards."""
+    parts = pattern.split("/")
+    fixed = list(takewhile(lambda part: not has_wildcard(part), parts))
+    if ".." in parts[len(fixed) :]:
+        return None
+    rest = ["x"] if len(fixed) < len(parts) else []
+    return posixpath.dirname(_normal(posixpath.join(cwd.as_posix(), "/".join(fixed + rest))))
+
+
+def _is_plain_directory(node: Node | None) -> bool:
+    """Whether it is a directory as `mkdir` makes it: ours, with no right that its mode does not show."""
+    if node is None or node.type is not NodeType.DIRECTORY or node.mode & _SPECIAL:
+        return False
+    if any(name.startswith("system.posix_acl_") for name in node.xattrs):
+        return False
+    if not hasattr(os, "geteuid"):
+        return True
+    return node.uid == os.geteuid() and node.gid in (os.getegid(), *os.getgroups())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hearth.plan._hints import RollbackHint
     from hearth.plan._load import load_plan, parse_plan
     from hearth.plan._model import Plan, Step
-    from hearth.plan._patterns import has_wildcard, path_matches
+    from hearth.plan._patterns import escaped, has_wildcard, name_matches, path_matches, url_matches
     from hearth.plan._ports import ApprovalStore, TaskSpec
     from hearth.plan._schema import plan_schema
     from hearth.plan._secrets import Secrets
@@ -42,15 +42,18 @@ __all__ = [
     "Step",
     "TaskSpec",
     "check_consistent",
+    "escaped",
     "grant",
     "has_wildcard",
     "load_plan",
     "load_tasks",
+    "name_matches",
     "parse_plan",
     "path_matches",
     "plan_digest",
     "plan_schema",
     "plan_text",
+    "url_matches",
     "yaml_text",
 ]
 
@@ -72,15 +75,18 @@ __getattr__, __dir__ = lazy_names(
         "Step": "_model",
         "TaskSpec": "_ports",
         "check_consistent": "_consistency",
+        "escaped": "_patterns",
         "grant": "_grant",
         "load_plan": "_load",
         "load_tasks": "_tasks",
         "parse_plan": "_load",
         "has_wildcard": "_patterns",
+        "name_matches": "_patterns",
         "path_matches": "_patterns",
         "plan_digest": "_digest",
         "plan_schema": "_schema",
         "plan_text": "_text",
+        "url_matches": "_patterns",
         "yaml_text": "_text",
     },
 )

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from hearth.plan._paths import absolute
-from hearth.plan._patterns import has_wildcard, path_matches
+from hearth.plan._patterns import escaped, has_wildcard, path_matches
 from hearth.plan._problems import short
 from hearth.record import SideEffectCategory
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DeclaredEffect", "check_own_inputs", "parse_effect"]
 
 _OF_PATHS = (SideEffectCategory.FILE_SYSTEM, SideEffectCategory.CONFIGURATION)
+_MAYBE_PATHS = (SideEffectCategory.DATA_MUTATION, SideEffectCategory.SYSTEM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,17 @@ class DeclaredEffect:
     pattern: str
     reversible: bool
     must: bool = False
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the pattern is one of paths: by its category, or by its look (`app.db`, `/etc/hosts`)."""
+        pattern = self.pattern
+        if pattern.startswith(("program:", "call:")) or "://" in pattern:
+            return False
+        if self.category in _OF_PATHS or (self.category in _MAYBE_PATHS and "/" in pattern):
+            return True
+        named = bool(posixpath.splitext(pattern)[1]) and ":" not in pattern
+        return self.category is SideEffectCategory.DATA_MUTATION and named
 
     def to_dict(self) -> dict[str, Any]:
         """Return the effect as JSON."""
@@ -73,7 +85,7 @@ def check_own_inputs(
     starts = {absolute(cwd).as_posix(), cwd.resolve().as_posix()}
     known: dict[str, str | None] = {}
     for path, effect in effects:
-        if effect.category not in _OF_PATHS:
+        if not effect.is_path:
             continue
         pattern = effect.pattern
         if pattern not in known:
@@ -89,9 +101,9 @@ def check_own_inputs(
 
 def _touched(pattern: str, start: str, places: Mapping[str, str], folders: Mapping[str, str]) -> str | None:
     """Return the name of a file that `pattern`, relative to `start`, covers."""
-    whole = posixpath.join(start, PurePath(pattern).as_posix())
+    plain = PurePath(pattern).as_posix()
     if has_wildcard(pattern):
-        below = "/" if pattern.endswith("/") else ""
-        return next((name for place, name in places.items() if path_matches(whole + below, place)), None)
-    normal = posixpath.normpath(whole)
+        whole = posixpath.join(escaped(start), plain) + ("/" if pattern.endswith("/") else "")
+        return next((name for place, name in places.items() if path_matches(whole, place)), None)
+    normal = posixpath.normpath(posixpath.join(start, plain))
     return places.get(normal) or folders.get(normal)

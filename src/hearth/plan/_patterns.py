@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
-__all__ = ["has_wildcard", "path_matches"]
+__all__ = ["escaped", "has_wildcard", "name_matches", "path_matches", "url_matches"]
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -13,6 +13,11 @@ _WILDCARD = re.compile(r"[*?\[]")
 def has_wildcard(pattern: str) -> bool:
     """Whether a pattern may match more than one path."""
     return _WILDCARD.search(pattern) is not None
+
+
+def escaped(path: str) -> str:
+    """Return the pattern that matches this path alone, whatever characters its names have."""
+    return _WILDCARD.sub(lambda found: f"[{found[0]}]", path)
 
 
 def path_matches(pattern: str, path: str) -> bool:
@@ -27,19 +32,47 @@ def path_matches(pattern: str, path: str) -> bool:
     parts = [part for part in posixpath.normpath(pattern).split("/") if part]
     if below:
         parts += ["*", "**"]  # something below, not the folder itself
+    return _match(parts, names)
+
+
+def url_matches(pattern: str, url: str) -> bool:
+    """Whether an absolute URL fits a pattern, name by name as `path_matches`, its scheme included.
+
+    Nothing is left out of the URL: where a server might take names away (`.`, `..`), only the same text fits.
+    """
+    scheme, _, rest = url.partition("://")
+    wanted, _, place = pattern.partition("://")
+    if not name_matches(wanted.lower(), scheme.lower()):
+        return False
+    names, parts = rest.split("/"), place.split("/")
+    path = rest.partition("?")[0].partition("#")[0].replace("\\", "/").split("/")
+    if any(name.lower().replace("%2e", ".") in (".", "..") for name in path):
+        return place == rest
+    for one in (names, parts):
+        if len(one) == 1:  # a host alone is its first page
+            one.append("")
+    if place.endswith("/"):
+        parts[-1:] = ["*", "**"]
+    return _match(parts, names)
+
+
+def _match(parts: list[str], names: list[str]) -> bool:
     reachable = {0}  # counts of names that the parts so far can stand for
     for part in parts:
         if part == "**":
             reachable = set(range(min(reachable), len(names) + 1))
         else:
-            reachable = {count + 1 for count in reachable if count < len(names) and _name_matches(part, names[count])}
+            reachable = {count + 1 for count in reachable if count < len(names) and name_matches(part, names[count])}
         if not reachable:
             return False
     return len(names) in reachable
 
 
-def _name_matches(pattern: str, name: str) -> bool:
-    """Match one name. On a mismatch only the last `*` is tried longer, which is exact and never exponential."""
+def name_matches(pattern: str, name: str) -> bool:
+    """Whether one name fits, a slash being a character as any other.
+
+    On a mismatch only the last `*` is tried longer, which is exact and never exponential.
+    """
     at = start = 0
     star: tuple[int, int] | None = None
     while start < len(name):

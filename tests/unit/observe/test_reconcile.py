@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from hearth.record import SideEffectCategory
 
 CWD = Path("/srv/app")
 FILE = Node(type=NodeType.FILE, mode=0o644, uid=0, gid=0, size=1, sha256="a" * 64)
-FOLDER = Node(type=NodeType.DIRECTORY, mode=0o755, uid=0, gid=0)
+UID, GID = (os.geteuid(), os.getegid()) if hasattr(os, "geteuid") else (0, 0)
+FOLDER = Node(type=NodeType.DIRECTORY, mode=0o755, uid=UID, gid=GID)
 
 
 def made(path: str, node: Node = FILE) -> Change:
@@ -76,6 +79,77 @@ def test_directories_on_the_way_to_what_is_declared_are_declared_too() -> None:
     assert len(a_file_there.undeclared) == 1
 
 
+@pytest.mark.parametrize(
+    "pattern, path, declared",
+    [
+        ("**/x.txt", "/srv/app/new", False),
+        ("**/x.txt", "/srv/else/deep", False),
+        ("**/x.txt", "/srv", True),
+        ("out/*/x.txt", "/srv/app/out", True),
+        ("out/*/x.txt", "/srv/app/out/new", False),
+        ("out/*/../../../../etc/x", "/srv/app/out", False),
+        ("out/", "/srv/app/out", True),
+        ("out/deep/x.txt", "/srv/app/out/deep", True),
+        ("out/deep/x.txt", "/srv/app/out/dee", False),
+        ("*/x.txt", "/srv/app/a/b", False),
+    ],
+)
+def test_an_empty_directory_is_declared_only_where_the_plan_names_it(pattern: str, path: str, declared: bool) -> None:
+    found = reconcile(seen(made(path, FOLDER)), [effect("file_system", pattern)], CWD)
+    assert (not found.undeclared) is declared
+
+
+def test_a_directory_above_something_made_and_declared_is_declared_and_those_beside_it_are_not() -> None:
+    declared = [effect("file_system", "**/x.txt")]
+    way = made("/srv/app/a", FOLDER), made("/srv/app/a/b", FOLDER), made("/srv/app/a/b/x.txt")
+    beside = made("/srv/else", FOLDER), made("/srv/else/deep", FOLDER), made("/srv/app/a/c", FOLDER)
+    found = reconcile(seen(*way, *beside), declared, CWD)
+    assert found.undeclared == tuple(f"{one.path} was created" for one in beside)
+    assert found.covered["/srv/app/a"] == "**/x.txt"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"mode": 0o1777},
+        {"mode": 0o2755},
+        {"mode": 0o4755},
+        {"uid": UID + 1},
+        {"xattrs": {"system.posix_acl_default": "a" * 64}},
+    ],
+)
+def test_a_directory_with_more_rights_than_mkdir_gives_is_declared_by_itself_alone(more: dict[str, Any]) -> None:
+    folder = made("/srv/app/out", replace(FOLDER, **more))
+    changes = seen(folder, made("/srv/app/out/x.txt"))
+    found = reconcile(changes, [effect("file_system", "out/x.txt")], CWD)
+    assert found.undeclared == ("/srv/app/out was created",)
+    assert reconcile(changes, [effect("file_system", "out")], CWD).undeclared == ()
+
+
+@pytest.mark.parametrize(
+    "cwd, path, covered",
+    [
+        ("/srv/*", "/srv/victim/a.txt", False),
+        ("/srv/*", "/srv/*/a.txt", True),
+        ("/srv/*", "/srv/*/a.txt/below", True),
+        ("/srv/app[1]", "/srv/app[1]/a.txt", True),
+        ("/srv/app[1]", "/srv/app1/a.txt", False),
+        ("/srv/**", "/srv/x/y/a.txt", False),
+        ("/srv/a?", "/srv/ab/a.txt", False),
+        ("/srv/a]b[", "/srv/a]b[/a.txt", True),
+    ],
+)
+def test_wildcards_in_the_name_of_the_plans_folder_are_none(cwd: str, path: str, covered: bool) -> None:
+    for pattern in ("a.txt", "*.txt*") if not path.endswith("below") else ("a.txt",):
+        found = reconcile(seen(made(path)), [effect("file_system", pattern)], Path(cwd))
+        assert (not found.undeclared) is covered
+
+
+def test_a_path_that_is_not_plain_is_not_declared_by_its_beginning() -> None:
+    found = reconcile(seen(actions=("write /srv/app/../../etc/passwd",)), [effect("system", "/srv/app/")], CWD)
+    assert len(found.undeclared) == 1
+
+
 def test_a_directory_on_the_way_does_not_fulfil_the_declaration() -> None:
     declared = [effect("file_system", "out/x.txt", must=True)]
     found = reconcile(seen(made("/srv/app/out", FOLDER)), declared, CWD)
@@ -114,12 +188,41 @@ def test_rows(pattern: str, covered: bool) -> None:
         ("http://api.example:8080/*", True),
         ("http://api.example:8080/other", False),
         ("example", False),
+        ("https://api.example:8080/reload", False),
+        ("HTTP://api.example:8080/reload", True),
+        ("*://api.example:8080/reload", True),
     ],
 )
 def test_requests(pattern: str, covered: bool) -> None:
     requests = (ObservedRequest(method="POST", url="http://api.example:8080/reload", sent=True, status=200),)
     found = reconcile(seen(requests=requests), [effect("network", pattern)], CWD)
     assert (not found.undeclared) is covered
+
+
+@pytest.mark.parametrize(
+    "pattern, url, covered",
+    [
+        ("http://h/reload", "http://h/evil?x=/../../reload", False),
+        ("http://h/reload", "http://h/x/../reload", False),
+        ("http://h/public/**", "http://h/public/../admin", False),
+        ("http://h/public/**", "http://h/public/%2E%2e/admin", False),
+        ("http://h/public/**", "http://h/public/a/b", True),
+        ("http://h/public/", "http://h/public/", True),
+        ("http://h/public/", "http://h/public/a/b", True),
+        ("http://h/public/", "http://h/public", False),
+        ("http://h", "http://h/", True),
+        ("http://h/", "http://h", True),
+        ("http://h", "http://h/admin", False),
+    ],
+)
+def test_of_a_url_nothing_is_taken_away_before_it_is_compared(pattern: str, url: str, covered: bool) -> None:
+    requests = (ObservedRequest(method="GET", url=url, sent=True, status=200),)
+    assert (not reconcile(seen(requests=requests), [effect("network", pattern)], CWD).undeclared) is covered
+
+
+def test_a_table_is_no_path() -> None:
+    rows = (RowChanges(database="/srv/app/app.db", table="secrets/../users", inserted=1, updated=0, deleted=0),)
+    assert reconcile(seen(rows=rows), [effect("data_mutation", "users")], CWD).undeclared
 
 
 def test_connections_are_declared_by_host_and_port() -> None:

@@ -165,6 +165,25 @@ def test_an_effect_that_is_no_path_touches_no_input(load: Load) -> None:
     assert load(PLAN.format(cwd=".", pattern="in/users.csv", category="network")).id == "p"
 
 
+@pytest.mark.parametrize("category, pattern", [("data_mutation", "top.sql"), ("system", "./in/*")])
+def test_a_path_of_another_category_is_a_path_too(refuse: Refuse, category: str, pattern: str) -> None:
+    assert refuse(PLAN.format(cwd=".", pattern=pattern, category=category))
+
+
+@pytest.mark.parametrize("folder", ["*", "a[1]", "a?"])
+@pytest.mark.parametrize("pattern", ["../in/*.csv", "*.csv"])
+def test_wildcards_in_the_name_of_the_plans_folder_hide_nothing_and_find_nothing(
+    load: Load, refuse: Refuse, tmp_path: Path, folder: str, pattern: str
+) -> None:
+    (tmp_path / folder).mkdir()
+    text = PLAN.format(cwd=f'"{folder}"', pattern=pattern, category="file_system")
+    if pattern == "*.csv":
+        load(text)
+        (tmp_path / folder / "users.csv").write_text("a\n")
+        text = text.replace("in/users.csv", f'"{folder}/users.csv"')
+    assert refuse(text)
+
+
 def test_an_absolute_pattern_and_a_linked_folder_hide_nothing(refuse: Refuse, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("in")
     for pattern in (f"{tmp_path}/top.sql", f"{tmp_path}/*.sql"):
