@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hearth.errors import ArtemisEscalationError, DriftError, ObservationError, TaskError
 from hearth.execution._database_rows import databases_in_use
-from hearth.execution._manifest_effects import MOST_ENTRIES, path_effects, row_effects
+from hearth.execution._manifest_effects import MOST_ENTRIES, path_effects, row_effects, without_secrets
 from hearth.execution._results import StepOutcome
 from hearth.execution._sandbox_steps import SandboxSteps
 from hearth.execution.tasks._table_rows import UNCOUNTED
@@ -65,7 +65,7 @@ class CommittedSteps(SandboxSteps):
         except ObservationError as error:
             self._unseen[step.index] = ""
             return StepOutcome.failure(str(error), {"ran": str(Way.SANDBOX), "committed": False})
-        self._sandboxing.manifests.append(seen)
+        self._told(seen)
         details: dict[str, Any] = {**outcome.details, "ran": str(seen.way), "committed": False}
         try:
             if outcome.failed:
@@ -106,7 +106,7 @@ class CommittedSteps(SandboxSteps):
 
         def before_commit(rows: tuple[RowChanges, ...], unseen: tuple[str, ...]) -> None:
             seen = StepManifest(index=step.index, name=step.name, way=Way.TRANSACTION, rows=rows, unseen=unseen)
-            self._sandboxing.manifests.append(seen)
+            self._told(seen)
             held = self._held(step, seen, details)
             if held.must:
                 raise TaskError(f"{_not_done(held)}; all of it was rolled back")
@@ -159,7 +159,7 @@ class CommittedSteps(SandboxSteps):
             for number, effect in enumerate(sent)
         ]
         seen = replace(wanted, requests=tuple(requests), error=outcome.error if outcome.failed else "")
-        self._sandboxing.manifests.append(seen)
+        self._told(seen)
         self._unseen[step.index] = "; ".join(filter(None, (self._tasks.unseen(step), outcome.unseen))) if sent else ""
         details = {**outcome.details, **details, **self._kept(seen), "sent": bool(sent)}
         if held.missing:
@@ -238,7 +238,8 @@ class CommittedSteps(SandboxSteps):
         approved = self._approved_step(step)
         if approved is None:
             return
-        found = deviations(approved, seen, volatile=step.volatile, cwd=self._plan.cwd)
+        told = without_secrets(seen, self._tasks.redactor)
+        found = deviations(approved, told, volatile=step.volatile, cwd=self._plan.cwd)
         if found:
             details["deviations"] = list(found[:MOST_ENTRIES])
             self._violation(step, "it is not what was approved", found, details, stays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,14 @@ from hearth.observe import ChangeKind, category_of, declared_path
 from hearth.record import Origin, SideEffectCategory, canonical_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hearth.execution._store import ContentStore
-    from hearth.observe import Change, StepManifest
+    from hearth.observe import Change, Node, StepManifest
     from hearth.plan import Plan
     from hearth.record import Redactor
 
-__all__ = ["MOST_ENTRIES", "action_effects", "kept_manifest", "path_effects", "row_effects"]
+__all__ = ["MOST_ENTRIES", "action_effects", "kept_manifest", "path_effects", "row_effects", "without_secrets"]
 
 MOST_ENTRIES = 100
 _MOST_NAMED = 20
@@ -27,26 +28,46 @@ _LONGEST_WORDS = 4096  # characters
 
 
 def kept_manifest(seen: StepManifest, store: ContentStore, redactor: Redactor) -> dict[str, Any]:
-    """Keep a step's manifest, without secrets, by its digest; return what the record says of it.
-
-    The words of programs have not been cut, so that a secret in them is found; that is done here.
-    """
-    document = seen.to_dict()
-    for name in ("programs", "connections", "actions", "unseen"):
-        document[name] = [redactor.text(words)[:_LONGEST_WORDS] for words in document.get(name, ())]
-    document["error"] = redactor.text(document["error"])
-    for change in document["changes"]:
-        for holder, name in ((change, "path"), (change["before"], "target"), (change["after"], "target")):
-            if holder is not None and isinstance(holder.get(name), str):
-                holder[name] = redactor.text(holder[name])
-    if not seen.actions:
-        del document["actions"]
+    """Keep a step's manifest, without secrets, by its digest; return what the record says of it."""
+    document = without_secrets(seen, redactor).to_dict()
     content = canonical_bytes(document)
     counts = {str(kind): sum(change.kind is kind for change in seen.changes) for kind in ChangeKind}
     return {
         "manifest": {"sha256": store.put(content), "bytes": len(content)},
         "changes": {kind: number for kind, number in counts.items() if number},
     }
+
+
+def without_secrets(seen: StepManifest, redactor: Redactor) -> StepManifest:
+    """Return a step's manifest as it may be shown and kept.
+
+    The words of programs have not been cut before, so that a secret in them is found; that is done here.
+    """
+
+    def cut(texts: Iterable[str]) -> tuple[str, ...]:
+        return tuple(redactor.text(text)[:_LONGEST_WORDS] for text in texts)
+
+    def clean(path: str) -> str:
+        try:
+            path.encode()
+        except UnicodeEncodeError:  # bytes that are no text: no pattern of a secret is made of them
+            return path
+        return redactor.text(path)
+
+    def told(node: Node | None) -> Node | None:
+        return node if node is None or node.target is None else replace(node, target=clean(node.target))
+
+    return replace(
+        seen,
+        changes=tuple(
+            replace(one, path=clean(one.path), before=told(one.before), after=told(one.after)) for one in seen.changes
+        ),
+        programs=cut(seen.programs),
+        connections=cut(seen.connections),
+        actions=cut(seen.actions),
+        unseen=cut(seen.unseen),
+        error=redactor.text(seen.error),
+    )
 
 
 def action_effects(seen: StepManifest, covered: Mapping[str, str], manifest: str) -> Iterator[ObservedEffect]:

@@ -57,17 +57,15 @@ class PreviewedSteps(SandboxSteps):
         if own := self._in_ledger(seen):
             outcome = StepOutcome.failure(f"it would change its own record: {'; '.join(own)}", outcome.details)
             seen = replace(seen, error=outcome.error)
-        self._sandboxing.manifests.append(seen)
+        told = self._told(seen)
         details = {**outcome.details, "dry_run": True, "ran": str(seen.way), **self._kept(seen)}
-        details["paths"] = [{"kind": str(one.kind), "path": one.path} for one in seen.changes[:_MOST_PATHS]]
+        details["paths"] = [{"kind": str(one.kind), "path": one.path} for one in told.changes[:_MOST_PATHS]]
         return replace(outcome, details=details, side_effects=())
 
     def _held_back(self, step: Step) -> StepOutcome:
         params = step.params
         request = ObservedRequest(method=str(params.get("method", "GET")).upper(), url=safe_url(params["url"]))
-        self._sandboxing.manifests.append(
-            StepManifest(index=step.index, name=step.name, way=Way.REQUEST, requests=(request,))
-        )
+        self._told(StepManifest(index=step.index, name=step.name, way=Way.REQUEST, requests=(request,)))
         self._unseen[step.index] = ""
         details = {"dry_run": True, "ran": str(Way.REQUEST), "sent": False, "request": request.to_dict()}
         return StepOutcome(details=details)

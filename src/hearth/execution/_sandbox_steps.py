@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hearth.execution._database_rows import database_rows, without_database
-from hearth.execution._manifest_effects import MOST_ENTRIES
+from hearth.execution._manifest_effects import MOST_ENTRIES, kept_manifest, without_secrets
 from hearth.execution._step_sandbox import StepSandbox
-from hearth.observe import ChangeKind, LayerChanges, StepManifest, Way, named_connections
+from hearth.observe import LayerChanges, StepManifest, Way, named_connections
 from hearth.record import SideEffectCategory
 from hearth.security import BoundaryState
 
@@ -113,6 +113,12 @@ class SandboxSteps:
         self._unseen[step.index] = "; ".join(unseen)
         return replace(outcome, side_effects=(*held, *outcome.side_effects)), seen, layout, found
 
+    def _told(self, seen: StepManifest) -> StepManifest:
+        """Add what a step did to what is shown and approved, without secrets, and return that."""
+        told = without_secrets(seen, self._tasks.redactor)
+        self._sandboxing.manifests.append(told)
+        return told
+
     def _in_ledger(self, seen: StepManifest) -> tuple[str, ...]:
         """Return what a step changed of the ledger that records it, whatever the plan declares."""
         ledger = self._sandboxing.ledger
@@ -127,14 +133,7 @@ class SandboxSteps:
 
     def _kept(self, seen: StepManifest) -> dict[str, Any]:
         """Keep the step's manifest by its digest; return what the record says of it."""
-        from hearth.record import canonical_bytes
-
-        content = canonical_bytes(seen.to_dict())
-        counts = {str(kind): sum(change.kind is kind for change in seen.changes) for kind in ChangeKind}
-        told: dict[str, Any] = {
-            "manifest": {"sha256": self._tasks.store.put(content), "bytes": len(content)},
-            "changes": {kind: number for kind, number in counts.items() if number},
-        }
+        told = kept_manifest(seen, self._tasks.store, self._tasks.redactor)
         if seen.rows:
             told["rows"] = [row.to_dict() for row in seen.rows[:MOST_ENTRIES]]
         return told

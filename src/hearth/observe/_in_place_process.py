@@ -21,7 +21,7 @@ from typing import Any
 from hearth.observe import _linux as linux
 from hearth.observe._in_place_actions import Actions
 from hearth.observe._in_place_states import States
-from hearth.observe._in_place_watch import LONGEST_WORD, InPlaceWatch
+from hearth.observe._in_place_watch import InPlaceWatch
 from hearth.observe._sandbox_watch import HostServices
 from hearth.observe._sandbox_wire import receive, receive_message, send_message
 
@@ -128,10 +128,9 @@ def _result(watch: InPlaceWatch, states: States, ignore: list[str], *, left: boo
     unseen = [*watch.unseen, *watch.actions.unseen, *states.unseen]
     if left:
         unseen.append("processes of it were left, and may change more")
-    programs = [["…" if len(word) >= LONGEST_WORD // 4 else word for word in words] for words in watch.programs]
     return {
         "changes": changes,
-        "programs": programs,
+        "programs": watch.programs,
         "connections": sorted(watch.connections),
         "actions": sorted(watch.actions.done),
         "unseen": unseen,

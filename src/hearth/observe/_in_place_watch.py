@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from hearth.observe._in_place_actions import Actions
     from hearth.observe._in_place_states import States
 
-__all__ = ["LONGEST_WORD", "InPlaceWatch"]
-
-LONGEST_WORD = 1 << 16  # bytes; who keeps the words of programs looks for secrets first, and half of one is not found
+__all__ = ["InPlaceWatch"]
 
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101  # linux/seccomp.h
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
@@ -50,8 +48,6 @@ class InPlaceWatch(Watch):
     `states` take in what lies at the paths that they name, `actions` what else they do. `proc` is the host's /proc,
     `services` what listens on the host before the step begins.
     """
-
-    _longest_word = LONGEST_WORD
 
     def __init__(self, listener: int, proc: int, services: HostServices, states: States, actions: Actions) -> None:
         super().__init__(listener, proc, services, network=False)

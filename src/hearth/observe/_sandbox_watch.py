@@ -27,7 +27,8 @@ _RECEIVE, _SEND, _IS_VALID, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082102, 0x4
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 _RESPONSE = struct.Struct("=QqiI")
 _CONTINUE, _WAKE_TOGETHER = 1, 1
-_MOST_WORDS, _LONGEST_WORD = 64, 256
+# Who keeps the words of programs looks for secrets in them first, and half of one would not be found.
+_MOST_WORDS, _LONGEST_WORD, _LONGEST_TOLD = 64, 1 << 16, 1 << 14
 _MOST_KEPT = 10_000
 _MOST_CHARACTERS = 1 << 22  # of all words together
 _LONGEST_PATH = 4096
@@ -86,8 +87,6 @@ class HostServices:
 class Watch:
     """Looks at the calls that a listener tells of; `proc` is the host's /proc, and `network` whether its network is."""
 
-    _longest_word = _LONGEST_WORD
-
     def __init__(self, listener: int, proc: int, services: HostServices, *, network: bool) -> None:
         self.programs: list[tuple[str, ...]] = []
         self.connections: dict[str, None] = {}
@@ -142,7 +141,7 @@ class Watch:
         memory = os.open(f"{pid}/mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
         try:
             path = _text(memory, arguments[1 if at else 0], _LONGEST_PATH)
-            words = _words(memory, arguments[2 if at else 1], self._longest_word)
+            words = _words(memory, arguments[2 if at else 1])
         finally:
             os.close(memory)
         folder = _signed(arguments[0]) if at else _HERE
@@ -154,7 +153,7 @@ class Watch:
             there = f"{pid}/{'cwd' if folder == _HERE else f'fd/{folder}'}/{os.fsdecode(path)}"
         if not self._can_be_run(there) or not self._waits(ident):
             return
-        told = tuple(map(os.fsdecode, words or [path]))
+        told = tuple("…" if len(word) > _LONGEST_TOLD else os.fsdecode(word) for word in words or [path])
         self._characters += sum(map(len, told))
         if len(self.programs) < _MOST_KEPT and self._characters < _MOST_CHARACTERS:
             self.programs.append(told)
@@ -256,7 +255,7 @@ def _text(memory: int, place: int, most: int) -> bytes:
     return os.pread(memory, most, place).split(b"\0", 1)[0] if place else b""
 
 
-def _words(memory: int, place: int, longest: int) -> list[bytes]:
+def _words(memory: int, place: int) -> list[bytes]:
     if not place:
         return []
     held = os.pread(memory, 8 * _MOST_WORDS, place)
@@ -264,7 +263,7 @@ def _words(memory: int, place: int, longest: int) -> list[bytes]:
     for (pointer,) in struct.iter_unpack("=Q", held[: len(held) // 8 * 8]):
         if not pointer:
             break
-        words.append(_text(memory, pointer, longest))
+        words.append(_text(memory, pointer, _LONGEST_WORD))
     return words
 
 
