@@ -8,6 +8,8 @@ from hearth._lazy import lazy_names
 
 if TYPE_CHECKING:
     from hearth.evidence._checkpoint import Checkpoint
+    from hearth.evidence._growing_tiles import GrowingTiles
+    from hearth.evidence._log import TransparencyLog
     from hearth.evidence._merkle import (
         Frontier,
         consistency_proof,
@@ -20,18 +22,24 @@ if TYPE_CHECKING:
         verify_inclusion,
     )
     from hearth.evidence._note import Note, NoteKey, NoteSignature
+    from hearth.evidence._tiles import TileHashes, bundle_path, tile_path
 
 __all__ = [
     "Checkpoint",
     "Frontier",
+    "GrowingTiles",
     "Note",
     "NoteKey",
     "NoteSignature",
+    "TileHashes",
+    "TransparencyLog",
+    "bundle_path",
     "consistency_proof",
     "inclusion_proof",
     "leaf_hash",
     "node_hash",
     "root_from_inclusion",
+    "tile_path",
     "tree_root",
     "verify_consistency",
     "verify_inclusion",
@@ -42,14 +50,19 @@ __getattr__, __dir__ = lazy_names(
     {
         "Checkpoint": "_checkpoint",
         "Frontier": "_merkle",
+        "GrowingTiles": "_growing_tiles",
         "Note": "_note",
         "NoteKey": "_note",
         "NoteSignature": "_note",
+        "TileHashes": "_tiles",
+        "TransparencyLog": "_log",
+        "bundle_path": "_tiles",
         "consistency_proof": "_merkle",
         "inclusion_proof": "_merkle",
         "leaf_hash": "_merkle",
         "node_hash": "_merkle",
         "root_from_inclusion": "_merkle",
+        "tile_path": "_tiles",
         "tree_root": "_merkle",
         "verify_consistency": "_merkle",
         "verify_inclusion": "_merkle",

@@ -1,0 +1,209 @@
+"""A transparency log on disk: entries are added at its end, and each state of it is signed (C2SP tlog-tiles)."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from hearth.errors import EvidenceError
+from hearth.evidence._checkpoint import Checkpoint
+from hearth.evidence._growing_tiles import GrowingTiles
+from hearth.evidence._log_files import LogFiles
+from hearth.evidence._merkle import EMPTY_ROOT, consistency_proof, inclusion_proof
+from hearth.evidence._note import Note, NoteKey
+from hearth.evidence._tiles import TILE_WIDTH, TileHashes, bundle_path, split_bundle, tile_path, tile_sizes
+from hearth.recorder import try_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from hearth.signing import SigningKey
+
+__all__ = ["TransparencyLog"]
+
+_CHECKPOINT = "checkpoint"
+_PATIENCE = 10.0
+_PAUSE = 0.005
+
+
+class TransparencyLog:
+    """A log in a folder. `signed` is a file elsewhere that holds what was signed last: no less is ever signed again.
+
+    Entries are durable, and the state that has them signed, when `append` returns. A crash in between leaves tiles that
+    no checkpoint tells of; they are written anew. One process at a time appends; any number read.
+    """
+
+    def __init__(self, folder: Path, signed: Path, key: SigningKey) -> None:
+        self.files = LogFiles(folder)
+        self._signed = signed
+        self._key = key
+
+    @classmethod
+    def create(cls, folder: Path, signed: Path, key: SigningKey, *, origin: str) -> Self:
+        """Make an empty log; EvidenceError where there is one, or where one of this name was signed before."""
+        log = cls(folder, signed, key)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with log._locked():
+            if (folder / _CHECKPOINT).exists():
+                raise EvidenceError(f"there is a log in {folder} already")
+            last = log._last_signed()
+            if last is not None and last.size:
+                raise EvidenceError(
+                    f"a log of {last.size} entries was signed with this name before ({signed}): a new one would deny it"
+                )
+            log._sign(Checkpoint(origin, 0, EMPTY_ROOT))
+        return log
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the present state; EvidenceError where it is not signed by the log's key, or older than one signed."""
+        return self._verified(self._read_note())
+
+    def note(self) -> bytes:
+        """Return the signed checkpoint, as it is published."""
+        return self._read_note().to_bytes()
+
+    def append(self, entries: Iterable[bytes]) -> range:
+        """Add entries; return their indexes. OSError and EvidenceError leave the log as it was."""
+        with self._locked():
+            note = self._read_note()
+            before = self._verified(note)
+            tiles = GrowingTiles(before.size, self.files.read)
+            if tiles.root() != before.root:
+                raise EvidenceError(
+                    f"the tiles in {self.files.folder} do not give the root that was signed: a file of them was changed"
+                )
+            for entry in entries:
+                tiles.append(entry)
+            added = range(before.size, tiles.size)
+            if added:
+                self.files.write(tiles.take_files())
+                self._sign(Checkpoint(before.origin, tiles.size, tiles.root()))
+                self.files.remove(_superseded(before.size, tiles.size))
+            elif note.text != before.text():
+                self._sign(before)
+            return added
+
+    def entry(self, index: int) -> bytes:
+        """Return an entry; whether it is what was signed a proof tells."""
+        size = self.checkpoint().size
+        if not 0 <= index < size:
+            raise EvidenceError(f"a log of {size} entries has no entry {index}")
+        number, offset = divmod(index, TILE_WIDTH)
+        return self._bundle(number, size)[offset]
+
+    def entries(self) -> Iterator[bytes]:
+        """Yield every entry, in order."""
+        size = self.checkpoint().size
+        for number in range(-(-size // TILE_WIDTH)):
+            yield from self._bundle(number, size)
+
+    def inclusion(self, index: int, size: int | None = None) -> list[bytes]:
+        """Return the proof that an entry is in the log of `size` entries (that of now by default)."""
+        now = self.checkpoint().size
+        return inclusion_proof(index, self._within(size, now), TileHashes(now, self.files.read))
+
+    def consistency(self, older: int, newer: int | None = None) -> list[bytes]:
+        """Return the proof that the log of `newer` entries (that of now by default) continues that of `older`."""
+        now = self.checkpoint().size
+        return consistency_proof(older, self._within(newer, now), TileHashes(now, self.files.read))
+
+    def _within(self, size: int | None, now: int) -> int:
+        if size is not None and size > now:
+            raise EvidenceError(f"the log has {now} entries, and not {size}")
+        return now if size is None else size
+
+    def _bundle(self, number: int, size: int) -> Sequence[bytes]:
+        width = min(TILE_WIDTH, size - number * TILE_WIDTH)
+        path = bundle_path(number, width)
+        try:
+            return split_bundle(self.files.read(path), width)
+        except FileNotFoundError:
+            raise EvidenceError(f"the log's bundle of entries {path} is missing") from None
+
+    # --- what is signed
+
+    def _read_note(self) -> Note:
+        try:
+            return Note.parse(self.files.read(_CHECKPOINT))
+        except FileNotFoundError:
+            raise EvidenceError(f"there is no log in {self.files.folder}; make one with `hearth log init`") from None
+
+    def _verified(self, note: Note) -> Checkpoint:
+        found = Checkpoint.parse(note.text)
+        if not note.verified_by([NoteKey(found.origin, self._key.public)]):
+            raise EvidenceError(f"the checkpoint in {self.files.folder} is not signed by the log's key")
+        last = self._last_signed()
+        if last is None:
+            raise EvidenceError(
+                f"{self._signed} is gone, which says how far the log was signed: without it nobody can tell whether it "
+                "was set back; bring it back from a backup"
+            )
+        if last.origin != found.origin or last.size < found.size:
+            raise EvidenceError(f"{self._signed} tells of another log, or of an older one: it was changed or set back")
+        if last == found:
+            return found
+        if last.size == found.size:
+            raise EvidenceError(f"of {found.size} entries another state was signed before ({self._signed})")
+        return self._resume(found, last)
+
+    def _resume(self, found: Checkpoint, last: Checkpoint) -> Checkpoint:
+        """Return what was signed and then not published, as a crash leaves it; refuse a log that was set back."""
+        try:
+            whole = GrowingTiles(last.size, self.files.read).root() == last.root
+        except EvidenceError:
+            whole = False
+        if not whole:
+            raise EvidenceError(
+                f"the log in {self.files.folder} was set back: it has {found.size} entries, and {last.size} were "
+                f"signed before ({self._signed}). Nothing is added to it; bring the newer one back"
+            )
+        return last
+
+    def _last_signed(self) -> Checkpoint | None:
+        try:
+            document = json.loads(self._signed.read_bytes())
+            return Checkpoint(str(document["origin"]), int(document["size"]), bytes.fromhex(document["root"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EvidenceError(
+                f"{self._signed}, which says how far the log was signed, cannot be read: {error}"
+            ) from None
+
+    def _sign(self, checkpoint: Checkpoint) -> None:
+        """Sign a state and publish it. That it was signed is durable before anybody can see it."""
+        note = Note(checkpoint.text()).signed(checkpoint.origin, self._key)
+        told = {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()}
+        self._signed.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        LogFiles(self._signed.parent).write([(self._signed.name, json.dumps(told).encode())])
+        self.files.write([(_CHECKPOINT, note.to_bytes())])
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        descriptor = os.open(self.files.folder / ".lock", flags, 0o600)
+        try:
+            end = time.monotonic() + _PATIENCE
+            while not try_lock(descriptor):
+                if time.monotonic() > end:
+                    raise EvidenceError(
+                        f"another process has been adding to the log in {self.files.folder} for {_PATIENCE:g} seconds"
+                    )
+                time.sleep(_PAUSE)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _superseded(before: int, after: int) -> Iterator[str]:
+    """Yield the partial tiles and bundles of a state for which that of now has wider ones."""
+    now = dict(tile_sizes(after))
+    for level, count in tile_sizes(before):
+        if count % TILE_WIDTH and count != now[level]:
+            yield tile_path(level, count // TILE_WIDTH, count % TILE_WIDTH)
+    if before % TILE_WIDTH:
+        yield bundle_path(before // TILE_WIDTH, before % TILE_WIDTH)
