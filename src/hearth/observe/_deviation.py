@@ -5,7 +5,8 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from hearth.plan import path_matches
+from hearth.observe._volatile import parted
+from hearth.plan import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from hearth.observe._change import Change
     from hearth.observe._manifest import StepManifest
 
-__all__ = ["VOLATILE", "deviations", "is_volatile"]
+__all__ = ["VOLATILE", "deviations"]
 
 VOLATILE = (
     "**/__pycache__/**",
@@ -30,7 +31,7 @@ VOLATILE = (
     "**/.cache/pip/**",
     "**/pip/**/RECORD",
 )
-"""Paths whose content differs from run to run by nature; they are compared by presence."""
+"""Paths whose content differs from run to run by nature; they are compared loosely."""
 
 
 def deviations(
@@ -39,24 +40,28 @@ def deviations(
     """Return in words where a step's manifest differs from the approved one; nothing where it does not.
 
     `volatile` are the step's patterns: one without a slash means the name wherever it lies, another relative one
-    starts at `cwd`. Of what matches one of them, or one of VOLATILE, only that there is such a path is compared, so
-    that a name with random letters may differ, too. Programs and connections are not compared: how often one is
-    tried is chance.
+    starts at `cwd`. What matches one of them, or one of VOLATILE, is compared loosely (`hearth.observe._volatile`).
+    Programs and connections are not compared: how often one is tried is chance.
     """
     patterns = tuple(_absolute(pattern, cwd) for pattern in volatile) + VOLATILE
-    before, now = _told_apart(approved.changes, patterns), _told_apart(seen.changes, patterns)
+    (before, new_before), (now, new) = (parted(step.changes, patterns) for step in (approved, seen))
     found = []
-    for path in sorted({*before[0], *now[0]}):
-        was, is_ = before[0].get(path), now[0].get(path)
+    for path in sorted({*before, *now}):
+        was, is_ = before.get(path), now.get(path)
         if was is not None and is_ is not None:
             found += _differences(was, is_)
         elif is_ is not None:
             found.append(f"{path} was {is_.kind}, and the preview did not show that")
         elif was is not None:
             found.append(f"{path} was not {was.kind}, as the preview showed")
-    for pattern in sorted(before[1] ^ now[1]):
-        where = "in the run alone" if pattern in now[1] else "in the preview alone"
-        found.append(f"something that matches the volatile pattern {pattern} was changed {where}")
+    found += [
+        f"{path} was created, and the preview showed nothing of its kind there"
+        for path in new.without_counterpart(new_before)
+    ]
+    found += [
+        f"something that matches the volatile pattern {pattern} was changed in the preview alone"
+        for pattern in sorted(new_before.patterns - new.patterns)
+    ]
     rows_before, rows_now = ({(row.database, row.table): row for row in step.rows} for step in (approved, seen))
     found += [
         f"the rows of {table} in {database} were changed in another way than the preview showed"
@@ -76,28 +81,10 @@ def deviations(
     return tuple(found)
 
 
-def is_volatile(path: str, volatile: Sequence[str] = (), cwd: Path | None = None) -> bool:
-    """Whether a path is compared by presence alone."""
-    return any(path_matches(pattern, path) for pattern in (*(_absolute(one, cwd) for one in volatile), *VOLATILE))
-
-
 def _absolute(pattern: str, cwd: Path | None) -> str:
     if "/" not in pattern:
         return f"**/{pattern}"
-    return posixpath.join("/" if cwd is None else cwd.as_posix(), pattern)
-
-
-def _told_apart(changes: Sequence[Change], patterns: Sequence[str]) -> tuple[dict[str, Change], set[str]]:
-    """Return the changes that are compared one by one, and the volatile patterns that something matched."""
-    exact: dict[str, Change] = {}
-    loose: set[str] = set()
-    for change in changes:
-        matched = next((pattern for pattern in patterns if path_matches(pattern, change.path)), None)
-        if matched is None:
-            exact[change.path] = change
-        else:
-            loose.add(matched)
-    return exact, loose
+    return posixpath.join("/" if cwd is None else escaped(cwd.as_posix()), pattern)
 
 
 def _differences(was: Change, is_: Change) -> list[str]:
