@@ -171,7 +171,7 @@ def test_a_reader_that_goes_away_stops_neither_the_run_nor_its_record(home: Ledg
     "arguments", [["list"], ["show", "last"], ["export", "last"], ["list", "--json"], ["plan", "schema"]]
 )
 def test_reading_commands_are_quiet_when_their_reader_goes_away(home: LedgerHome, arguments: list[str]) -> None:
-    assert CliRunner().invoke(cli, ["run", "plan.yaml", "--id", "one"]).exit_code == 0
+    assert CliRunner().invoke(cli, ["run", "plan.yaml", "--in-place", "--id", "one"]).exit_code == 0
     reader, writer = os.pipe()
     os.close(reader)  # before anything is written
     result = subprocess.run(

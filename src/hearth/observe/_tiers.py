@@ -39,7 +39,10 @@ _NOT_SEEN = {
         "names that are made beside a mount point, or in the root directory: they are refused",
         "which names of a file with several names are still the same file, once it was changed",
     ),
-    "fallback": ("anything but what a task reports itself: steps run on the host, and each has `unknown_effects`",),
+    "fallback": (
+        "what a step would do: nothing can be previewed, and nothing held back",
+        "on the host, all but what system calls show, where they can be observed; else all but what a task reports",
+    ),
 }
 _NO_NOTIFICATION = "which programs were started, and which connections made"
 
