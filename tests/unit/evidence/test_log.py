@@ -140,11 +140,18 @@ def test_a_crash_at_every_write_leaves_a_log_that_goes_on(
 def test_the_crashes_reach_past_the_last_write(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what the test above counts there are no more than it goes through."""
     place.log.append(b"old %d" % number for number in range(300))
-    count = []
+    written: list[str] = []
     write = LogFiles.write
-    monkeypatch.setattr(LogFiles, "write", lambda self, files: count.extend(files := list(files)) or write(self, files))
+
+    def counting(self: LogFiles, files: Iterable[tuple[str, bytes]]) -> None:
+        files = list(files)
+        written.extend(name for name, _ in files)
+        write(self, files)
+
+    monkeypatch.setattr(LogFiles, "write", counting)
     place.log.append(b"new %d" % number for number in range(300))
-    assert len(count) == WRITES
+    assert len(written) == WRITES
+    assert written[-2:] == [place.signed.name, "checkpoint"]
 
 
 def test_a_log_that_was_set_back_is_refused(place: Place, tmp_path: Path) -> None:
