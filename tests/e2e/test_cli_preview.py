@@ -358,3 +358,11 @@ def test_what_a_previewed_command_writes_is_shown_beside_the_manifest() -> None:
 
 def test_two_previews_that_show_the_same_have_the_same_digest() -> None:
     assert document("preview", "plan.yaml")["digest"] == document("preview", "plan.yaml")["digest"]
+
+
+def test_a_diff_has_no_line_that_no_file_has(folder: Path) -> None:
+    (folder / "cut.txt").write_text("one\ntwo")
+    shown = hearth("preview", "--diff", "--", "sh", "-c", "echo 3 >> cut.txt; echo new > new.txt", code=0).stdout
+    lines = [line.strip() for line in shown.splitlines()]
+    assert lines[2:6] == ["@@ -1,2 +1,2 @@", "one", "-two  (no newline at its end)", "+two3"]
+    assert lines[7:9] == ["@@ -0,0 +1 @@", "+new"]

@@ -102,7 +102,9 @@ def _about(change: Change) -> Sequence[Part]:
 
 
 def _node(node: Node) -> str:
-    said = [f"{node.mode:04o}", f"{node.uid}:{node.gid}"]
+    said = [f"{node.uid}:{node.gid}"]
+    if node.type.value != "symlink":  # whose permissions mean nothing
+        said.insert(0, f"{node.mode:04o}")
     if node.size is not None:
         said.append(bytes_text(node.size))
     if node.target is not None:

@@ -155,10 +155,14 @@ def _diff(change: Change, lower: LowerView, after: Path | None, redactor: Redact
         if text is None:
             return []
         new = text
-    lines = difflib.unified_diff(
-        old.split("\n"), new.split("\n"), f"before{change.path}", f"after{change.path}", lineterm=""
-    )
+    lines = difflib.unified_diff(_lines(old), _lines(new), f"before{change.path}", f"after{change.path}", lineterm="")
     return [redactor.text(line) for line in lines]
+
+
+def _lines(text: str) -> list[str]:
+    """Return a text's lines; where the last one does not end, it says so, as diff(1) does below it."""
+    *lines, rest = text.split("\n")
+    return [*lines, f"{rest}  (no newline at its end)"] if rest else lines
 
 
 def _text(content: bytes) -> str | None:
