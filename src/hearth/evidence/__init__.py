@@ -21,13 +21,17 @@ if TYPE_CHECKING:
         verify_consistency,
         verify_inclusion,
     )
-    from hearth.evidence._note import Note, NoteKey, NoteSignature
+    from hearth.evidence._note import COSIGNATURE, ED25519, Note, NoteKey, NoteSignature
+    from hearth.evidence._proof import LogProof
     from hearth.evidence._tiles import TileHashes, bundle_path, tile_path
 
 __all__ = [
+    "COSIGNATURE",
+    "ED25519",
     "Checkpoint",
     "Frontier",
     "GrowingTiles",
+    "LogProof",
     "Note",
     "NoteKey",
     "NoteSignature",
@@ -48,9 +52,12 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "COSIGNATURE": "_note",
         "Checkpoint": "_checkpoint",
+        "ED25519": "_note",
         "Frontier": "_merkle",
         "GrowingTiles": "_growing_tiles",
+        "LogProof": "_proof",
         "Note": "_note",
         "NoteKey": "_note",
         "NoteSignature": "_note",

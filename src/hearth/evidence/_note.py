@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
     from hearth.signing import SigningKey
 
-__all__ = ["ED25519", "Note", "NoteKey", "NoteSignature", "note_key_id"]
+__all__ = ["COSIGNATURE", "ED25519", "Note", "NoteKey", "NoteSignature"]
 
 ED25519 = 0x01
+COSIGNATURE = 0x04  # Ed25519 with the time of signing before it (C2SP tlog-cosignature, v1)
 _LARGEST = 1_000_000  # bytes of a note
 _MOST_SIGNATURES = 100
 _ID = 4
+_TIME = 8
 _LINE = re.compile(r"— (?P<name>[^ +\n]+) (?P<value>[A-Za-z0-9+/]+={0,2})\n")
 _NAME = re.compile(r"[^\s+]+")
 
@@ -42,7 +44,10 @@ class NoteSignature:
 
 @dataclass(frozen=True, slots=True)
 class NoteKey:
-    """A key that verifies notes, with its name. As text: NAME+HEX+BASE64, of the key id and of algorithm and key."""
+    """A key that verifies notes, with its name. As text: NAME+HEX+BASE64, of the key id and of algorithm and key.
+
+    The algorithm is ED25519, or COSIGNATURE for a witness that says when it saw a checkpoint.
+    """
 
     name: str
     public: PublicKey
@@ -51,6 +56,8 @@ class NoteKey:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise EvidenceError(f"{self.name!r} is no name of a key: it has a space or a plus, or is empty")
+        if self.algorithm not in (ED25519, COSIGNATURE):
+            raise EvidenceError(f"the key of {self.name} is of the kind {self.algorithm}, which is not known here")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -75,7 +82,14 @@ class NoteKey:
     @property
     def key_id(self) -> bytes:
         """SHA-256(name ‖ 0A ‖ algorithm ‖ public key), the first four bytes."""
-        return note_key_id(self.name, self.algorithm, self.public)
+        named = self.name.encode() + b"\n" + bytes([self.algorithm]) + self.public.raw
+        return hashlib.sha256(named).digest()[:_ID]
+
+    def verify(self, text: str, value: bytes) -> bool:
+        """Tell whether this key made a signature's value under a text."""
+        if self.algorithm == ED25519:
+            return self.public.verify(value, text.encode())
+        return len(value) > _TIME and self.public.verify(value[_TIME:], _cosigned(text, signed_at(value)))
 
     def __str__(self) -> str:
         coded = base64.b64encode(bytes([self.algorithm]) + self.public.raw).decode()
@@ -116,32 +130,50 @@ class Note:
         """Return the note with a signature more, by an Ed25519 key; EvidenceError for a text that cannot be signed."""
         if not self.text.endswith("\n") or any(one < " " and one != "\n" for one in self.text):
             raise EvidenceError("what is signed as a note ends its last line, and has no control characters")
-        public = NoteKey(name, key.public)
-        signature = NoteSignature(name, public.key_id, key.sign(self.text.encode()))
+        signature = NoteSignature(name, NoteKey(name, key.public).key_id, key.sign(self.text.encode()))
+        return replace(self, signatures=(*self.signatures, signature))
+
+    def cosigned(self, name: str, key: SigningKey, time: int) -> Self:
+        """Return the note with a cosignature more, of a witness that saw it at a time, seconds since 1970."""
+        if not 0 <= time < 1 << 63:
+            raise EvidenceError(f"{time} is no time of a cosignature")
+        value = time.to_bytes(_TIME, "big") + key.sign(_cosigned(self.text, time))
+        signature = NoteSignature(name, NoteKey(name, key.public, COSIGNATURE).key_id, value)
         return replace(self, signatures=(*self.signatures, signature))
 
     def verified_by(self, keys: Iterable[NoteKey]) -> tuple[NoteKey, ...]:
-        """Return which of these Ed25519 keys signed the text, in the note's order; none where none did.
+        """Return which of these keys signed the text, in the note's order; none where none did.
 
         EvidenceError where a signature that says to be of one of them does not verify: such a note is refused as a
         whole. Signatures of others are passed over.
         """
-        known = {(key.name, key.key_id): key for key in keys if key.algorithm == ED25519}
+        known = {(key.name, key.key_id): key for key in keys}
         found: dict[tuple[str, bytes], NoteKey] = {}
         for one in self.signatures:
             place = (one.name, one.key_id)
             key = known.get(place)
             if key is None or place in found:
                 continue
-            if not key.public.verify(one.value, self.text.encode()):
+            if not key.verify(self.text, one.value):
                 raise EvidenceError(f"the signature of {one.name} ({one.key_id.hex()}) under the note does not verify")
             found[place] = key
         return tuple(found.values())
 
+    def cosigned_at(self, key: NoteKey) -> int | None:
+        """Return when a witness says that it saw the text, seconds since 1970; None where it did not cosign it."""
+        for one in self.signatures:
+            if (one.name, one.key_id) == (key.name, key.key_id) and key.verify(self.text, one.value):
+                return signed_at(one.value) if key.algorithm == COSIGNATURE else None
+        return None
 
-def note_key_id(name: str, algorithm: int, public: PublicKey) -> bytes:
-    """Return a key id: SHA-256(name ‖ 0A ‖ algorithm ‖ public key), the first four bytes."""
-    return hashlib.sha256(name.encode() + b"\n" + bytes([algorithm]) + public.raw).digest()[:_ID]
+
+def signed_at(value: bytes) -> int:
+    """Return the time in a cosignature's value, seconds since 1970."""
+    return int.from_bytes(value[:_TIME], "big")
+
+
+def _cosigned(text: str, time: int) -> bytes:
+    return f"cosignature/v1\ntime {time}\n{text}".encode()
 
 
 def _signature(line: re.Match[str] | None) -> NoteSignature:
