@@ -65,9 +65,7 @@ class ApprovalGuard:
             raise ApprovalRefusedError(f"the approval {self._request_id} is not this run's to use", code="spent")
         self._run = execution_id
         asked = self._grant.request
-        before = self._store.use(
-            self._request_id, execution_id, now=self._now(), emergency=asked.emergency, asked=asked.created
-        )
+        before = self._store.use(self._request_id, execution_id, now=self._now(), emergency=asked.emergency)
         if before is not None:
             raise ApprovalRefusedError(
                 f"the approval {self._request_id} was used by the run {before.execution_id} at {before.used}; "
@@ -105,7 +103,7 @@ class ApprovalGuard:
         policy = self._policy()
         self._grant = grant(request, decisions, policy=policy.approvals, circumstances=self._circumstances())
         # Whoever moves or damages a denial has to add one first, or to change a row: both give another mark.
-        self._store.require_whole(self._request_id, self._grant.request.created)
+        self._store.require_whole(self._request_id)
         self._seen = (mark, policy)
 
     def _circumstances(self) -> Circumstances:

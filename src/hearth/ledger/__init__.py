@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from hearth._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hearth.ledger._approvals import ApprovalRow, ApprovalUse, LedgerApprovals
+    from hearth.ledger._approval_rows import ApprovalRow, ApprovalUse
+    from hearth.ledger._approvals import LedgerApprovals
     from hearth.ledger._home import HOME_NAME, HOME_VARIABLE, LedgerHome
     from hearth.ledger._ledger import Ledger
     from hearth.ledger._postures import LedgerPostures
@@ -38,8 +39,8 @@ __getattr__, __dir__ = lazy_names(
     {
         "HOME_NAME": "_home",
         "HOME_VARIABLE": "_home",
-        "ApprovalRow": "_approvals",
-        "ApprovalUse": "_approvals",
+        "ApprovalRow": "_approval_rows",
+        "ApprovalUse": "_approval_rows",
         "LedgerApprovals": "_approvals",
         "ExecutionSummary": "_summary",
         "Hold": "_retention",

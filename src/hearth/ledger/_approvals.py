@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select, type_coerce
@@ -10,8 +9,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import NullType
 
 from hearth.errors import DuplicateExecutionError, LedgerDamagedError, LedgerError, RequestNotFoundError
-from hearth.ledger._decided import DecisionRow, Survey, decision_rows, parsed, survey
-from hearth.ledger._schema import require_same_schema
+from hearth.ledger._approval_rows import ApprovalRow, ApprovalUse, request_rows, uses_where
+from hearth.ledger._decided import Survey, decision_rows, survey
+from hearth.ledger._look import Look
+from hearth.ledger._schema import require_own_schema
 from hearth.ledger._tables import (
     approval_decisions,
     approval_requests,
@@ -20,7 +21,7 @@ from hearth.ledger._tables import (
     refusals,
     reviews,
 )
-from hearth.ledger._used import journal_uses, recorded_use, row_counts
+from hearth.ledger._used import journal_uses, recorded_use, require_recorded, row_counts
 from hearth.record import format_time
 
 if TYPE_CHECKING:
@@ -28,51 +29,18 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import Connection
 
     from hearth.ledger._database import Database
+    from hearth.ledger._used import Pair
     from hearth.signing import Envelope
 
 __all__ = ["ApprovalRow", "ApprovalUse", "LedgerApprovals"]
 
 _LIKELY = 20
 _BATCH = 50
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalUse:
-    """Which run used a request up, and when (UTC, as text)."""
-
-    request_id: str
-    execution_id: str
-    used: str
-    emergency: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalRow:
-    """A request as it is listed: its envelope, what was decided, and the run that used it.
-
-    `document` and `rows` (the decisions, oldest first) are what lies there.
-    """
-
-    request_id: str
-    plan_id: str
-    plan_digest: str
-    created: str
-    document: bytes
-    rows: tuple[DecisionRow, ...]
-    use: ApprovalUse | None
-
-    @property
-    def request(self) -> Envelope:
-        """What the requester signed; LedgerDamagedError where it cannot be read."""
-        return parsed(self.document, f"the approval request {self.request_id}")
-
-    @property
-    def decisions(self) -> tuple[Envelope, ...]:
-        """What was decided; LedgerDamagedError where a row is not what was signed: it may have been a denial."""
-        return tuple(row.sound() for row in self.rows)
+# `+` and the condition keep SQLite from answering by an index.
+_USED = "SELECT +request_id FROM approval_uses NOT INDEXED WHERE request_id IS NOT NULL"
 
 
 class LedgerApprovals:
@@ -80,6 +48,13 @@ class LedgerApprovals:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # A new object after every change of the database: what was read before stands until then.
+        self._look = Look(database.path, lambda _: object())
+        self._marks: dict[tuple[str, str | None], tuple[object, Hashable]] = {}
+
+    def close(self) -> None:
+        """Close the connection that looks."""
+        self._look.close()
 
     def add_request(self, envelope: Envelope, *, request_id: str, plan_id: str, plan_digest: str, created: str) -> None:
         """Keep a request; LedgerError when its id is taken."""
@@ -109,37 +84,43 @@ class LedgerApprovals:
             "created": created,
             "envelope": envelope.to_json(),
         }
-        if self._added(lambda connection: connection.execute(insert(approval_decisions), row)):
-            return True
-        for there in self._database.read(lambda connection: decision_rows(connection, request_id)):
-            if (there.key, there.verdict) == (key, verdict):
+        added = self._added(lambda connection: connection.execute(insert(approval_decisions), row))
+        there = self._database.read(lambda connection: decision_rows(connection, request_id))
+        not_kept = f"the decision of {approver} was NOT kept"
+        advice = "where it must not be lost, stop everything that runs: `hearth lockdown --reason TEXT`"
+        if added and not any((one.key, one.verdict, one.envelope) == (key, verdict, row["envelope"]) for one in there):
+            raise LedgerError(f"{not_kept}: it is not there when it is read back; {advice}")
+        for one in () if added else there:
+            if (one.key, one.verdict) == (key, verdict):
                 try:
-                    there.sound()
+                    one.sound()
                 except LedgerDamagedError as error:
-                    raise LedgerDamagedError(
-                        f"the decision of {approver} was NOT kept: {error}. Its row keeps this one out; where it must "
-                        "not be lost, stop everything that runs: `hearth lockdown --reason TEXT`"
-                    ) from None
-        return False
+                    raise LedgerDamagedError(f"{not_kept}: {error}. Its row keeps this one out; {advice}") from None
+        return added
 
     def find(self, beginning: str) -> ApprovalRow:
         """Return the one request whose id begins so; RequestNotFoundError, also where several do."""
 
         def work(connection: Connection) -> ApprovalRow:
-            column = approval_requests.c.request_id
-            found = connection.scalars(
-                select(column)
-                .where(func.substr(column, 1, len(beginning)) == beginning)
-                .order_by(column)
-                .limit(_LIKELY)
-            ).all()
-            if beginning in found:
-                found = [beginning]
-            if not beginning or not found:
+            found = connection.exec_driver_sql(
+                "SELECT DISTINCT request_id FROM approval_requests NOT INDEXED WHERE substr(request_id, 1, ?) = ? "
+                "ORDER BY request_id LIMIT ?",
+                (len(beginning), beginning, _LIKELY),
+            )
+            names = [str(name) for name in found.scalars()]
+            if beginning in names:
+                names = [beginning]
+            if not beginning or not names:
                 raise RequestNotFoundError(f"there is no approval request {beginning!r}; `hearth approvals` lists them")
-            if len(found) > 1:
-                raise RequestNotFoundError(f"{beginning!r} is the beginning of several requests: {', '.join(found)}")
-            return _row(connection, str(found[0]))
+            if len(names) > 1:
+                raise RequestNotFoundError(f"{beginning!r} is the beginning of several requests: {', '.join(names)}")
+            rows = request_rows(connection, "WHERE request_id = ? ORDER BY id", (names[0],))
+            if len(rows) > 1:
+                raise LedgerDamagedError(
+                    f"the request {names[0]} stands in rows {rows[0].number} and {rows[1].number} of "
+                    "approval_requests: somebody has added one; look with `hearth fsck`, and restore a backup"
+                )
+            return rows[0]
 
         return self._database.read(work)
 
@@ -148,58 +129,56 @@ class LedgerApprovals:
         rows = self._database.read(lambda connection: decision_rows(connection, request_id))
         return tuple(row.sound() for row in rows)
 
-    def survey(self) -> Callable[[str, datetime], None]:
-        """Read every decision, and return what `require_whole` does with a request and its date, for any number."""
+    def survey(self) -> Callable[[str], None]:
+        """Read every decision, and return what `require_whole` does with a request, for any number of them."""
         return self._database.read(survey).require_whole
 
-    def require_whole(self, request_id: str, asked: datetime) -> None:
-        """Raise LedgerDamagedError where a decision on a request, made at `asked`, may have been removed or moved."""
+    def require_whole(self, request_id: str) -> None:
+        """Raise LedgerDamagedError where a decision on a request may have been removed, moved or damaged."""
 
         def work(connection: Connection) -> Survey:
             row_counts(connection)
             return survey(connection)
 
-        self._database.read(work).require_whole(request_id, asked)
+        self._database.read(work).require_whole(request_id)
 
     def mark(self, request_id: str, execution_id: str | None) -> Hashable:
         """Return what is another one after every decision, use, and change of the rows of a request.
 
         LedgerDamagedError where rows were removed, or where the request is not used by the run `execution_id` (None: it
-        is not used yet); LedgerError where somebody has changed the schema. Asked before every step.
+        is not used yet); LedgerError where somebody has changed the schema. Asked before every step; as long as nobody
+        writes to the database it costs some microseconds.
         """
+        seen = self._look.see()
+        known = self._marks.get((request_id, execution_id))
+        if known is None or known[0] is not seen:
+            known = seen, self._database.read(lambda connection: self._mark(connection, request_id, execution_id))
+            if len(self._marks) >= _BATCH:
+                self._marks.clear()
+            self._marks[request_id, execution_id] = known
+        return known[1]
 
-        def work(connection: Connection) -> Hashable:
-            require_same_schema(connection, self._database)
-            counts = row_counts(connection)
-            raw = connection.connection.cursor()
-            raw.execute("SELECT document FROM approval_requests WHERE request_id = ?", (request_id,))
-            request = tuple(raw.fetchall())
-            raw.execute("SELECT * FROM approval_decisions WHERE request_id = ? ORDER BY id", (request_id,))
-            decided = tuple(raw.fetchall())
-            if execution_id is not None:
-                raw.execute("SELECT execution_id FROM approval_uses WHERE request_id = ?", (request_id,))
-                used = raw.fetchall()
-                if used != [(execution_id,)]:
-                    raise LedgerDamagedError(
-                        f"the row of approval_uses by which the run {execution_id} used the request {request_id} is "
-                        "not there any more, or names another run: somebody has changed it; look with `hearth fsck`"
-                    )
-            return counts, request, decided
-
-        return self._database.read(work)
+    def _mark(self, connection: Connection, request_id: str, execution_id: str | None) -> Hashable:
+        require_own_schema(connection.connection.cursor(), self._database.path)
+        counts = row_counts(connection)
+        query = "SELECT id, document FROM approval_requests NOT INDEXED WHERE request_id = ?"
+        request = tuple(map(tuple, connection.exec_driver_sql(query, (request_id,))))
+        if execution_id is not None:
+            used = [one.execution_id for one in uses_where(connection, "request_id = ?", (request_id,))]
+            if used != [execution_id]:
+                raise LedgerDamagedError(
+                    f"the row of approval_uses by which the run {execution_id} used the request {request_id} is "
+                    "not there any more, or names another run: somebody has changed it; look with `hearth fsck`"
+                )
+        return counts, request, decision_rows(connection, request_id)
 
     def listing(
         self, *, plan_digest: str | None = None, plan_id: str | None = None, limit: int = 100
     ) -> tuple[ApprovalRow, ...]:
         """Return the newest requests first, of one plan where it is named."""
-        query = select(approval_requests.c.request_id).order_by(approval_requests.c.id.desc()).limit(limit)
-        if plan_digest is not None:
-            query = query.where(approval_requests.c.plan_digest == plan_digest)
-        if plan_id is not None:
-            query = query.where(approval_requests.c.plan_id == plan_id)
-        return self._database.read(
-            lambda connection: tuple(_row(connection, str(name)) for name in connection.scalars(query).all())
-        )
+        where, values = _of_plan(plan_digest, plan_id)
+        rest = f"WHERE {where} ORDER BY id DESC LIMIT ?"
+        return self._database.read(lambda connection: request_rows(connection, rest, (*values, limit)))
 
     def each(
         self,
@@ -213,39 +192,28 @@ class LedgerApprovals:
 
         With `unused` only those that no run has used when they are looked at.
         """
-        column = approval_requests.c.id
-        query = select(column, approval_requests.c.request_id).limit(_BATCH)
-        query = query.order_by(column if oldest_first else column.desc())
-        if plan_digest is not None:
-            query = query.where(approval_requests.c.plan_digest == plan_digest)
-        if plan_id is not None:
-            query = query.where(approval_requests.c.plan_id == plan_id)
+        where, values = _of_plan(plan_digest, plan_id)
         if unused:
-            uses = select(approval_uses.c.id).where(approval_uses.c.request_id == approval_requests.c.request_id)
-            query = query.where(~uses.exists())
-        last: int | None = None
+            where += f" AND request_id NOT IN ({_USED})"
+        onward = where
+        last: tuple[int, ...] = ()
         while True:
-            onward = query
-            if last is not None:
-                onward = query.where(column > last if oldest_first else column < last)
-
-            def work(connection: Connection, batch: Select[Any] = onward) -> tuple[int | None, list[ApprovalRow]]:
-                found = connection.execute(batch).all()
-                return (found[-1].id if found else None), [_row(connection, str(one.request_id)) for one in found]
-
-            last, rows = self._database.read(work)
+            rest = f"WHERE {onward} ORDER BY id {'' if oldest_first else 'DESC'} LIMIT {_BATCH}"
+            rows = self._database.read(
+                lambda connection, rest=rest, last=last: request_rows(connection, rest, (*values, *last))  # type: ignore[misc]
+            )
             yield from rows
             if len(rows) < _BATCH:
                 return
+            last = (rows[-1].number,)
+            onward = f"{where} AND id {'>' if oldest_first else '<'} ?"
 
-    def use(
-        self, request_id: str, execution_id: str, *, now: datetime, emergency: bool, asked: datetime
-    ) -> ApprovalUse | None:
+    def use(self, request_id: str, execution_id: str, *, now: datetime, emergency: bool) -> ApprovalUse | None:
         """Use a request up for one run: None means that this run has it, else who had it before. Durable.
 
         A record, a tombstone or a journal that names the request has used it, whatever became of the row that said so.
         LedgerDamagedError where rows of requests, decisions or uses were removed, where a decision on the request may
-        have been moved away or damaged, and where a row of uses contradicts the journal of its run.
+        have been moved away or damaged, and where a row of uses contradicts the record or the journal of its run.
         """
         row = {
             "request_id": request_id,
@@ -254,24 +222,25 @@ class LedgerApprovals:
             "emergency": int(emergency),
         }
 
-        def look(connection: Connection) -> tuple[int, ApprovalUse | None]:
+        def look(connection: Connection) -> tuple[int, frozenset[Pair], ApprovalUse | None]:
             newest = connection.execute(select(func.coalesce(func.max(executions.c.id), 0))).scalar_one()
-            return newest, _use(connection, request_id) or _recorded(connection, request_id, after=0)
+            used = _use(connection, request_id) or _recorded(connection, request_id, after=0)
+            return newest, frozenset() if used else require_recorded(connection, frozenset()), used
 
         # Before: it reads all records, and nobody else should have to wait for that.
-        newest, before = self._database.read(look)
+        newest, compared, before = self._database.read(look)
         if before is not None:
             return before
 
         def work(connection: Connection) -> ApprovalUse | None:
-            require_same_schema(connection, self._database)
+            require_own_schema(connection.connection.cursor(), self._database.path)
             used = _use(connection, request_id) or _recorded(connection, request_id, after=newest)
             used = used or _in_a_journal(connection, self._database.path.parent, request_id)
             if used is None:
+                require_recorded(connection, compared)
                 row_counts(connection)
-                survey(connection).require_whole(request_id, asked)
-                taken = approval_uses.c.execution_id == execution_id
-                if connection.execute(select(approval_uses.c.id).where(taken)).first() is not None:
+                survey(connection).require_whole(request_id)
+                if uses_where(connection, "execution_id = ?", (execution_id,)):
                     message = f"a run {execution_id} used another approval before; choose another id"
                     raise DuplicateExecutionError(message)
                 connection.execute(insert(approval_uses), row)
@@ -281,19 +250,12 @@ class LedgerApprovals:
 
     def emergencies(self) -> tuple[ApprovalUse, ...]:
         """Return every use of an emergency's grant, oldest first."""
-        table = approval_uses
-        query = select(table).where(table.c.emergency != 0).order_by(table.c.id)
-        return self._database.read(lambda connection: tuple(map(_as_use, connection.execute(query).all())))
+        return self._database.read(lambda connection: uses_where(connection, "emergency != 0"))
 
     def use_by(self, execution_id: str) -> ApprovalUse | None:
         """Return what a run used, if anything."""
-        query = select(approval_uses).where(approval_uses.c.execution_id == execution_id)
-
-        def work(connection: Connection) -> ApprovalUse | None:
-            found = connection.execute(query).one_or_none()
-            return None if found is None else _as_use(found)
-
-        return self._database.read(work)
+        found = self._database.read(lambda connection: uses_where(connection, "execution_id = ?", (execution_id,)))
+        return found[0] if found else None
 
     def add_review(self, envelope: Envelope, *, execution_id: str, reviewer: str, created: str) -> None:
         """Keep a review of an emergency run."""
@@ -326,6 +288,7 @@ class LedgerApprovals:
         """Run an insert; False where a unique row is there already."""
 
         def attempt(connection: Connection) -> bool:
+            require_own_schema(connection.connection.cursor(), self._database.path)
             try:
                 with connection.begin_nested():
                     work(connection)
@@ -338,25 +301,15 @@ class LedgerApprovals:
         return self._database.write(attempt)
 
 
-def _row(connection: Connection, request_id: str) -> ApprovalRow:
-    table = approval_requests
-    document = type_coerce(table.c.document, NullType()).label("document")  # a damaged one may be of any type
-    columns = (table.c.request_id, table.c.plan_id, table.c.plan_digest, table.c.created, document)
-    found = connection.execute(select(*columns).where(table.c.request_id == request_id)).one()
-    return ApprovalRow(
-        request_id=found.request_id,
-        plan_id=found.plan_id,
-        plan_digest=found.plan_digest,
-        created=found.created,
-        document=found.document,
-        rows=decision_rows(connection, request_id),
-        use=_use(connection, request_id),
-    )
+def _of_plan(plan_digest: str | None, plan_id: str | None) -> tuple[str, tuple[str, ...]]:
+    wanted = {"plan_digest": plan_digest, "plan_id": plan_id}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return " AND ".join(["1", *(f"{name} = ?" for name in given)]), tuple(given.values())
 
 
 def _use(connection: Connection, request_id: str) -> ApprovalUse | None:
-    found = connection.execute(select(approval_uses).where(approval_uses.c.request_id == request_id)).one_or_none()
-    return None if found is None else _as_use(found)
+    found = uses_where(connection, "request_id = ?", (request_id,))
+    return found[0] if found else None
 
 
 def _recorded(connection: Connection, request_id: str, *, after: int) -> ApprovalUse | None:
@@ -366,7 +319,7 @@ def _recorded(connection: Connection, request_id: str, *, after: int) -> Approva
 
 def _in_a_journal(connection: Connection, root: Path, request_id: str) -> ApprovalUse | None:
     """Return the use that a journal tells of; LedgerDamagedError for a journal that contradicts its run's row."""
-    rows = {row.execution_id: row.request_id for row in connection.execute(select(approval_uses))}
+    rows = {use.execution_id: use.request_id for use in uses_where(connection, "1")}
     for named, execution_id, started in journal_uses(root):
         if named == request_id:
             return ApprovalUse(request_id, execution_id, started, emergency=False)
@@ -376,7 +329,3 @@ def _in_a_journal(connection: Connection, root: Path, request_id: str) -> Approv
                 f"names {rows[execution_id]}: somebody has changed it; look with `hearth fsck`"
             )
     return None
-
-
-def _as_use(row: Any) -> ApprovalUse:  # noqa: ANN401 - a row of approval_uses
-    return ApprovalUse(row.request_id, row.execution_id, row.used, bool(row.emergency))

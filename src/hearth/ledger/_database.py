@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-__all__ = ["APPLICATION_ID", "BUSY_SECONDS", "Database", "explain", "is_busy"]
+__all__ = ["APPLICATION_ID", "BUSY_SECONDS", "Database", "explain", "is_busy", "told"]
 
 Result = TypeVar("Result")
 
@@ -53,8 +53,6 @@ class Database:
 
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
-        self.schema_version: int | None = None
-        """The version of the schema (SQLite counts it) that was found to be HEARTH's; None: it was not looked at."""
         self._busy_seconds = busy_seconds
         self._file = self._file_named()
         self._engine: Engine | None = self._new_engine()
@@ -165,6 +163,7 @@ class Database:
             isolation_level=None,
             check_same_thread=False,
         )
+        connection.text_factory = told
         try:
             for setting in _SETTINGS:
                 connection.execute(setting).fetchall()
@@ -236,6 +235,14 @@ _EXPLANATIONS = {
         "a value is larger than SQLite can hold ({found}); nothing was stored. Keep the record as a file"
     ),
 }
+
+
+def told(text: bytes) -> str:
+    """Return a text of the database as one that can be read and printed: what is no UTF-8 stands there as escapes.
+
+    The driver would fail over it, and one damaged row would hide all the others.
+    """
+    return text.decode("utf-8", "backslashreplace")
 
 
 def is_busy(error: BaseException) -> bool:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, type_coerce
-from sqlalchemy.types import NullType
-
 from hearth.errors import LedgerDamagedError, RecordError, SigningError
-from hearth.ledger._tables import approval_decisions
-from hearth.record import parse_time, strict_loads
+from hearth.record import strict_loads
 from hearth.signing import Envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-__all__ = ["DecisionRow", "Survey", "decision_rows", "parsed", "survey"]
+__all__ = ["DecisionRow", "Survey", "decision_rows", "parsed", "rows_of_requests", "survey"]
 
 _COLUMNS = ("id", "request_id", "approver", "key", "verdict", "created", "envelope")
 _SAID = ("request_id", "approver", "verdict")
+_MOST = 500  # values in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +55,20 @@ class DecisionRow:
                 raise _damaged(what, f"is not what its row says: {name} differs, and somebody has changed it")
         return envelope
 
-    def said(self) -> tuple[str, datetime] | None:
-        """Return the request that the envelope names, and its date, whoever signed it; None where it says neither."""
+    def payload(self) -> bytes | None:
+        """Return what the envelope holds, whoever signed it; None where it cannot be read."""
         try:
-            document = strict_loads(parsed(self.envelope, "").payload)
-            return str(document["request_id"]), parse_time(document["created"])
-        except (LedgerDamagedError, RecordError, KeyError, TypeError):
+            return parsed(self.envelope, "").payload
+        except LedgerDamagedError:
             return None
+
+    def said(self) -> dict[str, Any] | None:
+        """Return what the envelope says, whoever signed it; None where it cannot be read."""
+        try:
+            document = strict_loads(self.payload() or b"")
+        except RecordError:
+            return None
+        return document if isinstance(document, dict) else None
 
 
 @dataclass(slots=True)
@@ -72,71 +76,98 @@ class Survey:
     """Every decision of a ledger, the newest first: what lies under one request may belong to another."""
 
     rows: tuple[DecisionRow, ...]
+    ledger_id: object = None
     _wrong: dict[int, str] = field(default_factory=dict)
-    _said: dict[int, tuple[str, datetime] | None] = field(default_factory=dict)
 
-    def require_whole(self, request_id: str, asked: datetime) -> None:
-        """Raise LedgerDamagedError where a decision on a request, made at `asked`, may lie elsewhere.
+    def require_whole(self, request_id: str) -> None:
+        """Raise LedgerDamagedError where a decision on a request may lie elsewhere.
 
-        That is one which names it, and one which nobody can say what it was, unless it is older than the request: a
-        good decision from before the request stands between it and the first one on the request. Numbers of rows
-        only grow, and a row's own date is nobody's word.
+        That is one which names it, and one of which it cannot be told what it was. Neither its number nor a column
+        says so, for whoever can damage a row can number all of them anew: only what was signed does, and only once,
+        for an envelope that is there twice took the place of another one.
         """
-        own = [row.id for row in self.rows if row.request_id == request_id]
-        first = min(own, default=None)
-        places: dict[tuple[Any, Any, Any], int] = {}
-        may_be_later = first is not None  # while nothing was decided on it, nothing runs
+        self._refuse_twins()
+        # While nothing was decided on it, nothing runs.
+        decided = any(row.request_id == request_id for row in self.rows)
         for row in self.rows:
-            twin = places.setdefault((row.request_id, row.key, row.verdict), row.id)
-            if twin != row.id:
-                raise LedgerDamagedError(
-                    f"the decisions in rows {row.id} and {twin} of approval_decisions are one and the same: another "
-                    "one was overwritten. No approval is used while that is so; look with `hearth fsck`, and restore "
-                    "a backup"
-                )
             if row.request_id == request_id:
                 row.sound()
                 continue
-            said = self._says(row)
-            if said is not None and said[0] == request_id:
+            said = row.said()
+            if said is not None and said.get("request_id") == request_id:
                 raise LedgerDamagedError(
                     f"a decision on the request {request_id} lies under another request (approval_decisions, row "
                     f"{row.id}): it was moved there; no approval is used while that is so; look with `hearth fsck`"
                 )
-            if not may_be_later:
-                continue
-            wrong = self._is_wrong(row)
+            wrong = self._is_wrong(row) if decided else ""
             if wrong:
                 raise LedgerDamagedError(
-                    f"{wrong}. It may have been a denial of {request_id}, which is no older; no approval is used that "
-                    "a lost denial may have been for"
+                    f"{wrong}. It may have been a denial of {request_id}; no approval is used that a lost denial may "
+                    "have been for"
                 )
-            may_be_later = said is None or said[1] >= asked or (first is not None and row.id > first)
 
-    def _says(self, row: DecisionRow) -> tuple[str, datetime] | None:
-        if row.id not in self._said:
-            self._said[row.id] = row.said()
-        return self._said[row.id]
+    def _refuse_twins(self) -> None:
+        places: dict[Any, int] = {}
+        for row in self.rows:
+            payload = row.payload()
+            for place in ((row.request_id, row.key, row.verdict), payload):
+                twin = row.id if place is None else places.setdefault(place, row.id)
+                if twin != row.id:
+                    raise LedgerDamagedError(
+                        f"the decisions in rows {row.id} and {twin} of approval_decisions are one and the same: "
+                        "another one was overwritten. No approval is used while that is so; look with `hearth fsck`, "
+                        "and restore a backup"
+                    )
 
     def _is_wrong(self, row: DecisionRow) -> str:
+        """Return what keeps one from knowing what a decision was; "" where its envelope tells it beyond doubt."""
         if row.id not in self._wrong:
             try:
                 row.sound()
-            except LedgerDamagedError as error:
-                self._wrong[row.id] = str(error)
-            else:
                 self._wrong[row.id] = ""
+            except LedgerDamagedError as error:
+                self._wrong[row.id] = "" if self._is_signed(row) else str(error)
+            said = row.said()
+            if not self._wrong[row.id] and said is not None and said.get("ledger_id") != self.ledger_id:
+                self._wrong[row.id] = (
+                    f"the decision in row {row.id} of approval_decisions was made for another ledger: it took the "
+                    "place of another one; look with `hearth fsck`, and restore a backup"
+                )
         return self._wrong[row.id]
+
+    def _is_signed(self, row: DecisionRow) -> bool:
+        """Tell whether a key of any row signed what lies there, whatever its columns say."""
+        from hearth.signing import PublicKey
+
+        keys = {}
+        for name in {one.key for one in self.rows if isinstance(one.key, str)}:
+            with suppress(SigningError):
+                keys[name] = PublicKey.parse(name)
+        said = row.said()
+        if said is None or not {*_SAID, "ledger_id"} <= said.keys():
+            return False
+        return bool(parsed(row.envelope, "").verified_by(keys))
 
 
 def decision_rows(connection: Connection, request_id: str) -> tuple[DecisionRow, ...]:
     """Return what lies there as decisions on a request, oldest first."""
-    return _rows(connection, approval_decisions.c.request_id == request_id)
+    return tuple(rows_of_requests(connection, [request_id]).get(request_id, ()))
+
+
+def rows_of_requests(connection: Connection, requests: Sequence[str]) -> dict[Any, list[DecisionRow]]:
+    """Return what lies there as decisions on requests, oldest first, by request."""
+    found: dict[Any, list[DecisionRow]] = {}
+    for at in range(0, len(requests), _MOST):
+        part = tuple(requests[at : at + _MOST])
+        for row in _rows(connection, f"WHERE request_id IN ({', '.join('?' * len(part))})", part):
+            found.setdefault(row.request_id, []).append(row)
+    return found
 
 
 def survey(connection: Connection) -> Survey:
     """Return every decision that the ledger has."""
-    return Survey(_rows(connection)[::-1])
+    ledger_id = connection.exec_driver_sql("SELECT ledger_id FROM ledger_meta NOT INDEXED").scalars().first()
+    return Survey(_rows(connection)[::-1], ledger_id)
 
 
 def parsed(data: object, what: str) -> Envelope:
@@ -147,15 +178,11 @@ def parsed(data: object, what: str) -> Envelope:
         raise _damaged(what, f"cannot be read ({error}), and what it said is not known") from None
 
 
-def _rows(connection: Connection, *where: Any) -> tuple[DecisionRow, ...]:
-    # Without the columns' types: a row of another type is damage to be named, not an error of a conversion.
-    table = approval_decisions
-    columns: Iterable[Any] = (type_coerce(table.c[name], NullType()).label(name) for name in _COLUMNS)
-    query = select(*columns).where(*where).order_by(table.c.id)
-    return tuple(DecisionRow(*found) for found in connection.execute(query))
+def _rows(connection: Connection, where: str = "", values: tuple[str, ...] = ()) -> tuple[DecisionRow, ...]:
+    # Past every index: one with false entries would hide a denial (docs/threat-model.md).
+    query = f"SELECT {', '.join(_COLUMNS)} FROM approval_decisions NOT INDEXED {where} ORDER BY id"  # noqa: S608 - constants
+    return tuple(DecisionRow(*found) for found in connection.exec_driver_sql(query, values))
 
 
 def _damaged(what: str, why: str) -> LedgerDamagedError:
-    return LedgerDamagedError(
-        f"{what} {why}; look with `hearth fsck`, and restore a backup, or ask anew with `hearth request`"
-    )
+    return LedgerDamagedError(f"{what} {why}; look with `hearth fsck`, and restore a backup")

@@ -65,7 +65,7 @@ _SUMMARY_COLUMNS = (
 
 
 class Ledger:
-    """Sealed records in one SQLite database, shared by any number of threads and processes; `postures` is its posture.
+    """Sealed records, approvals and the posture in one SQLite database, for any number of threads and processes.
 
     Open it with `Ledger.open`; it is its own context manager. A method that changed something has made it
     durable before it returns. Everything that goes wrong is a LedgerError (or a RecordError for a record that
@@ -77,6 +77,7 @@ class Ledger:
         self._database = database
         self._identity = identity
         self.postures = LedgerPostures(database)
+        self.approvals = LedgerApprovals(database)
 
     @classmethod
     def open(cls, home: LedgerHome, *, create: bool = False, busy_seconds: float = BUSY_SECONDS) -> Ledger:
@@ -100,11 +101,6 @@ class Ledger:
         return parse_time(self._identity.created)
 
     @property
-    def approvals(self) -> LedgerApprovals:
-        """The approvals that this ledger keeps."""
-        return LedgerApprovals(self._database)
-
-    @property
     def retention(self) -> LedgerRetention:
         """What was purged, and what must not be."""
         return LedgerRetention(self._database, self.ledger_id)
@@ -112,6 +108,7 @@ class Ledger:
     def close(self) -> None:
         """Close the connections; a second call does nothing."""
         self.postures.close()
+        self.approvals.close()
         self._database.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""A cheap look at a database: its rows are read again only when something has changed."""
+"""A cheap look at a database: it is read again only when something has changed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 import sqlite3
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hearth.errors import LedgerError
-from hearth.ledger._database import explain, is_busy
+from hearth.ledger._database import explain, is_busy, told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["GRACE_SECONDS", "Look"]
@@ -25,20 +26,22 @@ _SETTINGS = ("PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF", "PRAGMA ce
 _ABANDONED: list[sqlite3.Connection] = []
 
 _File = tuple[int, int, int, int]
+Seen = TypeVar("Seen")
 
 
-class Look:
-    """The rows of one query on one existing SQLite file, cheap enough to be asked for fifty times a second.
+class Look(Generic[Seen]):
+    """What one function reads from one existing SQLite file, cheap enough to be asked for fifty times a second.
 
-    Unchanged rows cost two `stat` and one `PRAGMA data_version`, which tells every commit of another connection. The
-    files' sizes and times are looked at too: a file that is overwritten past SQLite leaves its counters as they were,
-    and a connection that is open would go on answering from its memory. Safe from any thread and after a fork.
+    The function is given a connection within one transaction; what it raises, the look raises. Unchanged files cost
+    two `stat` and one `PRAGMA data_version`, which tells every commit of another connection. The files' sizes and times
+    are looked at too: a file that is overwritten past SQLite leaves its counters as they were, and a connection that is
+    open would go on answering from its memory. Safe from any thread and after a fork.
     """
 
-    def __init__(self, path: Path, query: str, *, grace: float = GRACE_SECONDS) -> None:
+    def __init__(self, path: Path, read: Callable[[sqlite3.Connection], Seen], *, grace: float = GRACE_SECONDS) -> None:
         self._path = path
         self._wal = path.with_name(path.name + "-wal")
-        self._query = query
+        self._read = read
         self._grace = grace
         self._lock = threading.Lock()
         self._process = os.getpid()
@@ -46,10 +49,10 @@ class Look:
         self._identity = self._stat(path)[:2]
         self._files: tuple[_File, _File | None] | None = None
         self._version = -1
-        self._rows: list[tuple[Any, ...]] = []
+        self._seen: Seen
 
-    def rows(self) -> list[tuple[Any, ...]]:
-        """Return what the query finds now.
+    def see(self) -> Seen:
+        """Return what is read now: the very object of the last time where nothing has changed.
 
         LedgerError when it cannot be read (a busy database is waited for, up to the grace), or when the file is
         another one than at the first look.
@@ -84,7 +87,7 @@ class Look:
             if self._process == os.getpid():
                 self._drop()
 
-    def _look(self) -> list[tuple[Any, ...]]:
+    def _look(self) -> Seen:
         files = self._stat(self._path), self._stat_wal()
         if files[0][:2] != self._identity:
             raise LedgerError(
@@ -96,19 +99,26 @@ class Look:
             self._drop()
             self._connection = self._connect()
             self._version = self._data_version(self._connection)
-            self._rows = self._connection.execute(self._query).fetchall()
+            self._seen = self._read_at_once(self._connection)
             self._files = files  # as they were before: a change meanwhile shows at the next look
-            return self._rows
+            return self._seen
         version = self._data_version(self._connection)
         if version != self._version:
-            self._rows = self._connection.execute(self._query).fetchall()
+            self._seen = self._read_at_once(self._connection)
             self._version = version
-        return self._rows
+        return self._seen
+
+    def _read_at_once(self, connection: sqlite3.Connection) -> Seen:
+        connection.execute("BEGIN")
+        seen = self._read(connection)
+        connection.execute("COMMIT")
+        return seen
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{self._path.as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None, check_same_thread=False
         )
+        connection.text_factory = told
         try:
             for setting in _SETTINGS:
                 connection.execute(setting).fetchall()

@@ -16,6 +16,7 @@ from hearth.record import format_time, parse_time, utc_now
 from hearth.security import BoundaryState, KeptPosture, Posture, SecurityState
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
 
     from sqlalchemy import Connection
@@ -67,7 +68,7 @@ class LedgerPostures:
 
     def __init__(self, database: Database, *, grace: float = GRACE_SECONDS) -> None:
         self._database = database
-        self._look = Look(database.path, _SINCE_SIGNED, grace=grace)
+        self._look = Look(database.path, _since_signed, grace=grace)
         self._lock = threading.RLock()
         self._rows: list[Row] = []
         self._kept = KeptPosture()
@@ -96,7 +97,7 @@ class LedgerPostures:
         read.
         """
         with self._lock:  # else a look that began earlier would seem to have lost rows
-            rows = self._look.rows()
+            rows = self._look.see()
             if rows is self._rows:
                 return self._kept
             try:
@@ -307,6 +308,10 @@ class LedgerPostures:
             "knows what happened answers for it with `hearth restore --reason TEXT`; else restore the last backup, or "
             "lock the ledger down: `hearth lockdown --reason TEXT`"
         )
+
+
+def _since_signed(connection: sqlite3.Connection) -> list[Row]:
+    return connection.execute(_SINCE_SIGNED).fetchall()
 
 
 def _given(connection: Connection) -> int:

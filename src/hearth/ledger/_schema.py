@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hearth.errors import LedgerDamagedError, LedgerError, LedgerNotFoundError
-from hearth.ledger._database import APPLICATION_ID, Database
+from hearth.ledger._database import APPLICATION_ID, Database, is_busy
+from hearth.ledger._layout import CONSTRAINTS, LAYOUT
 from hearth.ledger._private import create_private_file, keep_private, sync_folder
-from hearth.ledger._tables import ledger_meta, metadata
+from hearth.ledger._tables import ledger_meta
 from hearth.record import format_time, utc_now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Connection
+    from sqlalchemy.engine.interfaces import DBAPICursor
 
     from hearth.ledger._home import LedgerHome
 
@@ -30,7 +33,7 @@ __all__ = [
     "create_database",
     "open_database",
     "open_to_worsen",
-    "require_same_schema",
+    "require_own_schema",
 ]
 
 REVISIONS = ("0001", "0002")
@@ -39,13 +42,6 @@ REVISIONS = ("0001", "0002")
 HEAD = REVISIONS[-1]
 
 SCHEMA = "hearth-ledger-v1"
-
-OBJECTS = frozenset(
-    {("table", "alembic_version", "alembic_version")}
-    | {("table", table.name, table.name) for table in metadata.tables.values()}
-    | {("index", str(index.name), table.name) for table in metadata.tables.values() for index in table.indexes}
-)
-"""What the newest schema consists of: kind, name and table."""
 
 SCRIPTS = "hearth.ledger:migrations"
 """Where alembic finds the migrations: a folder of this package."""
@@ -76,7 +72,7 @@ def open_database(home: LedgerHome, *, busy_seconds: float) -> tuple[Database, I
         revision = database.read(_revision)
         if revision != HEAD:
             database.write(_upgrade)
-        database.read(lambda connection: require_same_schema(connection, database))
+        database.read(lambda connection: require_own_schema(connection.connection.cursor(), home.database))
         identity = database.read(_identity)
     except BaseException:
         database.close()
@@ -85,30 +81,65 @@ def open_database(home: LedgerHome, *, busy_seconds: float) -> tuple[Database, I
 
 
 def open_to_worsen(home: LedgerHome, *, busy_seconds: float) -> tuple[Database, str]:
-    """Open a database whatever objects somebody has put into it, and return its ledger's id, "" where it has none.
+    """Open a database whatever somebody has done to its schema, and return its ledger's id, "" where it has none.
 
-    For a lockdown alone: the kill switch needs the posture's table, and nothing else. What is no ledger of a known
-    schema raises LedgerError.
+    For a worse posture alone: the kill switch needs the table `postures`, and nothing else. LedgerError for what is no
+    SQLite file.
     """
     _require_sqlite_file(home)
     database = Database(home.database, busy_seconds=busy_seconds)
     try:
-        database.read(_revision)
-        try:
-            return database, database.read(_identity).ledger_id
-        except LedgerError:
-            return database, ""
+        return database, database.read(_identity).ledger_id
+    except LedgerError:
+        return database, ""
     except BaseException:
         database.close()
         raise
 
 
-def require_same_schema(connection: Connection, database: Database) -> None:
-    """Raise LedgerError where the schema has changed since it was looked at, and is not HEARTH's any more."""
-    version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-    if version != database.schema_version:
-        _require_own_objects(connection)  # VACUUM counts it up as well
-        database.schema_version = version
+def require_own_schema(cursor: sqlite3.Cursor | DBAPICursor, path: Path) -> None:
+    """Raise LedgerError unless application id, revision, tables and indexes are just those of the newest schema.
+
+    A trigger, a view, an index, a generated column or another conflict clause could change what is written or read.
+    """
+    try:
+        what = _foreign(cursor)
+    except sqlite3.OperationalError as error:
+        if is_busy(error):
+            raise
+        what = f"has a schema that cannot be read ({error})"
+    if what:
+        message = (
+            f"{path} {what}: somebody has changed the ledger's schema. Nothing was read or written. Keep "
+            "a copy of the whole folder, then restore the last backup"
+        )
+        raise LedgerError(message)
+
+
+def _foreign(cursor: sqlite3.Cursor | DBAPICursor) -> str:
+    cursor.execute("SELECT type, name, sql FROM sqlite_master")
+    found: dict[str, str] = {}
+    for kind, name, sql in cursor.fetchall():
+        if kind == "table" and str(name).startswith("sqlite_stat"):
+            continue  # what ANALYZE leaves
+        text = "" if sql is None else " ".join(str(sql).split())
+        expected = LAYOUT.get(name, "" if name in CONSTRAINTS else None)
+        if expected is None:
+            return f"has the {kind} {name!r}, which is none of HEARTH's"
+        if text != expected or name in found:
+            return f"has another {kind} {name!r} than HEARTH makes ({text[:200] or 'without SQL'})"
+        found[name] = text
+    lost = sorted((LAYOUT.keys() | CONSTRAINTS) - found.keys())
+    if lost:
+        kind = "table" if LAYOUT.get(lost[0], "").startswith("CREATE TABLE") else "index"
+        return f"lacks the {kind} {lost[0]!r}"
+    cursor.execute("PRAGMA application_id")
+    number = [row[0] for row in cursor.fetchall()]
+    cursor.execute("SELECT version_num FROM alembic_version NOT INDEXED")
+    revisions = [row[0] for row in cursor.fetchall()]
+    if number != [APPLICATION_ID]:
+        return f"has the application id {number}, which is not a HEARTH ledger's"
+    return "" if revisions == [HEAD] else f"has the schema {revisions!r}, and this version of HEARTH {HEAD!r}"
 
 
 def create_database(home: LedgerHome) -> None:
@@ -224,22 +255,6 @@ def _revision(connection: Connection) -> str:
         )
         raise LedgerError(message)
     return str(found[0])
-
-
-def _require_own_objects(connection: Connection) -> None:
-    """Refuse a trigger, a view, a table or an index that no migration made: it could change what is written or read."""
-    rows = connection.exec_driver_sql("SELECT type, name, tbl_name FROM sqlite_master").all()
-    # SQLite's own tables and indexes have reserved names; its triggers and views do not exist.
-    found = {tuple(row) for row in rows if row.type not in {"table", "index"} or not row.name.startswith("sqlite_")}
-    foreign, lost = sorted(found - OBJECTS), sorted(OBJECTS - found)
-    if foreign or lost:
-        kind, name, _ = (foreign or lost)[0]
-        what = f"has the {kind} {name!r}, which is none of HEARTH's" if foreign else f"lacks the {kind} {name!r}"
-        message = (
-            f"{_file(connection)} {what}: somebody has changed the ledger's schema. Nothing was read or written. Keep "
-            "a copy of the whole folder, then restore the last backup"
-        )
-        raise LedgerError(message)
 
 
 def _identity(connection: Connection) -> Identity:

@@ -51,7 +51,7 @@ class Approvals:
         self.ledger = ledger
         self.policy: Policy = load_policy(home.policy)
         self._store = ledger.approvals
-        self._require_whole: Callable[[str, datetime], None] | None = None
+        self._require_whole: Callable[[str], None] | None = None
 
     def request(
         self,
@@ -288,10 +288,12 @@ class Approvals:
                 state, why = refusal.code, str(refusal)
         if row.use is None and state in _CURABLE:
             try:
-                self._surveyed()(row.request_id, asked.created)
+                self._surveyed()(row.request_id)
             except LedgerDamagedError as error:
                 state, why = "damaged", str(error)
-        if row.use is not None and state != "denied":
+        if row.use is not None and row.use.wrong:
+            state, why = "damaged", f"which run used the request {asked.request_id} is not known: {row.use.wrong}"
+        elif row.use is not None and state != "denied":
             state = "spent"
             why = (
                 f"the approval {asked.request_id} was used by the run {row.use.execution_id} at {row.use.used}; "
@@ -307,7 +309,7 @@ class Approvals:
             use=row.use,
         )
 
-    def _surveyed(self) -> Callable[[str, datetime], None]:
+    def _surveyed(self) -> Callable[[str], None]:
         """Return what asks whether all decisions on a request lie under it; they are read once for one look."""
         if self._require_whole is None:
             self._require_whole = self._store.survey()

@@ -46,8 +46,8 @@ class ApprovalStore(Protocol):
     def decisions(self, request_id: str) -> tuple[Envelope, ...]:
         """Return every decision on a request that any process has added before, oldest first."""
 
-    def require_whole(self, request_id: str, asked: datetime) -> None:
-        """Raise a HearthError where a decision on a request, made at `asked`, may have been removed or moved."""
+    def require_whole(self, request_id: str) -> None:
+        """Raise a HearthError where a decision on a request may have been removed, moved or damaged."""
 
     def mark(self, request_id: str, execution_id: str | None) -> Hashable:
         """Return what is another one after every change of a request, its decisions and uses; before every step.
@@ -56,13 +56,10 @@ class ApprovalStore(Protocol):
         looked at).
         """
 
-    def use(
-        self, request_id: str, execution_id: str, *, now: datetime, emergency: bool, asked: datetime
-    ) -> UsedBy | None:
+    def use(self, request_id: str, execution_id: str, *, now: datetime, emergency: bool) -> UsedBy | None:
         """Use a request up for one run, in one atomic step over all processes.
 
-        `asked` is when it was made: what happened before cannot have used it. None means that this run has it,
-        durably, from now on; else who had it before, and nothing was changed.
+        None means that this run has it, durably, from now on; else who had it before, and nothing was changed.
         An error raised leaves it open whether it was used, so the run must not begin.
         """
 

@@ -264,7 +264,7 @@ def deny(home: LedgerHome, key: Path, request: str) -> None:
         ),
         ("DELETE FROM approval_decisions WHERE verdict = 'deny'", "were removed"),
         (
-            "UPDATE approval_decisions SET envelope = (SELECT min(envelope) FROM approval_decisions) WHERE id > 2",
+            "UPDATE approval_decisions SET envelope = (SELECT envelope FROM approval_decisions LIMIT 1) WHERE id > 2",
             "is not what its row says",
         ),
     ],

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from alembic.script import ScriptDirectory
 import hearth.ledger.migrations
 from hearth.errors import LedgerError
 from hearth.ledger import Ledger, _schema
+from hearth.ledger._layout import CONSTRAINTS, LAYOUT
 from hearth.ledger._tables import metadata
 from tests.unit.ledger._records import make_sealed_record
 
@@ -52,6 +54,14 @@ def test_the_tables_are_what_the_migrations_make(ledger: Ledger) -> None:
     assert differences == []
 
 
+def test_the_layout_is_what_the_migrations_make(home: LedgerHome) -> None:
+    Ledger.open(home, create=True).close()
+    with closing(sqlite3.connect(home.database)) as connection:
+        made = dict(connection.execute("SELECT name, sql FROM sqlite_master"))
+    assert {name: " ".join(sql.split()) for name, sql in made.items() if sql is not None} == LAYOUT
+    assert {name for name, sql in made.items() if sql is None} == CONSTRAINTS
+
+
 def test_constraints_and_autoincrement_are_there(home: LedgerHome) -> None:
     Ledger.open(home, create=True).close()
     connection = sqlite3.connect(home.database)
@@ -71,6 +81,8 @@ def add_revision(folder: Path, monkeypatch: pytest.MonkeyPatch, *, then: str = "
     monkeypatch.setattr(_schema, "SCRIPTS", str(scripts))
     monkeypatch.setattr(_schema, "REVISIONS", (*_schema.REVISIONS, "9999"))
     monkeypatch.setattr(_schema, "HEAD", "9999")
+    more = LAYOUT["ledger_meta"].replace(", PRIMARY KEY", ", motto TEXT, PRIMARY KEY")
+    monkeypatch.setattr(_schema, "LAYOUT", {**LAYOUT, "ledger_meta": more})
 
 
 def test_an_older_schema_is_upgraded_with_its_records(

@@ -242,6 +242,8 @@ def test_a_folder_with_strange_characters_in_its_name(tmp_path: Path) -> None:
         ("CREATE TABLE notes (x)", "the table 'notes'"),
         ("CREATE UNIQUE INDEX one_plan ON executions (plan_id)", "the index 'one_plan'"),
         ("DROP INDEX executions_by_plan", "lacks the index 'executions_by_plan'"),
+        ("ALTER TABLE postures ADD COLUMN x TEXT AS (why) VIRTUAL", "another table 'postures'"),
+        ("ALTER TABLE postures RENAME COLUMN why TO why2", "another table 'postures'"),
     ],
 )
 def test_a_schema_that_no_migration_made_is_refused(home: LedgerHome, statement: str, told: str) -> None:

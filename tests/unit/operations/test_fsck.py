@@ -12,7 +12,7 @@ import pytest
 
 from hearth.errors import LedgerNotFoundError
 from hearth.operations import Records, _fsck, fsck, recover
-from hearth.operations._fsck._schema import APPLICATION_ID, INDEXES, NUMBERED, REVISIONS, TABLES
+from hearth.operations._fsck._schema import APPLICATION_ID, INDEXES, MADE_BY, NUMBERED, REVISIONS, TABLES
 from tests.unit.operations._ledgers import connect, copy_of, edit, find, furnish
 
 if TYPE_CHECKING:
@@ -476,7 +476,10 @@ def test_the_checker_shares_nothing_with_the_writer() -> None:
 
 
 def test_the_second_description_of_the_schema_is_the_first() -> None:
+    from hashlib import sha256
+
     from hearth.ledger import _database, _schema, _tables
+    from hearth.ledger._layout import LAYOUT
 
     assert APPLICATION_ID == _database.APPLICATION_ID
     assert REVISIONS == _schema.REVISIONS
@@ -490,6 +493,8 @@ def test_the_second_description_of_the_schema_is_the_first() -> None:
         for index in table.indexes
     }
     assert indexes == INDEXES
+    made = {name: sha256(sql.encode()).hexdigest()[:32] for name, sql in LAYOUT.items() if "CREATE TABLE" in sql}
+    assert made == MADE_BY
     numbered = {
         name for name, table in _tables.metadata.tables.items() if table.dialect_options["sqlite"]["autoincrement"]
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ _CODES = {
     "untrusted",
     "damaged",
 }  # fmt: skip
+# A denial and a run that begins may wait for each other so long.
+_AT_ONCE = timedelta(seconds=10)
 _REVIEW = {"ledger_id", "execution_id", "request_id", "reviewer", "reason", "created"}
 _REVIEW_KIND = "application/vnd.hearth.emergency-review.v1+json"
 
@@ -54,8 +57,9 @@ def check_signed(
 def check_approvals(connection: sqlite3.Connection, findings: Findings, facts: Facts, keys: Keys) -> None:
     """Check requests, decisions, uses, reviews and refusals."""
     requests = _requests(connection, findings, facts, keys)
-    approvers = _decisions(connection, findings, keys, requests)
+    approvers, denials = _decisions(connection, findings, keys, requests)
     used = _uses(connection, findings, facts, requests)
+    _despite_denial(connection, findings, denials)
     _without_quorum(connection, findings, requests, approvers)
     _without_use(findings, facts, used)
     for row in rows(connection, findings, "reviews"):
@@ -109,9 +113,10 @@ def _requests(connection: sqlite3.Connection, findings: Findings, facts: Facts, 
 
 def _decisions(
     connection: sqlite3.Connection, findings: Findings, keys: Keys, requests: dict[str, Signed | None]
-) -> dict[str, set[str]]:
-    """Check the decisions; return by which of today's keys each request was approved."""
+) -> tuple[dict[str, set[str]], dict[str, str]]:
+    """Check the decisions; return by which of today's keys each request was approved, and when first denied."""
     approvers: dict[str, set[str]] = {}
+    denials: dict[str, str] = {}
     for row in rows(connection, findings, "approval_decisions"):
         name, where = str(row["request_id"]), f"approval_decisions, row {row['id']}"
         names = ("request_id", "approver", "verdict", "created")
@@ -127,9 +132,27 @@ def _decisions(
         elif asked is not None and signed.document.get("request_digest") != asked.digest:
             what = "it was decided on other words than the request has: request_digest differs"
             findings.damage("envelope", what, where=where, records=[name])
-        elif asked is not None and signed.document.get("verdict") == "approve" and keys.judge(signed) == "true":
-            approvers.setdefault(name, set()).add(key_id_of(row["key"]))
-    return approvers
+        elif asked is not None and keys.judge(signed) == "true":
+            said = signed.document
+            if said.get("verdict") == "approve":
+                approvers.setdefault(name, set()).add(key_id_of(row["key"]))
+            elif said.get("verdict") == "deny" and is_time(said.get("created")):
+                denials[name] = min(denials.get(name, said["created"]), said["created"])
+    return approvers, denials
+
+
+def _despite_denial(connection: sqlite3.Connection, findings: Findings, denials: dict[str, str]) -> None:
+    """Name the runs that used an approval which was denied before."""
+    for row in rows(connection, findings, "approval_uses"):
+        denied, used = denials.get(str(row["request_id"])), row["used"]
+        if denied is None or not is_time(used) or denied >= used:
+            continue
+        name, what = str(row["execution_id"]), f"{row['request_id']} was denied at {denied}"
+        if datetime.fromisoformat(used) - datetime.fromisoformat(denied) < _AT_ONCE:
+            findings.note(f"{what}, just before {name} used it at {used}: they may have met")
+        else:
+            what = f"the request {what}, and {name} used it at {used}: the denial was hidden from it"
+            findings.damage("approval", what, where=f"approval_uses, row {row['id']}", records=[name])
 
 
 def _without_quorum(

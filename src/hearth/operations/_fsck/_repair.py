@@ -78,7 +78,7 @@ def _mend(connection: sqlite3.Connection, mend: Mend) -> None:
         connection.execute(f"DROP INDEX IF EXISTS {mend.subject.partition('INDEX ')[2].split()[0]}")
         connection.execute(mend.subject)
     elif mend.action == "reindex":
-        connection.execute("REINDEX")
+        connection.execute('REINDEX "{}"'.format(mend.subject.replace('"', '""')))
 
 
 def _put_back(root: Path, name: str) -> None:

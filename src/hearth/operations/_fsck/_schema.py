@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["APPLICATION_ID", "INDEXES", "NUMBERED", "REVISIONS", "TABLES", "columns_of", "number_of"]
+__all__ = [
+    "APPLICATION_ID",
+    "DECIDING",
+    "INDEXES",
+    "MADE_BY",
+    "NUMBERED",
+    "REVISIONS",
+    "TABLES",
+    "columns_of",
+    "number_of",
+]
 
 APPLICATION_ID = 0x48525448
 REVISIONS = ("0001", "0002")
@@ -25,6 +35,24 @@ TABLES = {
 }
 """Each table's columns, in their order."""
 
+MADE_BY = {
+    "alembic_version": "c85bfd889cff304bc45779b35249633d",
+    "ledger_meta": "2fde15276fa4cb1b5159ba60056e7240",
+    "executions": "283b31b6e1a1f4349f64275b7909811a",
+    "execution_texts": "e46b625442720b3792208faed316ef78",
+    "disclosures": "fb810ec274855a0b17bb2305f5ef30cc",
+    "approval_requests": "3701f6cbeaba48bd8e41b19b9000510a",
+    "approval_decisions": "8f2934a22f027228b7a1e02b2aa54724",
+    "approval_uses": "208d5aaedb6ac9c102976e23c1c9b562",
+    "reviews": "cc39d0a208d7478c1a4cc45c2bfbcd32",
+    "refusals": "f7fe6aca5d61b81fc5e4c7031d05de09",
+    "postures": "9528013f9f06b7d1f5b2f64cb517f41d",
+    "tombstones": "ae3d28d5b4c7910cc80f10822234e31b",
+    "legal_holds": "2fe24f1bc3a6075bb473a605791b60b4",
+    "sqlite_sequence": "4cb1eaf14467f226196148cb56885696",
+}
+"""Each table's SQL, as the first half of its SHA-256 (hex): each run of white space is one space."""
+
 INDEXES = {
     "executions_by_start": ("executions", "started, id", False),
     "executions_by_plan": ("executions", "plan_id, started", False),
@@ -43,6 +71,10 @@ NUMBERED = (
     "legal_holds", "postures",
 )  # fmt: skip
 """Tables whose rows are numbered without a gap, for none is ever removed (but for purged executions)."""
+
+
+DECIDING = frozenset({"approval_requests", "approval_decisions", "approval_uses", "postures"})
+"""Tables whose rows decide on what runs: an index that does not have them all may have hidden one."""
 
 
 def number_of(table: str) -> str:
