@@ -14,13 +14,14 @@ from hearth.observe._commit_make import (
     MANY,
     clean_up,
     make,
+    make_folder,
     parent_of,
     same_file,
     set_times,
     sync_folders,
     write_in_place,
 )
-from hearth.observe._commit_state import OWNER_ALL, apply_metadata, mark_of
+from hearth.observe._commit_state import OWNER_ALL, apply_metadata, hold, inode_of, mark_of, stamp_of
 from hearth.observe._node import NodeType, path_from_json, path_to_json
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Application:
         self._many = len(journal.actions) >= MANY
         self._by_path = {action.path: action for action in journal.actions}
         self._staged: set[int] = set()
+        self._made: dict[int, tuple[int, int]] = {}
         self.begun: set[int] = set()
         self._swapped: set[int] = set()
 
@@ -71,8 +73,9 @@ class Application:
         for action in reversed(actions):
             after = action.change.after
             if after is not None and after.type is NodeType.DIRECTORY and action.way is not Way.WITHIN:
-                self.begun.add(action.index)
-                apply_metadata(*self._folders.at(action.path), after, action.new_xattrs, None)
+                with self._held(action) as folder:
+                    self.begun.add(action.index)
+                    apply_metadata(folder, after, action.new_xattrs, None)
         self._sync()
         self._journal.mark("committed")
 
@@ -100,9 +103,9 @@ class Application:
             if action.way is not Way.METADATA or before is None or before.type is not NodeType.DIRECTORY:
                 continue
             if before.uid == os.geteuid() and before.mode & OWNER_ALL != OWNER_ALL:
-                self.begun.add(action.index)
-                where = f"/proc/self/fd/{self._folders.open(action.path)}"
-                os.chmod(where, before.mode | OWNER_ALL)  # noqa: PTH101 - a descriptor's path
+                with self._held(action) as folder:
+                    self.begun.add(action.index)
+                    os.chmod(f"/proc/self/fd/{folder}", before.mode | OWNER_ALL)  # noqa: PTH101 - a descriptor's path
 
     def _links_late(self, action: Action) -> bool:
         """Whether it becomes another name of a file that itself changes where it is."""
@@ -112,13 +115,14 @@ class Application:
     def _make_folder(self, action: Action) -> None:
         folder, name = self._folders.at(action.path)
         with self._beginning(action):
-            os.mkdir(name, 0o700, dir_fd=folder)
+            self._made[action.index] = make_folder(folder, name)
         self._staged.add(action.index)
 
     def _stage(self, action: Action, *, durable: bool) -> None:
         folder = self._folders.open(parent_of(action.path))
         if action.link is None or not self._link(action, folder):
-            make(folder, action.temp, action, self._sources[action.index], self._layers, durable=durable)
+            source = self._sources[action.index]
+            self._made[action.index] = make(folder, action.temp, action, source, self._layers, durable=durable)
         self._staged.add(action.index)
 
     def _link(self, action: Action, folder: int) -> bool:
@@ -137,6 +141,7 @@ class Application:
         if not same_file(folder, action.temp, node):
             os.unlink(action.temp, dir_fd=folder)
             return False
+        self._made[action.index] = inode_of(os.stat(action.temp, dir_fd=folder, follow_symlinks=False))
         return True
 
     def _act(self, action: Action) -> None:
@@ -151,18 +156,15 @@ class Application:
         elif after is None or after.type is NodeType.DIRECTORY:
             return
         elif action.way is Way.METADATA:
-            folder, name = self._folders.at(action.path)
-            self._require_unchanged(action, folder, name)
-            self.begun.add(action.index)
-            apply_metadata(folder, name, after, action.new_xattrs, action.times)
+            with self._held(action) as thing:
+                self.begun.add(action.index)
+                apply_metadata(thing, after, action.new_xattrs, action.times)
         elif action.way is Way.IN_PLACE:
-            folder, name = self._folders.at(action.path)
-            self._require_unchanged(action, folder, name)
-            self.begun.add(action.index)
-            self._journal.mark("begin", index=action.index)
-            inode = self._found[action.index].rest.inode
-            write_in_place(folder, name, inode, action, self._sources[action.index], self._layers)
-            self._journal.mark("end", index=action.index)
+            with self._held(action) as thing:
+                self.begun.add(action.index)
+                self._journal.mark("begin", index=action.index)
+                write_in_place(thing, action, self._sources[action.index], self._layers)
+                self._journal.mark("end", index=action.index)
 
     def _swap(self, action: Action) -> None:
         folder, name = self._folders.at(action.path)
@@ -170,6 +172,7 @@ class Application:
         if change.before is None:
             with self._beginning(action):
                 rename_new(folder, temp, name)
+            self._require_made(action, folder, name)
         elif change.after is None:
             with self._beginning(action):
                 rename_new(folder, name, temp)
@@ -182,6 +185,7 @@ class Application:
             if not swapped:
                 rename_new(folder, temp, name)
             self._require_unchanged(action, folder, temp if swapped else temp + "~")
+            self._require_made(action, folder, name)
         self._swapped.add(action.index)
         if change.before is not None and change.before.type is NodeType.DIRECTORY:
             self._folders.forget(action.path)
@@ -199,6 +203,47 @@ class Application:
             if isinstance(error, FileNotFoundError):
                 raise DriftError(f"{visible(action.path)} has gone meanwhile") from None
             raise
+
+    @contextmanager
+    def _held(self, action: Action) -> Iterator[int]:
+        """Hold what lies at a path. DriftError where it is not what was looked at, or made, or its name went elsewhere.
+
+        What happens to the name between the look and the act does no harm then: the act reaches what is held.
+        """
+        folder, name = self._folders.at(action.path)
+        try:
+            thing = hold(folder, name)
+        except FileNotFoundError:
+            raise DriftError(f"{visible(action.path)} has gone meanwhile") from None
+        try:
+            status = os.fstat(thing)
+            if not self._is_known(action, status):
+                raise DriftError(f"{visible(action.path)} was changed meanwhile")
+            yield thing
+            if inode_of(os.stat(name, dir_fd=folder, follow_symlinks=False)) != inode_of(status):
+                raise DriftError(f"{visible(action.path)} was put elsewhere meanwhile")
+        finally:
+            os.close(thing)
+
+    def _is_known(self, action: Action, status: os.stat_result) -> bool:
+        """Whether a thing that is held is the one that was made, or the one that was looked at, as it was then."""
+        made = self._made.get(action.index)
+        if made is not None:
+            return inode_of(status) == made
+        found = self._found[action.index]
+        if found.node.type is NodeType.DIRECTORY:  # its names come and go by the commit itself
+            modes = {found.status.st_mode}
+            if action.index in self.begun:  # opened up
+                modes.add(found.status.st_mode | OWNER_ALL)
+            return mark_of(status) in {(*found.mark[:2], mode, *found.mark[3:]) for mode in modes}
+        if found.status.st_nlink > 1:  # changed by another of its names, maybe by this commit
+            return inode_of(status) == found.rest.inode
+        return stamp_of(status) == stamp_of(found.status)
+
+    def _require_made(self, action: Action, folder: int, name: str) -> None:
+        """Raise DriftError when the temporary name was given to something else before it was swapped in."""
+        if inode_of(os.stat(name, dir_fd=folder, follow_symlinks=False)) != self._made[action.index]:
+            raise DriftError(f"{visible(action.path)} is not what was made for it")
 
     def _require_unchanged(self, action: Action, folder: int, name: str) -> None:
         """Raise DriftError when somebody changed a thing after it was looked at."""

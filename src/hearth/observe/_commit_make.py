@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hearth._visible import visible
-from hearth.errors import ObservationError
+from hearth.errors import DriftError, ObservationError
 from hearth.observe._commit_calls import sync_all
 from hearth.observe._commit_source import open_source
-from hearth.observe._commit_state import apply_metadata, look
+from hearth.observe._commit_state import apply_metadata, hold, inode_of, look
 from hearth.observe._node import Node, NodeType
 from hearth.observe._preimage import copy_content
 
@@ -25,6 +25,7 @@ __all__ = [
     "MANY",
     "clean_up",
     "make",
+    "make_folder",
     "parent_of",
     "same_file",
     "set_times",
@@ -47,72 +48,90 @@ def spare_names(action: Action) -> tuple[str, str]:
     return action.temp, action.temp + "~"
 
 
-def make(folder: int, name: str, action: Action, source: Source, layers: Folders, *, durable: bool) -> None:
-    """Make what an action's path is to become under another name; a folder without its metadata.
+def make(folder: int, name: str, action: Action, source: Source, layers: Folders, *, durable: bool) -> tuple[int, int]:
+    """Make what an action's path is to become under another name; a folder without its metadata. Returns the inode.
 
-    ObservationError where the content is not what was observed.
+    ObservationError where the content is not what was observed, DriftError where somebody put another thing there.
     """
     node = action.change.after
     assert node is not None  # noqa: S101 - what is deleted is not made
     if node.type is NodeType.DIRECTORY:
-        os.mkdir(name, 0o700, dir_fd=folder)
-        return
+        return make_folder(folder, name)
     if node.type is NodeType.FILE:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        _fill(os.open(name, flags, 0o600, dir_fd=folder), node, action, source, layers, durable=durable)
-    elif node.type is NodeType.SYMLINK:
+        thing = os.open(name, flags, 0o600, dir_fd=folder)
+        try:
+            _fill(thing, node, action, source, layers, durable=durable)
+            apply_metadata(thing, node, action.new_xattrs, action.times)
+            return inode_of(os.fstat(thing))
+        finally:
+            os.close(thing)
+    if node.type is NodeType.SYMLINK:
         os.symlink(node.target or "", name, dir_fd=folder)
     elif node.type is NodeType.FIFO:
         os.mkfifo(name, 0o600, dir_fd=folder)
     else:
         device = os.makedev(*node.device) if node.device is not None else 0
         os.mknod(name, 0o600 | _FORMATS[node.type], device, dir_fd=folder)
-    apply_metadata(folder, name, node, action.new_xattrs, action.times)
+    thing = hold(folder, name)
+    try:
+        _require_young(thing, name, node)
+        apply_metadata(thing, node, action.new_xattrs, action.times)
+        return inode_of(os.fstat(thing))
+    finally:
+        os.close(thing)
 
 
-def write_in_place(
-    folder: int, name: str, inode: tuple[int, int], action: Action, source: Source, layers: Folders
-) -> None:
-    """Give the file that is there new content and metadata; its other names see it too. OSError, ObservationError."""
+def make_folder(folder: int, name: str) -> tuple[int, int]:
+    """Make a folder that is closed to all others; return its inode."""
+    os.mkdir(name, 0o700, dir_fd=folder)
+    thing = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        if os.listdir(thing):  # noqa: PTH208 - a descriptor
+            raise DriftError(f"{visible(name)} is not the folder that was made")
+        return inode_of(os.fstat(thing))
+    finally:
+        os.close(thing)
+
+
+def _require_young(thing: int, name: str, node: Node) -> None:
+    """Raise DriftError where a thing is not the link, FIFO, socket or device that was just made."""
+    status = os.fstat(thing)
+    target = os.readlink("", dir_fd=thing) if NodeType.of(status.st_mode) is NodeType.SYMLINK else None
+    young = Node.of(status, target=target)
+    if (young.type, young.target, young.device, young.links) != (node.type, node.target, node.device, 1):
+        raise DriftError(f"{visible(name)} is not what was made")
+
+
+def write_in_place(thing: int, action: Action, source: Source, layers: Folders) -> None:
+    """Give the file that is held new content and metadata; all its names see it. OSError, ObservationError."""
     node = action.change.after
     assert node is not None  # noqa: S101 - as above
-    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    where = f"/proc/self/fd/{thing}"
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        descriptor = os.open(name, flags, dir_fd=folder)
+        descriptor = os.open(where, flags)
     except PermissionError:
-        _permit(folder, name)
-        descriptor = os.open(name, flags, dir_fd=folder)
-    status = os.fstat(descriptor)
-    if (status.st_dev, status.st_ino) != inode:
+        os.chmod(where, 0o600)  # noqa: PTH101 - a descriptor's path; its mode is set at the end
+        descriptor = os.open(where, flags)
+    try:
+        os.ftruncate(descriptor, 0)
+        _fill(descriptor, node, action, source, layers, durable=True)
+    finally:
         os.close(descriptor)
-        raise ObservationError(f"{visible(action.path)} is another file than a moment ago")
-    os.ftruncate(descriptor, 0)
-    _fill(descriptor, node, action, source, layers, durable=True)
-    apply_metadata(folder, name, node, action.new_xattrs, action.times)
+    apply_metadata(thing, node, action.new_xattrs, action.times)
 
 
 def _fill(descriptor: int, node: Node, action: Action, source: Source, layers: Folders, *, durable: bool) -> None:
+    content = open_source(source, layers)
     try:
-        content = open_source(source, layers)
-        try:
-            sha256 = copy_content(content, descriptor, node.size or 0, source.packed)
-        finally:
-            os.close(content)
-        if sha256 != node.sha256:
-            raise ObservationError(f"{visible(action.path)}: its new content is not what was observed")
-        if durable:
-            os.fsync(descriptor)
+        sha256 = copy_content(content, descriptor, node.size or 0, source.packed)
     finally:
-        os.close(descriptor)
-
-
-def _permit(folder: int, name: str) -> None:
-    """Let the owner of a file write to it; its mode is set at the end."""
-    descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        os.chmod(f"/proc/self/fd/{descriptor}", 0o600)  # noqa: PTH101 - a descriptor's path
-    finally:
-        os.close(descriptor)
+        os.close(content)
+    if sha256 != node.sha256:
+        raise ObservationError(f"{visible(action.path)}: its new content is not what was observed")
+    if durable:
+        os.fsync(descriptor)
 
 
 def sync_folders(folders: Folders, paths: Iterable[str], *, whole: bool) -> None:

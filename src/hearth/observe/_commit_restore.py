@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,19 +16,22 @@ from hearth.observe._commit_journal import Way
 from hearth.observe._commit_make import MANY, make, parent_of, spare_names, sync_folders, write_in_place
 from hearth.observe._commit_prepare import Listing
 from hearth.observe._commit_source import from_store
-from hearth.observe._commit_state import OWNER_ALL, apply_metadata, is_between, look
+from hearth.observe._commit_state import OWNER_ALL, apply_metadata, hold, inode_of, is_between, look, stamp_of
 from hearth.observe._node import Node, NodeType, path_from_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
     from hearth.observe._commit_calls import Folders
     from hearth.observe._commit_journal import Action, CommitJournal
     from hearth.observe._commit_source import Source
+    from hearth.observe._commit_state import Found
     from hearth.observe._preimage import ContentKeeper
 
 __all__ = ["Restoration"]
 
+_OTHER = "another one lies there"
 _FILLED = "there is something in it that was not committed"
 
 
@@ -111,7 +114,7 @@ class Restoration:
             if there is not None:
                 if there.node != action.change.after:
                     return "it is not what was committed"
-                os.unlink(name, dir_fd=folder)
+                return self._remove_new(action, folder, name, there.rest.inode)
             self._drop(folder, action)
             return ""
         if there is not None and self._is_old(there.node, there.rest.inode, action):
@@ -124,12 +127,37 @@ class Restoration:
         old = self._swapped_out(action, folder) or self._made_again(action, folder)
         if there is None:
             rename_new(folder, old, name)
-        elif before.type is not NodeType.DIRECTORY and there.node.type is not NodeType.DIRECTORY:
-            os.rename(old, name, src_dir_fd=folder, dst_dir_fd=folder)
-        elif not exchange(folder, old, name):
-            os.rmdir(name, dir_fd=folder) if there.node.type is NodeType.DIRECTORY else os.unlink(name, dir_fd=folder)
-            rename_new(folder, old, name)
+        elif not self._put_back(folder, old, name, there):
+            return _OTHER
         self._folders.forget(action.path)
+        self._drop(folder, action)
+        return ""
+
+    def _put_back(self, folder: int, old: str, name: str, there: Found) -> bool:
+        """Put the old thing in the new one's place; False where another one has come there since it was looked at."""
+        if exchange(folder, old, name):
+            if _is(folder, old, there.rest.inode):
+                return True
+            exchange(folder, old, name)
+            return False
+        if there.node.type is NodeType.DIRECTORY:
+            os.rmdir(name, dir_fd=folder)
+        else:
+            with suppress(NotADirectoryError):
+                os.rename(old, name, src_dir_fd=folder, dst_dir_fd=folder)
+                return True
+            os.unlink(name, dir_fd=folder)
+        rename_new(folder, old, name)
+        return True
+
+    def _remove_new(self, action: Action, folder: int, name: str, inode: tuple[int, int]) -> str:
+        """Remove what was made; it is looked at again where no other program puts anything."""
+        self._drop(folder, action)
+        away = spare_names(action)[1]
+        rename_new(folder, name, away)
+        if not _is(folder, away, inode):
+            rename_new(folder, away, name)
+            return _OTHER
         self._drop(folder, action)
         return ""
 
@@ -219,10 +247,11 @@ class Restoration:
         if ended and there.node not in (before, action.change.after):
             return "it is neither what it was nor what was committed"
         if there.rest.inode != old.inode:
-            return "it is another file"
+            return _OTHER
         self._journal.mark("begin", index=action.index)
         back, source = self._reversed(action)
-        write_in_place(folder, name, old.inode, back, source, self._layers)
+        with _held(folder, name, there.status) as thing:
+            write_in_place(thing, back, source, self._layers)
         return ""
 
     def _metadata_back(self, action: Action, folder: int, name: str) -> str:
@@ -230,12 +259,15 @@ class Restoration:
         there = look(folder, name)
         if there is None or before is None or after is None or old is None:
             return "it has gone"
+        if there.rest.inode[1] != old.inode[1]:  # a device may have another number after a restart
+            return _OTHER
         if not is_between(there.node, before, after):
             return "it is neither what it was nor what was committed"
         changed = there.node != before
         times = None if before.type is NodeType.DIRECTORY else (old.atime_ns, old.mtime_ns)
         if changed or (times is not None and there.rest.mtime_ns != old.mtime_ns):
-            apply_metadata(folder, name, before, old.xattrs, times)
+            with _held(folder, name, there.status) as thing:
+                apply_metadata(thing, before, old.xattrs, times)
         return ""
 
     def _drop(self, folder: int, action: Action) -> None:
@@ -267,6 +299,22 @@ class Restoration:
                 if one["digest"] and Listing.of(self._folders, path).digest == one["digest"]:
                     times = (int(one["atime_ns"]), int(one["mtime_ns"]))
                     os.utime(".", ns=times, dir_fd=self._folders.open(path))
+
+
+@contextmanager
+def _held(folder: int, name: str, status: os.stat_result) -> Iterator[int]:
+    """Hold the thing that was looked at. ObservationError where the name leads to another one, or it was changed."""
+    thing = hold(folder, name)
+    try:
+        if stamp_of(os.fstat(thing)) != stamp_of(status):
+            raise ObservationError("it was changed while it was put back")
+        yield thing
+    finally:
+        os.close(thing)
+
+
+def _is(folder: int, name: str, inode: tuple[int, int]) -> bool:
+    return inode_of(os.stat(name, dir_fd=folder, follow_symlinks=False)) == inode
 
 
 def _is_folder(action: Action) -> bool:

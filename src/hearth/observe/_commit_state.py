@@ -27,10 +27,13 @@ __all__ = [
     "Remembered",
     "apply_metadata",
     "differences",
+    "hold",
+    "inode_of",
     "is_between",
     "look",
     "mark_of",
     "open_file",
+    "stamp_of",
 ]
 
 _NONE = (errno.ENOTSUP, errno.EINVAL, errno.ENODATA)
@@ -77,6 +80,24 @@ def mark_of(status: os.stat_result) -> tuple[int, ...]:
     if stat.S_ISDIR(status.st_mode):
         return mark
     return (*mark, status.st_size, status.st_mtime_ns)
+
+
+def stamp_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return what changes with whatever is done to a thing, a renaming too: `mark_of`, and the time of that (ctime)."""
+    return (*mark_of(status), status.st_ctime_ns)
+
+
+def inode_of(status: os.stat_result) -> tuple[int, int]:
+    """Return (device, number)."""
+    return status.st_dev, status.st_ino
+
+
+def hold(folder: int, name: str) -> int:
+    """Return a descriptor (O_PATH) of a thing itself, also of a link: what is done by it is done to that thing alone.
+
+    It can be had of things that must not be opened (devices, FIFOs) and that may not be read.
+    """
+    return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
 
 
 def look(folder: int, name: str, *, content: bool = True, store: ContentKeeper | None = None) -> Found | None:
@@ -134,53 +155,48 @@ def open_file(folder: int, name: str) -> int:
     return descriptor
 
 
-def apply_metadata(
-    folder: int, name: str, node: Node, xattrs: Mapping[str, bytes], times: tuple[int, int] | None
-) -> None:
+def apply_metadata(thing: int, node: Node, xattrs: Mapping[str, bytes], times: tuple[int, int] | None) -> None:
     """Give a thing its owner, extended attributes, mode and times (access, change; ns), in the order that keeps them.
+
+    `thing` is a descriptor of it, of any kind: a name may have been given to something else after it was looked at.
 
     chown(2) clears the set-id bits and the capabilities, an ACL changes the mode: so the owner comes first, then the
     attributes, the mode and the times. ObservationError where the result is not what was asked for.
     """
-    if node.type is NodeType.SYMLINK:
-        _apply(f"/proc/self/fd/{folder}/{name}", node, xattrs, follow=False)
-    else:
-        descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-        try:
-            if NodeType.of(os.fstat(descriptor).st_mode) is not node.type:
-                raise ObservationError(f"{visible(name)} is not a {node.type} any more")
-            _apply(f"/proc/self/fd/{descriptor}", node, xattrs, follow=True)
-        finally:
-            os.close(descriptor)
+    if NodeType.of(os.fstat(thing).st_mode) is not node.type:
+        raise ObservationError(f"it is not a {node.type} any more")
+    where = f"/proc/self/fd/{thing}"  # leads to the thing itself, and no further where that is a link
+    _apply(where, node, xattrs)
     if times is None:
         return
     try:
-        os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
+        os.utime(where, ns=times)
     except PermissionError:
         if node.uid == os.geteuid():
             raise
         # Only the owner may choose the times; whoever may but write leaves the present one, as any program would.
 
 
-def _apply(where: str, node: Node, xattrs: Mapping[str, bytes], *, follow: bool) -> None:
-    status = os.stat(where, follow_symlinks=follow)  # noqa: PTH116 - a text
+def _apply(where: str, node: Node, xattrs: Mapping[str, bytes]) -> None:
+    has_mode = node.type is not NodeType.SYMLINK
+    status = os.stat(where)  # noqa: PTH116 - a text
     if (status.st_uid, status.st_gid) != (node.uid, node.gid):
-        os.chown(where, node.uid, node.gid, follow_symlinks=follow)
-    present = _attributes(where, follow=follow)
+        os.chown(where, node.uid, node.gid)
+    present = _attributes(where, follow=True)
     if present != xattrs:
-        if follow and not status.st_mode & 0o200:  # user attributes need the right to write, of the owner too
+        if has_mode and not status.st_mode & 0o200:  # user attributes need the right to write, of the owner too
             os.chmod(where, stat.S_IMODE(status.st_mode) | 0o600)  # noqa: PTH101 - a text
         for key in present.keys() - xattrs.keys():
-            os.removexattr(where, key, follow_symlinks=follow)
+            os.removexattr(where, key)
         for key, value in xattrs.items():
             if present.get(key) != value:
-                os.setxattr(where, key, value, follow_symlinks=follow)
-    status = os.stat(where, follow_symlinks=follow)  # noqa: PTH116 - a text
-    if follow and stat.S_IMODE(status.st_mode) != node.mode:
+                os.setxattr(where, key, value)
+    status = os.stat(where)  # noqa: PTH116 - a text
+    if has_mode and stat.S_IMODE(status.st_mode) != node.mode:
         os.chmod(where, node.mode)  # noqa: PTH101 - a text
         status = os.stat(where)  # noqa: PTH116 - a text
     got = replace(
-        node, mode=stat.S_IMODE(status.st_mode) if follow else node.mode, uid=status.st_uid, gid=status.st_gid
+        node, mode=stat.S_IMODE(status.st_mode) if has_mode else node.mode, uid=status.st_uid, gid=status.st_gid
     )
     if got != node:
         raise ObservationError(f"the system would not have {'; '.join(differences(node, got))}")

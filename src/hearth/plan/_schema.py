@@ -79,7 +79,10 @@ _STEP: dict[str, Any] = {
     "effects": _EFFECTS,
     "rollback": _ROLLBACK,
     "timeout": _TIMEOUT,
-    "volatile": {**_TEXTS, "description": "Paths that are compared by presence only, such as *.log"},
+    "volatile": {
+        **_TEXTS,
+        "description": "Paths whose content and new names may differ from the preview, such as *.log",
+    },
     "env": _ENVIRONMENT,
 }
 _UNDO = "undo"
