@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hearth.evidence._note import COSIGNATURE, ED25519, Note, NoteKey, NoteSignature
     from hearth.evidence._proof import LogProof
     from hearth.evidence._tiles import TileHashes, bundle_path, tile_path
+    from hearth.evidence._witness import Witness, WitnessAnswer, add_checkpoint_body
 
 __all__ = [
     "COSIGNATURE",
@@ -37,6 +38,9 @@ __all__ = [
     "NoteSignature",
     "TileHashes",
     "TransparencyLog",
+    "Witness",
+    "WitnessAnswer",
+    "add_checkpoint_body",
     "bundle_path",
     "consistency_proof",
     "inclusion_proof",
@@ -63,6 +67,9 @@ __getattr__, __dir__ = lazy_names(
         "NoteSignature": "_note",
         "TileHashes": "_tiles",
         "TransparencyLog": "_log",
+        "Witness": "_witness",
+        "WitnessAnswer": "_witness",
+        "add_checkpoint_body": "_witness",
         "bundle_path": "_tiles",
         "consistency_proof": "_merkle",
         "inclusion_proof": "_merkle",

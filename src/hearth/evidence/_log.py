@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from hearth.errors import EvidenceError
 from hearth.evidence._checkpoint import Checkpoint
 from hearth.evidence._growing_tiles import GrowingTiles
 from hearth.evidence._log_files import LogFiles
+from hearth.evidence._log_lock import locked
 from hearth.evidence._merkle import EMPTY_ROOT, consistency_proof, inclusion_proof
 from hearth.evidence._note import Note, NoteKey
 from hearth.evidence._tiles import TILE_WIDTH, TileHashes, bundle_path, split_bundle, tile_path, tile_sizes
-from hearth.recorder import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["TransparencyLog"]
 
 _CHECKPOINT = "checkpoint"
-_PATIENCE = 10.0
-_PAUSE = 0.005
 
 
 class TransparencyLog:
@@ -47,7 +42,7 @@ class TransparencyLog:
         """Make an empty log; EvidenceError where there is one, or where one of this name was signed before."""
         log = cls(folder, signed, key)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with log._locked():
+        with locked(folder):
             if (folder / _CHECKPOINT).exists():
                 raise EvidenceError(f"there is a log in {folder} already")
             last = log._last_signed()
@@ -68,7 +63,7 @@ class TransparencyLog:
 
     def append(self, entries: Iterable[bytes]) -> range:
         """Add entries; return their indexes. OSError and EvidenceError leave the log as it was."""
-        with self._locked():
+        with locked(self.files.folder):
             note = self._read_note()
             before = self._verified(note)
             tiles = GrowingTiles(before.size, self.files.read)
@@ -181,22 +176,6 @@ class TransparencyLog:
         self._signed.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         LogFiles(self._signed.parent).write([(self._signed.name, json.dumps(told).encode())])
         self.files.write([(_CHECKPOINT, note.to_bytes())])
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(self.files.folder / ".lock", flags, 0o600)
-        try:
-            end = time.monotonic() + _PATIENCE
-            while not try_lock(descriptor):
-                if time.monotonic() > end:
-                    raise EvidenceError(
-                        f"another process has been adding to the log in {self.files.folder} for {_PATIENCE:g} seconds"
-                    )
-                time.sleep(_PAUSE)
-            yield
-        finally:
-            os.close(descriptor)
 
 
 def _superseded(before: int, after: int) -> Iterator[str]:

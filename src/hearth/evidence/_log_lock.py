@@ -1,0 +1,36 @@
+"""One process at a time writes in a log's folder, or in a witness's."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hearth.errors import EvidenceError
+from hearth.recorder import try_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["locked"]
+
+_PATIENCE = 10.0
+_PAUSE = 0.005
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; EvidenceError when another has held it for ten seconds. It ends with the process."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(folder / ".lock", flags, 0o600)
+    try:
+        end = time.monotonic() + _PATIENCE
+        while not try_lock(descriptor):
+            if time.monotonic() > end:
+                raise EvidenceError(f"another process has been writing in {folder} for {_PATIENCE:g} seconds")
+            time.sleep(_PAUSE)
+        yield
+    finally:
+        os.close(descriptor)

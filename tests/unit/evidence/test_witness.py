@@ -1,0 +1,167 @@
+"""The witness's answers, status by status, and its memory: it never cosigns two histories."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hearth.evidence import Note, NoteKey, TransparencyLog, Witness, add_checkpoint_body
+from hearth.evidence._log_files import LogFiles
+from hearth.signing import SigningKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from hearth.evidence import WitnessAnswer
+
+ORIGIN = "example.com/log"
+LOG, WITNESS = SigningKey.generate(), SigningKey.generate()
+
+
+def made(folder: Path, number: int, entry: bytes = b"entry %d") -> TransparencyLog:
+    log = TransparencyLog.create(folder, folder.with_suffix(".json"), LOG, origin=ORIGIN)
+    log.append(entry % one for one in range(number))
+    return log
+
+
+class Asked:
+    """A witness, and a log that asks it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = made(folder / "log", 5)
+        self.witness = self.again()
+
+    def again(self) -> Witness:
+        logs = {ORIGIN: (NoteKey(ORIGIN, LOG.public),)}
+        return Witness("w.example/1", WITNESS, logs, self.folder / "witness", now=lambda: 1_700_000_000.9)
+
+    def ask(self, old: int, log: TransparencyLog | None = None) -> WitnessAnswer:
+        log = log or self.log
+        size = log.checkpoint().size
+        proof = log.consistency(old) if 0 < old <= size else []
+        return self.again().add_checkpoint(add_checkpoint_body(old, proof, log.note()))
+
+    def conflicts(self) -> list[bytes]:
+        return [path.read_bytes() for path in (self.folder / "witness").rglob("conflicts/*")]
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Asked:
+    return Asked(tmp_path)
+
+
+def test_a_log_that_grows_is_cosigned(asked: Asked) -> None:
+    for old, new in ((0, 5), (5, 9), (9, 9), (9, 600)):
+        asked.log.append(b"more" for _ in range(new - asked.log.checkpoint().size))
+        answer = asked.ask(old)
+        assert (answer.status, answer.why) == (200, "")
+        note = Note.parse(asked.log.note() + answer.body)
+        assert note.verified_by([asked.witness.key]) == (asked.witness.key,)
+        assert note.cosigned_at(asked.witness.key) == 1_700_000_000
+        assert answer.body.count(b"\n") == 1
+    assert asked.conflicts() == []
+
+
+def test_who_asks_from_another_size_is_told_the_right_one(asked: Asked) -> None:
+    answer = asked.ask(3)
+    assert (answer.status, answer.body, answer.content_type) == (409, b"0\n", "text/x.tlog.size")
+    assert asked.ask(0).status == 200
+    asked.log.append([b"more"])
+    answer = asked.ask(0)
+    assert (answer.status, answer.body) == (409, b"5\n")
+    assert asked.ask(5).status == 200
+
+
+def test_two_histories_are_not_cosigned_and_both_are_kept(asked: Asked, tmp_path: Path) -> None:
+    assert asked.ask(0).status == 200
+    same = made(tmp_path / "same", 5, b"other %d")
+    longer = made(tmp_path / "longer", 8, b"other %d")
+    answer = asked.ask(5, same)
+    assert (answer.status, answer.body, answer.content_type) == (409, b"5\n", "text/x.tlog.size")
+    assert asked.ask(5, longer).status == 422
+    assert asked.ask(5, longer).status == 422
+    kept = asked.conflicts()
+    assert len(kept) == 2, "each once"
+    assert all(asked.log.note() in one for one in kept)
+    assert {log.note() in b"".join(kept) for log in (same, longer)} == {True}
+    assert asked.ask(5).status == 200
+
+
+def test_who_did_not_sign_is_refused(asked: Asked) -> None:
+    note = asked.log.note()
+    other = Note(Note.parse(note).text).signed(ORIGIN, SigningKey.generate()).to_bytes()
+    assert asked.witness.add_checkpoint(add_checkpoint_body(0, [], other)).status == 403
+    assert asked.witness.add_checkpoint(add_checkpoint_body(0, [], note.replace(b"\n5\n", b"\n6\n"))).status == 403
+    unknown = Note(Note.parse(note).text.replace("example", "another")).signed("another.com/log", LOG).to_bytes()
+    assert asked.witness.add_checkpoint(add_checkpoint_body(0, [], unknown)).status == 404
+    both = Note.parse(other).signatures + Note.parse(note).signatures
+    assert (
+        asked.witness.add_checkpoint(add_checkpoint_body(0, [], Note(Note.parse(note).text, both).to_bytes())).status
+        == 200
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"old 0\n", b""),
+        (b"old 0", b"old 00"),
+        (b"old 0", b"old -1"),
+        (b"old 0", b"Old 0"),
+        (b"old 0", b"old 9"),
+        (b"old 0\n", b"old 0\n?\n"),
+        (b"old 0\n", b"old 0\n" + (base64.b64encode(bytes(32)) + b"\n") * 64),
+        (b"old 0", b"old \xff"),
+        (b"\n5\n", b"\n05\n"),
+        ("— ".encode(), b"- "),
+    ],
+)
+def test_what_is_no_request(asked: Asked, change: tuple[bytes, bytes]) -> None:
+    body = add_checkpoint_body(0, [], asked.log.note())
+    assert change[0] in body
+    assert asked.witness.add_checkpoint(body.replace(*change)).status == 400
+
+
+def test_a_proof_that_does_not_hold(asked: Asked) -> None:
+    note = asked.log.note()
+    assert asked.witness.add_checkpoint(add_checkpoint_body(0, [bytes(32)], note)).status == 422
+    assert asked.ask(0).status == 200
+    assert asked.witness.add_checkpoint(add_checkpoint_body(5, [bytes(32)], note)).status == 422
+    asked.log.append([b"more"])
+    for proof in ([], [bytes(32)], [b"short"], asked.log.consistency(4)):
+        assert asked.witness.add_checkpoint(add_checkpoint_body(5, proof, asked.log.note())).status == 422
+    assert asked.ask(5).status == 200
+
+
+def test_of_many_at_once_one_goes_first(asked: Asked, tmp_path: Path) -> None:
+    """Each asks for another history from the same size: one alone is cosigned."""
+    assert asked.ask(0).status == 200
+    logs = []
+    for number in range(6):
+        log = made(tmp_path / f"log{number}", 5)
+        log.append([b"%d" % number])
+        logs.append(log)
+    answers: list[int] = []
+    threads = [threading.Thread(target=lambda log=log: answers.append(asked.ask(5, log).status)) for log in logs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == [200, 409, 409, 409, 409, 409]
+
+
+def test_nothing_is_cosigned_that_is_not_kept(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: LogFiles, files: Iterable[tuple[str, bytes]]) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(LogFiles, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            asked.ask(0)
+    assert asked.ask(5).body == b"0\n"
+    assert asked.ask(0).status == 200
