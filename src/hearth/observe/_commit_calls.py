@@ -96,7 +96,7 @@ class Folders:
     """Folders by their absolute path, as descriptors (O_PATH) that stay what they are when a name is put elsewhere.
 
     `openat2` with RESOLVE_NO_SYMLINKS where there is that, else one O_NOFOLLOW open for each component: a link on the
-    way is an error (ELOOP or ENOTDIR). Paths may be longer than PATH_MAX. With `links` they are followed. A
+    way is a NotADirectoryError (ELOOP or ENOTDIR). Paths may be longer than PATH_MAX. With `links` they are followed. A
     descriptor is good until `_MOST` others were asked for.
     """
 
@@ -180,6 +180,8 @@ class Folders:
             if found >= 0:
                 return int(found)
             error = _failed("/".join(names))
+            if error.errno == errno.ELOOP:
+                raise NotADirectoryError(*error.args, error.filename)
             if error.errno not in (errno.ENOSYS, errno.EPERM):
                 raise error
             self._has_openat2 = False  # before Linux 5.6, or a filter of system calls that does not know it

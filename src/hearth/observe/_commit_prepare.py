@@ -164,13 +164,13 @@ class Preparation:
             folder, name = self._folders.at(path)
             keeps = self._keep_all and change.before is not None and change.kind in _LOSING
             found = look(folder, name, store=self._store if keeps else None)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            self._drifts.append(f"{visible(path)}: its folder is not there ({error.strerror})")
-            return
         except OSError as error:
-            if not _is_link(error):
+            if _is_link(error):
+                self._drifts.append(f"{visible(path)}: a symbolic link is on the way to it")
+                return
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise ObservationError(f"{visible(path)} cannot be read ({error.strerror})") from error
-            self._drifts.append(f"{visible(path)}: a symbolic link is on the way to it")
+            self._drifts.append(f"{visible(path)}: its folder is not there ({error.strerror})")
             return
         if (None if found is None else found.node) != change.before:
             told = "; ".join(differences(change.before, None if found is None else found.node))

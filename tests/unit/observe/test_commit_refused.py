@@ -521,6 +521,34 @@ def test_no_folder_of_journals(tmp_path: Path) -> None:
     assert recover_commits(tmp_path / "none", ContentStore(tmp_path)) == []
 
 
+@pytest.mark.parametrize("kind", ["a link to a folder", "a link to nothing", "a file"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_folder_with_folders_becomes_something_else(scene: Scene, kind: str, fails: bool) -> None:
+    (scene.host / "gone/deep").mkdir()
+    (scene.host / "gone/deep/f").write_text("f")
+    before = tree_digest(scene.host)
+
+    def act(copy: Path) -> None:
+        shutil.rmtree(copy / "gone")
+        (copy / "zz").write_text("new")
+        if kind == "a file":
+            (copy / "gone").write_text("x")
+        else:
+            (copy / "gone").symlink_to("/etc" if kind == "a link to a folder" else "nowhere")
+
+    changes = scene.change(act)
+    if fails:
+        with pytest.raises(DriftError, match="zz has come into being"):
+            scene.commit(changes, check=lambda: (scene.host / "zz").write_text("meanwhile"))
+        (scene.host / "zz").unlink()
+    else:
+        scene.commit(changes)
+        assert not (scene.host / "gone/deep").exists()
+        scene.undo()
+    assert tree_digest(scene.host) == before
+    assert recover_commits(scene.journals, scene.store) == []
+
+
 def test_parted_names_and_groups(scene: Scene) -> None:
     os.link(scene.host / "file", scene.host / "file2")
 
