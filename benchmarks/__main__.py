@@ -7,7 +7,7 @@ import platform
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks import memory, recording, running, sandboxing, stopping, verifying
+from benchmarks import memory, recording, running, sandboxing, stopping, transparency, verifying
 from benchmarks._report import table
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _ALL: tuple[Callable[[], list[Line]], ...] = (
     sandboxing.sandbox_starts,
     sandboxing.sandbox_compiling,
     sandboxing.sandbox_files,
+    transparency.transparency_log,
 )
 
 
