@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hearth.ledger._approval_rows import ApprovalRow, ApprovalUse
     from hearth.ledger._approvals import LedgerApprovals
     from hearth.ledger._home import HOME_NAME, HOME_VARIABLE, LedgerHome
+    from hearth.ledger._kept import POSTURE_LOST
     from hearth.ledger._ledger import Ledger
     from hearth.ledger._postures import LedgerPostures
     from hearth.ledger._retention import Hold
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HOME_NAME",
     "HOME_VARIABLE",
+    "POSTURE_LOST",
     "ApprovalRow",
     "ApprovalUse",
     "ExecutionSummary",
@@ -39,6 +41,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "HOME_NAME": "_home",
         "HOME_VARIABLE": "_home",
+        "POSTURE_LOST": "_kept",
         "ApprovalRow": "_approval_rows",
         "ApprovalUse": "_approval_rows",
         "LedgerApprovals": "_approvals",

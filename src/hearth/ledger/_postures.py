@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import datetime  # noqa: TC003 - part of the public signatures
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import func, insert, select, type_coerce
 from sqlalchemy.types import NullType
 
-from hearth.errors import GateRefusedError, HearthError, LedgerDamagedError, RecordError
+from hearth.errors import GateRefusedError, HearthError, LedgerDamagedError, LedgerError, RecordError
+from hearth.ledger._kept import lost, read_back
 from hearth.ledger._look import GRACE_SECONDS, Look
+from hearth.ledger._posture_rows import (
+    SELECT,
+    DoubtError,
+    Row,
+    last_given,
+    read,
+    require_unsigned,
+    since_signed,
+    split,
+    text_of,
+)
 from hearth.ledger._tables import executions, postures
 from hearth.record import format_time, parse_time, utc_now
 from hearth.security import BoundaryState, KeptPosture, Posture, SecurityState
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
 
     from sqlalchemy import Connection
@@ -26,29 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LedgerPostures"]
 
-Row = tuple[Any, ...]
-
+# Beyond it no JSON can hold a version, and no ledger gets there.
+_MOST_VERSIONS = (1 << 53) - 2
 _WORST = Posture(SecurityState.LOCKDOWN, BoundaryState.LOCKDOWN)
-
-
-def _as_bytes(name: str) -> str:
-    # A damaged row may hold anything. The driver fails over a text that is not UTF-8, and then nobody could read the
-    # rows beside it either.
-    return f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) END"
-
-
-_SELECT = (
-    f"SELECT version, {', '.join(map(_as_bytes, ('security', 'boundary', 'who', 'why', 'source', 'created')))}, "  # noqa: S608 - constants
-    "CASE typeof(envelope) WHEN 'blob' THEN envelope WHEN 'null' THEN NULL ELSE x'' END FROM postures"
-)
-_GIVEN = "SELECT seq FROM sqlite_sequence WHERE name = 'postures'"
-# The last version that SQLite ever gave comes first, as a negative one.
-_SINCE_SIGNED = (
-    f"SELECT * FROM ({_SELECT} WHERE version >= coalesce("  # noqa: S608 - constants
-    "(SELECT max(version) FROM postures WHERE envelope IS NOT NULL), "
-    f"(SELECT min(version) FROM postures)) UNION ALL SELECT -({_GIVEN}), {', '.join(['NULL'] * 7)} "
-    "FROM sqlite_sequence WHERE name = 'postures') ORDER BY 1"
-)
 
 
 class LedgerPostures:
@@ -68,7 +60,7 @@ class LedgerPostures:
 
     def __init__(self, database: Database, *, grace: float = GRACE_SECONDS) -> None:
         self._database = database
-        self._look = Look(database.path, _since_signed, grace=grace)
+        self._look = Look(database.path, since_signed, grace=grace)
         self._lock = threading.RLock()
         self._rows: list[Row] = []
         self._kept = KeptPosture()
@@ -102,7 +94,7 @@ class LedgerPostures:
                 return self._kept
             try:
                 kept = self._believed(rows)
-            except _DoubtError as doubt:
+            except DoubtError as doubt:
                 raise self._damaged(doubt) from None
             self._kept, self._rows = kept, rows
             return kept
@@ -122,6 +114,7 @@ class LedgerPostures:
     def compare_and_set(self, expected: int, new: KeptPosture) -> bool:
         """Add a row with the version after `expected`, durably, if that is still the newest one.
 
+        LedgerError where it does not stand afterwards.
         GateRefusedError for a version other than the next one, for a posture without an envelope that is better than
         the one before in any part or no worse, and, as SigningError, for an envelope that would not be believed.
         """
@@ -133,23 +126,31 @@ class LedgerPostures:
             "version": new.version,
             "security": str(new.posture.security),
             "boundary": str(new.posture.boundary),
-            "who": _text(new.who),
-            "why": _text(new.why),
-            "source": _text(new.source),
+            "who": text_of(new.who),
+            "why": text_of(new.why),
+            "source": text_of(new.source),
             "created": format_time(new.created or utc_now()),
             "envelope": new.envelope,
         }
 
         def work(connection: Connection) -> bool:
-            found = connection.exec_driver_sql(f"{_SELECT} ORDER BY version DESC LIMIT 1").all()
-            if max(found[0][0] if found else 0, _given(connection)) != expected:
+            found = connection.exec_driver_sql(f"{SELECT} ORDER BY version DESC LIMIT 1").all()
+            if max(found[0][0] if found else 0, last_given(connection)) != expected:
                 return False
             if new.envelope is None:
                 self._require_worse(tuple(found[0]) if found else None, new.posture)
             connection.execute(insert(postures).values(**row))
             return True
 
-        return self._database.write(work)
+        try:
+            changed = self._database.write(work)
+        except LedgerDamagedError:
+            raise
+        except LedgerError as error:
+            raise lost(self._database.path, new.posture, error) if new.envelope is None else error from error
+        if changed:
+            read_back(self._database.path, new)
+        return changed
 
     def lock_down(self, *, who: str, why: str, source: str) -> KeptPosture:
         """Add a row with the worst posture there is, whatever stands before it: for rows that are not believed.
@@ -158,30 +159,50 @@ class LedgerPostures:
         """
 
         def work(connection: Connection) -> int:
-            added = connection.execute(
+            newest = connection.execute(select(func.max(postures.c.version))).scalar_one_or_none() or 0
+            version = max(newest, last_given(connection)) + 1
+            if version > _MOST_VERSIONS:  # SQLite gives no number after its last one
+                version = newest + 1
+            connection.execute(
                 insert(postures).values(
+                    version=version,
                     security=str(SecurityState.LOCKDOWN),
                     boundary=str(BoundaryState.LOCKDOWN),
-                    who=_text(who),
-                    why=_text(why),
-                    source=_text(source),
+                    who=text_of(who),
+                    why=text_of(why),
+                    source=text_of(source),
                     created=format_time(utc_now()),
                 )
             )
-            return int((added.inserted_primary_key or (0,))[0])
+            return version
 
-        return KeptPosture(_WORST, self._database.write(work), _text(who), _text(why), source, utc_now())
+        try:
+            version = self._database.write(work)
+        except LedgerError as error:
+            raise lost(self._database.path, _WORST, error) from error
+        kept = KeptPosture(_WORST, version, text_of(who), text_of(why), source, utc_now())
+        read_back(self._database.path, kept)
+        return kept
+
+    def require_restorable(self) -> None:
+        """Raise LedgerDamagedError where no restoration can follow: the count of versions was set beyond its end."""
+        if self._database.read(last_given) > _MOST_VERSIONS:
+            raise LedgerDamagedError(
+                f"{self._database.path}: SQLite's count of the versions of the posture was set to a number that no "
+                "ledger reaches, so nothing can be kept after it. Nothing runs on this ledger; keep a copy of the "
+                "whole folder and restore the last backup"
+            )
 
     def history(self, *, after: int = 0) -> list[KeptPosture]:
         """Return every posture with a later version than `after`, oldest first; LedgerDamagedError for a damaged row.
 
         Whether signatures hold, and whether a version is missing, is the caller's to check.
         """
-        query = f"{_SELECT} WHERE version > ? ORDER BY version"
+        query = f"{SELECT} WHERE version > ? ORDER BY version"
         rows = self._database.read(lambda connection: connection.exec_driver_sql(query, (after,)).all())
         try:
-            return [_read(tuple(row)) for row in rows]
-        except _DoubtError as doubt:
+            return [read(tuple(row)) for row in rows]
+        except DoubtError as doubt:
             raise self._damaged(doubt) from None
 
     def restored_after(self, finding: Finding) -> bool:
@@ -189,7 +210,7 @@ class LedgerPostures:
         if self.judged()[1]:
             return False
         query = select(func.max(postures.c.version)).where(
-            postures.c.why == _text(finding.reason), postures.c.source == _text(finding.source)
+            postures.c.why == text_of(finding.reason), postures.c.source == text_of(finding.source)
         )
         found = self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
         return found is not None and found < self._restored
@@ -199,10 +220,9 @@ class LedgerPostures:
         stored = type_coerce(executions.c.stored, NullType())
         query = select(stored).order_by(executions.c.id.desc()).limit(1)
         found = self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
-        try:
-            times = [self.judged()[0].created, None if found is None else _time(found)]
-        except _DoubtError as doubt:
-            raise self._damaged(doubt) from None
+        times = [self.judged()[0].created]
+        with suppress(RecordError):  # of a damaged one `hearth fsck` tells; it says nothing of the clock
+            times.append(None if found is None else parse_time(found))
         return max((moment for moment in times if moment is not None), default=None)
 
     def close(self) -> None:
@@ -210,30 +230,30 @@ class LedgerPostures:
         self._look.close()
 
     def _believed(self, rows: list[Row]) -> KeptPosture:
-        """Return the posture that the rows since the newest signed one tell; _DoubtError where they cannot be right."""
-        given, rows = _split(rows)
+        """Return the posture that the rows since the newest signed one tell; DoubtError where they cannot be right."""
+        given, rows = split(rows)
         newest, known = rows[-1][0] if rows else 0, max(given, self._kept.version)
         if newest < known:
-            raise _DoubtError(
+            raise DoubtError(
                 f"the newest posture is version {newest}, but version {known} was there; rows were removed"
             )
         if not rows:
             return KeptPosture()
-        last = _read(rows[-1])
+        last = read(rows[-1])
         if last.version == self._kept.version and last != self._kept:
-            raise _DoubtError(f"version {last.version} of the posture is not what it was; the row was changed")
+            raise DoubtError(f"version {last.version} of the posture is not what it was; the row was changed")
         if last.posture == _WORST:
             return last
         kept, restored = KeptPosture(), 0
         for row in rows:
-            after = _read(row)
+            after = read(row)
             if after.envelope is not None:
                 self._require_vouched(row, after)
                 kept, restored = after, after.version
                 continue
             if after.version != kept.version + 1:
-                raise _DoubtError(f"version {kept.version + 1} of the posture is missing")
-            _require_unsigned(kept, after)
+                raise DoubtError(f"version {kept.version + 1} of the posture is missing")
+            require_unsigned(kept, after)
             kept = after
         self._restored = restored
         return kept
@@ -244,7 +264,7 @@ class LedgerPostures:
         try:
             self._vouch(kept)
         except HearthError as error:
-            raise _DoubtError(
+            raise DoubtError(
                 f"the signed act that restored the posture in version {kept.version} does not hold ({error})",
                 "a key has left the policy since, or this is tampering or a bad disk",
             ) from None
@@ -253,8 +273,8 @@ class LedgerPostures:
     def _at_worst(self) -> KeptPosture:
         rows, given = self._database.read(
             lambda connection: (
-                connection.exec_driver_sql(f"{_SELECT} ORDER BY version DESC").all(),
-                _given(connection),
+                connection.exec_driver_sql(f"{SELECT} ORDER BY version DESC").all(),
+                last_given(connection),
             )
         )
         newest, worst = KeptPosture(_WORST, rows[0][0] if rows else 0), Posture()
@@ -264,8 +284,8 @@ class LedgerPostures:
             expected: int | None = None
             for row in rows:
                 try:
-                    kept = _read(tuple(row))
-                except _DoubtError:
+                    kept = read(tuple(row))
+                except DoubtError:
                     worst = _WORST
                     break
                 if expected is None:
@@ -285,14 +305,14 @@ class LedgerPostures:
     def _holds(self, row: Row, kept: KeptPosture) -> bool:
         try:
             self._require_vouched(row, kept)
-        except _DoubtError:
+        except DoubtError:
             return False
         return True
 
     def _require_worse(self, row: Row | None, posture: Posture) -> None:
         try:
-            before = KeptPosture() if row is None else _read(row)
-        except _DoubtError as doubt:
+            before = KeptPosture() if row is None else read(row)
+        except DoubtError as doubt:
             raise self._damaged(doubt) from None
         if before.posture.worse_than(posture):
             raise GateRefusedError(
@@ -301,7 +321,7 @@ class LedgerPostures:
         if not posture.worse_than(before.posture):
             raise GateRefusedError(f"the posture is {posture} already; only what changes it is kept")
 
-    def _damaged(self, doubt: _DoubtError) -> LedgerDamagedError:
+    def _damaged(self, doubt: DoubtError) -> LedgerDamagedError:
         return LedgerDamagedError(
             f"{self._database.path}: {doubt}; {doubt.means}. Nothing runs on this ledger. Keep a copy "
             "of the whole folder, and look at it with `hearth state --history` and `hearth fsck`. An operator who "
@@ -310,69 +330,8 @@ class LedgerPostures:
         )
 
 
-def _since_signed(connection: sqlite3.Connection) -> list[Row]:
-    return connection.execute(_SINCE_SIGNED).fetchall()
-
-
-def _given(connection: Connection) -> int:
-    """Return the last version that SQLite gave; 0 for none."""
-    found = connection.exec_driver_sql(_GIVEN).scalar_one_or_none()
-    return found if isinstance(found, int) else 0
-
-
-def _split(rows: list[Row]) -> tuple[int, list[Row]]:
-    """Return the last version that SQLite gave, and the rows behind what says so."""
-    if rows and isinstance(rows[0][0], int) and rows[0][0] < 0:
-        return -rows[0][0], rows[1:]
-    return 0, rows
-
-
-class _DoubtError(Exception):
-    """The rows are not what HEARTH writes; the message says where, `means` what that may come from."""
-
-    def __init__(self, what: str, means: str = "this is tampering or a bad disk") -> None:
-        super().__init__(what)
-        self.means = means
-
-
 def _nobody(kept: KeptPosture) -> None:
     raise GateRefusedError(
         f"nobody has said whose signature counts for version {kept.version} of the posture; open the ledger with "
         "HearthKernel.open"
     )
-
-
-def _require_unsigned(before: KeptPosture, kept: KeptPosture) -> None:
-    """Raise _DoubtError unless `kept` is a posture that needs no signature: one that is worse than the one before."""
-    if before.posture.worse_than(kept.posture):
-        raise _DoubtError(
-            f"version {kept.version} betters the posture from {before.posture} to {kept.posture} without an "
-            "operator's signature"
-        )
-    if not kept.posture.worse_than(before.posture):
-        # HEARTH keeps changes only, so this was something else once.
-        raise _DoubtError(f"version {kept.version} of the posture changes nothing, and no operator signed it")
-
-
-def _read(row: Row) -> KeptPosture:
-    version, *texts, envelope = row
-    try:
-        security, boundary, who, why, source, created = (text.decode() for text in texts)
-        posture = Posture(SecurityState(security), BoundaryState(boundary))
-    except (AttributeError, ValueError):  # no text, no UTF-8, no state
-        raise _DoubtError(f"version {version} of the posture is not readable") from None
-    if version < 1:
-        raise _DoubtError(f"there is a version {version} of the posture, and the first one is 1")
-    return KeptPosture(posture, version, who, why, source, _time(created), envelope)
-
-
-def _time(text: object) -> datetime:
-    try:
-        return parse_time(text)  # type: ignore[arg-type]
-    except RecordError as error:
-        raise _DoubtError(f"a time in it is not readable: {error}") from None
-
-
-def _text(value: str) -> str:
-    """Return a text as a file can hold it: lone surrogates as escapes."""
-    return value.encode("utf-8", "backslashreplace").decode()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hearth.errors import LedgerError
-from hearth.ledger._database import explain
+from hearth.ledger._kept import read_back
 from hearth.ledger._postures import LedgerPostures
 from hearth.ledger._schema import open_to_worsen
 
@@ -39,18 +37,4 @@ def postures_alone(home: LedgerHome) -> Iterator[tuple[LedgerPostures, str]]:
 
 def require_kept(home: LedgerHome, kept: KeptPosture) -> None:
     """Raise LedgerError unless another connection finds the posture that was just written."""
-    query = "SELECT security, boundary FROM postures WHERE version = ?"
-    try:
-        with closing(sqlite3.connect(f"{home.database.as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as database:
-            found = database.execute(query, (kept.version,)).fetchone()
-    except sqlite3.Error as error:
-        raise LedgerError(_lost(home, kept, explain(error))) from error
-    if found != (str(kept.posture.security), str(kept.posture.boundary)):
-        raise LedgerError(_lost(home, kept, "it is not there when it is read back: a foreign trigger may be at work"))
-
-
-def _lost(home: LedgerHome, kept: KeptPosture, why: str) -> str:
-    return (
-        f"{home.database}: the posture {kept.posture} does NOT stand ({why}). Runs go on: end their processes, which "
-        "`hearth list` names, then keep a copy of the whole folder and restore the last backup"
-    )
+    read_back(home.database, kept)

@@ -269,6 +269,7 @@ def restore_posture(
             f"{signer.key.public}"
         )
     with HearthKernel.open(home) as kernel:
+        kernel.ledger.postures.require_restorable()
         kept, doubt = kernel.ledger.postures.judged()
         to = Posture()
         if security is not None or boundary is not None:

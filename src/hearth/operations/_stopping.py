@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hearth.errors import ExecutionNotFoundError, HearthError, LedgerError
 from hearth.execution import StoppedProcesses
-from hearth.ledger import postures_alone
+from hearth.ledger import POSTURE_LOST, postures_alone
 from hearth.operations._find import JournalNote
 from hearth.record import percent_decode
 from hearth.recorder import journal_is_live
@@ -54,12 +54,14 @@ class StoppedRun:
 def despite(home: LedgerHome, error: LedgerError) -> Iterator[tuple[LedgerPostures, str]]:
     """Give the postures of a ledger that is refused for anything else; `error` says why.
 
-    Whoever adds an index to the database must not have the kill switch off with it.
+    Whoever changes the database's schema must not have the kill switch off with it.
     """
     try:
         with postures_alone(home) as opened:
             yield opened
     except LedgerError as second:
+        if POSTURE_LOST not in str(second):
+            second.add_note(f"the posture was NOT changed. {POSTURE_LOST}")
         second.add_note(f"the ledger was refused before: {error}")
         raise
     _log.warning("%s. The posture alone was changed", error)
