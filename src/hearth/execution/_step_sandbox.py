@@ -105,7 +105,10 @@ class StepSandbox:
             if end.problem:
                 raise ObservationError(f"the sandbox could not be set up: {end.problem}; nothing was run")
             unseen += end.unseen
-            unseen += [f"{path} could not be written in the sandbox: {why}" for path, why in end.failed.items()]
+            unseen += [f"{path} was not in the sandbox as the host has it: {why}" for path, why in end.failed.items()]
+            for path in self.room.newly_readonly(end.readonly):
+                why = f"{end.readonly[path]}; what earlier steps changed there was not to be seen"
+                unseen.append(f"{path} took no changes in the sandbox, unlike those before: {why}")
             if end.left:
                 unseen.append(f"{', '.join(end.left)} still ran after its end, and was killed")
         return unseen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -225,8 +225,13 @@ class _Reading:
         if after is None:
             reader.miss(f"{point} cannot be read: its layer is gone")
             return
-        if before is not None and not self.mounts.root and before.uid != after.uid:
-            return  # another user's directory, which who ran the step could not have changed: the layer's is a stand-in
+        if before is not None and not self.mounts.root:
+            if before.uid != after.uid:
+                return  # another user's, which who ran the step could not have changed: the layer's is a stand-in
+            after = replace(after, gid=before.gid)  # one group alone has a number there, which may be another
+        if before is not None:
+            lacking = self.mounts.lacking.get(point, frozenset()) - after.xattrs.keys()
+            before = replace(before, xattrs={key: value for key, value in before.xattrs.items() if key not in lacking})
         change = Change.between(point, before, after)
         if change is not None and not self.ignores(point):
             self.changes[point] = change

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from hearth.errors import ObservationError
@@ -18,12 +18,16 @@ __all__ = ["LayerMounts", "deepest", "is_below"]
 
 @dataclass(frozen=True, slots=True)
 class LayerMounts:
-    """One layer's `mounts.json`, as the sandbox wrote it; `mounts` is turned round: mount point to key."""
+    """One layer's `mounts.json`, as the sandbox wrote it; `mounts` is turned round: mount point to key.
+
+    `lacking` maps mount points to the extended attributes of their own directories that the layer could not be given.
+    """
 
     state: Path
     layer: str
     root: bool
     mounts: Mapping[str, str]
+    lacking: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, state: Path, layer: str) -> Self:
@@ -33,11 +37,15 @@ class LayerMounts:
             document = json.loads(path.read_bytes())
             mounts = {str(point): str(key) for key, point in document["mounts"].items()}
             root = document["root"]
+            lacking = {
+                str(document["mounts"][key]): frozenset(map(str, names))
+                for key, names in document.get("lacking", {}).items()
+            }
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ObservationError(f"the layer {layer} cannot be read: {path}: {error}") from error
         if not isinstance(root, bool) or not all(point.startswith("/") for point in mounts):
             raise ObservationError(f"the layer {layer} cannot be read: {path} does not say what was mounted where")
-        return cls(state=state, layer=layer, root=root, mounts=mounts)
+        return cls(state=state, layer=layer, root=root, mounts=mounts, lacking=lacking)
 
     @property
     def prefix(self) -> str:

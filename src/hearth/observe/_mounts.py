@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hearth.observe._linux import (
@@ -21,7 +19,8 @@ from hearth.observe._linux import (
     mount,
     read_only_tree,
 )
-from hearth.observe._mounts_host import VIRTUAL, few_parts, foreign_on_the_way, mount_points
+from hearth.observe._mounts_host import VIRTUAL, few_parts, foreign_on_the_way, mount_points, other_places
+from hearth.observe._mounts_overlay import Overlays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,10 +31,16 @@ __all__ = ["SandboxMounts"]
 _OVERLAID = frozenset(
     ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "vfat", "xfs", "zfs")
 )
+# What can hold neither a pipe nor a socket of the host; else a read-only mount stops nobody from writing to these.
+_WITHOUT_PIPES = frozenset(
+    (
+        "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "cpuset", "debugfs", "devpts", "efivarfs",
+        "exfat", "fusectl", "mqueue", "msdos", "proc", "pstore", "securityfs", "sysfs", "tracefs", "vfat",
+    )
+)  # fmt: skip
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
 _MASKED = ("kcore", "kmsg", "keys", "timer_list", "kallsyms")
-_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC  # which statvfs(3) tells by the same bits
 
 
 class SandboxMounts:
@@ -43,8 +48,8 @@ class SandboxMounts:
 
     `root` says which way: as root one overlay lies over each mount, else one over each top-level directory, with the
     attributes that a user may set; a directory below which something is mounted is taken apart, for its overlay would
-    be refused. `places` get overlays of their own where a user could not change them otherwise. What cannot be overlaid
-    is bound read-only, so that writing there fails.
+    be refused. `places` get overlays of their own where a user could not change them otherwise. What is not to be
+    changed lies under a read-only overlay, which cuts its pipes and sockets off from the host's; what cannot is hidden.
     """
 
     def __init__(
@@ -61,12 +66,11 @@ class SandboxMounts:
         self.failed: dict[str, str] = {}
         self._state = state
         self._layer = layer
-        self._below = tuple(below)
         self._hidden = tuple(hidden)
         # Looked at before there is a user namespace, in which every other user has the same number.
         self._places = () if root else tuple(foreign_on_the_way(os.path.realpath(place)) for place in places)
         self._root = root
-        self._mounts: dict[str, str] = {}
+        self._overlays = Overlays(state=state, layer=layer, below=below, root=root)
         self._target = f"{state}/{layer}/root"
 
     @property
@@ -75,27 +79,32 @@ class SandboxMounts:
         return self._target
 
     def build(self) -> None:
-        """Mount everything that does not need the new PID namespace. OSError where the root itself cannot be had."""
+        """Mount everything that does not need the new PID namespace.
+
+        OSError where the root itself cannot be had, or what earlier steps changed cannot be shown.
+        """
         os.makedirs(self._target)  # noqa: PTH103 - texts throughout
-        os.chdir(self._state)  # the options of an overlay have 4096 bytes
         points = list(mount_points())  # of the host alone: from now on there are also ours
+        hidden = [os.path.realpath(path) for path in (self._state, *self._hidden)]
+        hidden += other_places(hidden)
         if self._root:
             self._overlay("/")
             for point, kind in points:
                 self._add(point, kind)
         else:
             mount("tmpfs", self._target, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
-            self._show_parts("/", dict(points))
+            self._show_parts("/", dict(points), "ext4")
             for way in self._places:
                 self._own(way)
-        for path in (self._state, *self._hidden):
-            self._cover(os.path.realpath(path))
+        for path in hidden:
+            self._cover(path)
         self._devices()
         self._kernel_tree()
 
     def tell(self) -> None:
         """Write down what was mounted where, for whoever reads the layer."""
-        document = {"root": self._root, "mounts": self._mounts, "readonly": self.readonly, "failed": self.failed}
+        document = {"root": self._root, "mounts": self._overlays.mounts, "readonly": self.readonly}
+        document |= {"failed": self.failed, "lacking": self._overlays.lacking}
         with open(f"{self._state}/{self._layer}/mounts.json", "w", encoding="utf-8") as file:  # noqa: PTH123 - as above
             json.dump(document, file)
 
@@ -118,56 +127,66 @@ class SandboxMounts:
     def _add(self, point: str, kind: str) -> None:
         """Show another mount of the host."""
         target = self._target + point
+        mode = os.lstat(point).st_mode
         if not os.path.lexists(target):
             self.failed[point] = "its mount point is not there in the sandbox"
-        elif not stat.S_ISDIR(os.lstat(point).st_mode):
-            self._bind(point, "a file is mounted there", key=point)
+        elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            self._cover(point)
+            self.readonly[point] = "a pipe or a socket is mounted there: it is not the host's"
+        elif not stat.S_ISDIR(mode):
+            self._bind(point, "a file is mounted there")
         elif kind not in _OVERLAID:
-            self._bind(point, f"a file system of the kind {kind}", key=point)
+            self._read_only(point, kind, f"a file system of the kind {kind}")
         else:
             try:
                 self._overlay(point)
             except OSError as error:
-                self._bind(point, _said(error), key=point)
+                self._read_only(point, kind, self._why(point, error))
 
-    def _show_parts(self, folder: str, kinds: Mapping[str, str]) -> None:
+    def _show_parts(self, folder: str, kinds: Mapping[str, str], kind: str) -> None:
         """Show what is in a directory, part by part, on a tmpfs that takes nothing new: it is not the host's."""
         with os.scandir(folder) as entries:
             parts = sorted(entries, key=lambda entry: entry.name)
         for part in parts:
             target = self._target + part.path
-            if part.is_symlink():
+            try:
+                mode = os.lstat(part.path).st_mode  # of what is mounted there, which the entry does not tell
+            except OSError:  # it is gone, or not this user's to see
+                continue
+            if stat.S_ISLNK(mode):
                 os.symlink(os.readlink(part.path), target)  # noqa: PTH115, PTH211 - as above
-            elif part.is_dir():
+            elif stat.S_ISDIR(mode):
                 os.mkdir(target)  # noqa: PTH102 - as above
                 if part.path not in VIRTUAL:
-                    self._show(part.path, kinds)
-            elif part.is_file() and folder != "/":
+                    self._show(part.path, kinds, kinds.get(part.path, kind))
+            elif stat.S_ISREG(mode) and folder != "/":
                 with open(target, "xb"):  # noqa: PTH123 - as above
                     pass
-                self._bind(part.path, "it lies beside a mount point", key=part.path)
+                self._bind(part.path, "it lies beside a mount point")
         flags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV
         mount(None, self._target + (folder if folder != "/" else ""), None, flags)
 
-    def _show(self, path: str, kinds: Mapping[str, str]) -> None:
+    def _show(self, path: str, kinds: Mapping[str, str], kind: str) -> None:
         """Show a directory to an ordinary user."""
-        if kinds.get(path, "ext4") not in _OVERLAID:
-            self._bind(path, f"a file system of the kind {kinds[path]}", key=path)
-            return
-        try:
-            self._overlay(path)
-        except OSError as error:
-            if not any(point.startswith(f"{path}/") for point in kinds) or not few_parts(path):
-                self._bind(path, _said(error), key=path)
+        why = f"a file system of the kind {kind}"
+        if kind in _OVERLAID:
+            try:
+                self._overlay(path)
+            except OSError as error:
+                why = self._why(path, error)
+            else:
                 return
-            mode = stat.S_IMODE(os.stat(path).st_mode)  # noqa: PTH116 - as above
-            mount("tmpfs", self._target + path, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode | 0o700:o}")
-            self.readonly[path] = "something is mounted below it, so nothing new can be made in it itself"
-            self._show_parts(path, kinds)
+        if not any(point.startswith(f"{path}/") for point in kinds) or not few_parts(path):
+            self._read_only(path, kind, why)
+            return
+        mode = stat.S_IMODE(os.stat(path).st_mode)  # noqa: PTH116 - as above
+        mount("tmpfs", self._target + path, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode | 0o700:o}")
+        self.readonly[path] = "something is mounted below it, so nothing new can be made in it itself"
+        self._show_parts(path, kinds, kind)
 
     def _own(self, way: Mapping[str, tuple[bool, bool]]) -> None:
         """Give a user's folder an overlay of its own where it lies in somebody else's, which could not be copied up."""
-        shown = list(self._mounts.values())
+        shown = list(self._overlays.mounts.values())
         inside = foreign = False
         for path, (is_foreign, is_writable) in way.items():
             if path in shown:
@@ -175,44 +194,47 @@ class SandboxMounts:
                 continue
             foreign = foreign or is_foreign
             if inside and foreign and is_writable:
-                with suppress(OSError):
+                try:
                     self._overlay(path)
                     foreign = False
+                except OSError as error:
+                    self._why(path, error)
 
     def _overlay(self, point: str) -> None:
-        key = "root" if point == "/" else hashlib.sha256(os.fsencode(point)).hexdigest()[:10]
-        here = f"{self._layer}/{key}"
-        status = os.stat(point)  # noqa: PTH116 - as above
-        for name in ("up", "work"):
-            os.makedirs(f"{here}/{name}")  # noqa: PTH103 - as above
-        os.chmod(f"{here}/up", stat.S_IMODE(status.st_mode))  # noqa: PTH101 - as above
-        if self._root:
-            os.chown(f"{here}/up", status.st_uid, status.st_gid)
-        earlier = [f"{layer}/{key}/up" for layer in reversed(self._below) if os.path.isdir(f"{layer}/{key}/up")]  # noqa: PTH112
-        lower = ":".join([*earlier, _escaped(point)])
-        options = f"lowerdir={lower},upperdir={here}/up,workdir={here}/work"
-        target = self._target + ("" if point == "/" else point)
-        # What the host's mount refuses, this one does too; and no device in a folder is one of this sandbox.
-        flags = os.statvfs(point).f_flag & _FLAGS | MS_NODEV
-        if not self._root:
-            mount("overlay", target, "overlay", flags | MS_NOSUID, f"{options},userxattr")
-        else:
-            options += ",redirect_dir=off,metacopy=off,xino=off"
-            try:  # with an index the names of one file hold together
-                mount("overlay", target, "overlay", flags, f"{options},index=on")
-            except OSError:
-                mount("overlay", target, "overlay", flags, f"{options},index=off")
-        self._mounts[key] = point
+        self._overlays.lay(point, self._target + ("" if point == "/" else point))
 
-    def _bind(self, point: str, why: str, *, key: str) -> None:
-        """Show something read-only."""
+    def _why(self, point: str, error: OSError) -> str:
+        """Return why a mount point cannot be overlaid; raise that where what earlier steps changed would be lost."""
+        if self._overlays.is_changed(point):
+            raise error
+        return _said(error)
+
+    def _read_only(self, point: str, kind: str, why: str) -> None:
+        """Show a directory read-only, or nothing of it: never with the pipes and sockets of the host."""
+        if kind in _WITHOUT_PIPES:
+            self._bind(point, why)
+            return
+        try:
+            self._overlays.show(point, self._target + point)
+        except OSError as error:
+            self._hide(point, f"{why}; {_said(error)}")
+        else:
+            self.readonly[point] = why
+
+    def _bind(self, point: str, why: str, *, deep: int = 0) -> None:
+        """Show what has neither pipes nor sockets read-only."""
         target = self._target + point
         try:
-            mount(point, target, None, MS_BIND | MS_REC)
+            mount(point, target, None, MS_BIND | deep)
             read_only_tree(target)
-            self.readonly[key] = why
         except OSError as error:
-            self.failed[key] = f"{why}; {_said(error)}"
+            self._hide(point, f"{why}; {_said(error)}")
+        else:
+            self.readonly[point] = why
+
+    def _hide(self, point: str, why: str) -> None:
+        self._cover(point)
+        self.failed[point] = f"{why}; it is hidden"
 
     def _cover(self, path: str) -> None:
         """Hide a path: an empty folder, or nothing, lies over it, and cannot be written."""
@@ -249,13 +271,8 @@ class SandboxMounts:
 
     def _kernel_tree(self) -> None:
         if os.path.isdir("/sys") and os.path.isdir(f"{self._target}/sys"):  # noqa: PTH112 - as above
-            self._bind("/sys", "what the kernel says of itself", key="/sys")
+            self._bind("/sys", "what the kernel says of itself", deep=MS_REC)
             self.readonly.pop("/sys", None)  # nobody expects to change files there
-
-
-def _escaped(path: str) -> str:
-    """Return a path as it stands in an overlay's options."""
-    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
 
 
 def _said(error: OSError) -> str:

@@ -12,7 +12,7 @@ from hearth.observe._sandbox import Layout, SandboxServer
 from hearth.observe._tiers import stackable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
     from hearth.observe._layer import LayerChanges
@@ -39,6 +39,7 @@ class SandboxRoom:
         self._server: SandboxServer | None = None
         self._owned: OwnedFolder | None = None
         self._layers: list[str] = []
+        self._first_readonly: frozenset[str] | None = None
 
     def __enter__(self) -> Self:
         if self._stacked and stackable():
@@ -71,6 +72,13 @@ class SandboxRoom:
         if self._stacked:
             self._layers.append(layout.layer)
         return changes
+
+    def newly_readonly(self, paths: Iterable[str]) -> list[str]:
+        """Return which of a sandbox's paths that take no change took some in the first one of this room, sorted."""
+        found = frozenset(paths)
+        if self._first_readonly is None:
+            self._first_readonly = found
+        return sorted(found - self._first_readonly)
 
     def content(self, layout: Layout) -> Callable[[str], Path]:
         """Return where the new content of a path lies."""

@@ -203,6 +203,21 @@ def test_a_directory_of_somebody_else_is_not_compared_with_its_stand_in(room: Ro
         assert read_layer(room.state, "0").changes == ()
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives a folder to any group")
+def test_the_group_of_a_mount_point_is_not_compared_where_one_alone_has_a_number(room: Room) -> None:
+    """An ordinary user's folder may belong to another of the user's groups; its mode is compared all the same."""
+    os.chown(room.tree, 0, 1234)
+    upper = room.layer("0")
+    assert read_layer(room.state, "0").changes == ()
+    upper.chmod(0o700)
+    (change,) = read_layer(room.state, "0").changes
+    assert change.before is not None
+    assert change.after is not None
+    assert (change.before.gid, change.after.gid, change.after.mode) == (1234, 1234, 0o700)
+    upper = room.layer("1", root=True)
+    assert room.kinds(read_layer(room.state, "1")) == {str(room.tree): "metadata"}
+
+
 def test_paths_that_are_ignored_are_left_out_with_all_below(room: Room) -> None:
     upper = room.layer("0")
     (upper / "folder").mkdir()
