@@ -268,6 +268,11 @@ class SandboxMounts:
             os.symlink("pts/ptmx", f"{dev}/ptmx")  # noqa: PTH211 - as above
         except OSError as error:
             self.failed["/dev/pts"] = _said(error)
+        if os.path.exists("/proc/sys/fs/mqueue"):  # noqa: PTH110 - as above; else the kernel has none
+            try:  # so that it can be seen what is left in it
+                mount("mqueue", f"{dev}/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+            except OSError as error:
+                self.failed["/dev/mqueue"] = _said(error)
 
     def _kernel_tree(self) -> None:
         if os.path.isdir("/sys") and os.path.isdir(f"{self._target}/sys"):  # noqa: PTH112 - as above

@@ -159,16 +159,26 @@ def _running() -> list[str]:
 def _left_in_private() -> list[str]:
     """Return what was left where a bare run would have changed the host, and the sandbox has its own instead."""
     unseen = []
-    with suppress(OSError):
-        names = sorted(os.listdir("/dev/shm"))  # noqa: PTH208, S108 - the sandbox's own
-        if names:
-            named = ", ".join(names[:_MOST_NAMED]) + (" …" if len(names) > _MOST_NAMED else "")
-            unseen.append(f"the sandbox has a /dev/shm of its own, and this was left in it: {named}")
+    if named := _named("/dev/shm"):  # noqa: S108 - the sandbox's own
+        unseen.append(f"the sandbox has a /dev/shm of its own, and this was left in it: {named}")
+    if named := _named("/dev/mqueue"):
+        unseen.append(f"POSIX message queues were left in the sandbox: {named}")
     for name, what in _PRIVATE:
         with suppress(OSError), open(f"/proc/sysvipc/{name}", encoding="utf-8") as lines:  # noqa: PTH123 - as above
             if len(lines.readlines()) > 1:
                 unseen.append(f"System V {what} were left in the sandbox")
     return unseen
+
+
+def _named(folder: str) -> str:
+    """Return the first names in a folder, which may be closed on purpose; "" where there are none."""
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - texts throughout
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"it cannot be listed ({error.strerror})"
+    return ", ".join(names[:_MOST_NAMED]) + (" …" if len(names) > _MOST_NAMED else "")
 
 
 def _loopback_up() -> None:

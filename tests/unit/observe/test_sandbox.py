@@ -232,6 +232,12 @@ def test_what_is_left_in_shared_memory_is_said(server: SandboxServer, layout: La
     assert not Path("/dev/shm/hearth-test").exists()
 
 
+def test_shared_memory_that_is_closed_before_the_end_is_said(server: SandboxServer, layout: Layout) -> None:
+    end, _ = run(server, layout, "echo x > /dev/shm/hearth-test; chmod 000 /dev/shm")
+    told = "hearth-test" if ROOT else "it cannot be listed (Permission denied)"
+    assert end.unseen == (f"the sandbox has a /dev/shm of its own, and this was left in it: {told}",)
+
+
 def test_hidden_things_are_neither_read_nor_written(server: SandboxServer, tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "key").write_text("secret")
@@ -260,14 +266,14 @@ def test_a_later_step_sees_what_an_earlier_one_did(server: SandboxServer, tmp_pa
 
 
 def stacked(layout: Layout, number: int) -> Layout:
-    """Make so many layers, each of which has a file on each mount point; return the layout of the next one."""
+    """Make so many layers, each of which has a file at the first mount point; return the layout of the next one."""
     (layout.state / "0/mounts.json").rename(layout.state / "mounts.json")
-    keys = json.loads((layout.state / "mounts.json").read_bytes())["mounts"]
+    mounts = json.loads((layout.state / "mounts.json").read_bytes())["mounts"]
+    key = min(mounts, key=lambda key: len(mounts[key]))
     below = tuple(f"earlier-step-{one}" for one in range(number))
     for layer in below:
-        for key in keys:
-            (layout.state / layer / key / "up").mkdir(parents=True)
-            (layout.state / layer / key / "up" / layer).touch()
+        (layout.state / layer / key / "up").mkdir(parents=True)
+        (layout.state / layer / key / "up" / layer).touch()
     return Layout(state=layout.state, layer="next", below=below)
 
 
@@ -299,6 +305,21 @@ def test_steps_that_changed_nothing_take_no_layer(server: SandboxServer, layout:
     for layer in below[1:]:
         (layout.state / layer / "root/up").mkdir(parents=True)
     assert run(server, Layout(state=layout.state, layer="next", below=below), "echo it ran")[1] == "it ran\n"
+
+
+QUEUE = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+mq_open = getattr(libc, "mq_open", None) or ctypes.CDLL("librt.so.1", use_errno=True).mq_open
+assert mq_open(b"/hearth-test", os.O_CREAT | os.O_RDWR, 0o600, None) >= 0, os.strerror(ctypes.get_errno())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/sys/fs/mqueue").exists(), reason="this kernel has no POSIX message queues")
+def test_a_message_queue_of_its_own_that_is_left_is_said(server: SandboxServer, layout: Layout) -> None:
+    end, written = run(server, layout, f"{sys.executable} -I -c '{QUEUE}' 2>&1")
+    assert (end.code, written) == (0, "")
+    assert end.unseen == ("POSIX message queues were left in the sandbox: hearth-test",)
 
 
 def test_a_layer_is_new(server: SandboxServer, layout: Layout) -> None:
@@ -392,7 +413,9 @@ def run_as_nobody(repository: Path, *chosen: str) -> None:
 @pytest.mark.skipif(bool(ordinary.why_not()), reason=ordinary.why_not())
 def test_an_ordinary_user_has_as_much(repository: Path) -> None:
     run_as_nobody(
-        repository, "-k", "its_layer or hidden or tries_are_not or outside or earlier or at_once or set_up or layer"
+        repository,
+        "-k",
+        "its_layer or hidden or tries_are_not or outside or earlier or at_once or set_up or layer or queue or closed",
     )
 
 
