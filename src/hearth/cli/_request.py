@@ -164,6 +164,7 @@ def approvals(
         screen.line("no approval was asked for; `hearth request PLAN` does")
     elif found:
         screen.table(("REQUEST", "PLAN", "MODE", "STATE", "REQUESTER", "EXPIRES"), [_row(view) for view in found])
+        unreadable += [f"{view.asked.request_id}: {view.why}" for view in found if view.state == "damaged"]
     for problem in unreadable:
         screen.line((problem, "bold red"))
     print_unreviewed(screen, waiting)

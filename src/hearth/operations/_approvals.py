@@ -273,6 +273,11 @@ class Approvals:
     def _view(self, row: ApprovalRow) -> ApprovalView:
         request = row.request
         asked = ApprovalRequest.read(request)
+        if asked.request_id != row.request_id:
+            raise LedgerDamagedError(
+                f"what lies there (approval_requests, row {row.number}) was signed as {asked.request_id}; this is "
+                "tampering: look with `hearth fsck`"
+            )
         keys = {name: PublicKey.parse(trusted.key) for name, trusted in self.policy.approvals.keys.items()}
         state, why = "approved", ""
         try:
