@@ -12,6 +12,8 @@ import pytest
 
 from hearth.ledger import Ledger, LedgerHome
 from hearth.operations import initialise
+from hearth.plan import load_plan
+from tests import approving
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +66,46 @@ def test_a_run_whose_output_is_lost_says_that_it_stands(home: LedgerHome, option
     assert "what the command did stands, and is stored: `hearth show last`" in told
     with Ledger.open(home) as ledger:
         assert ledger.get("one").verify()
+
+
+@pytest.mark.parametrize("arguments", [["state"], ["state", "--json"], ["fsck"], ["approvals"], ["list"]])
+def test_what_only_looks_says_nothing_of_what_stands(home: LedgerHome, arguments: list[str]) -> None:
+    code, told = hearth(home, arguments, ">/dev/full")
+    assert (code, told) == (1, f"{SAID}No space left on device)\n")
+
+
+@pytest.mark.parametrize(
+    "arguments, where",
+    [
+        (["lockdown", "--reason", "stop"], "`hearth state`"),
+        (["deny", "REQUEST", "--reason", "no"], "`hearth approvals`"),
+        (["request", "plan.yaml", "--reason", "once more"], "`hearth approvals`"),
+    ],
+)
+def test_what_was_done_is_told_by_the_command_that_shows_it(home: LedgerHome, arguments: list[str], where: str) -> None:
+    key = approving.trust(home)
+    request = approving.approve(home, load_plan(home.root.parent / "plan.yaml"), key)
+    given = [request if word == "REQUEST" else word for word in arguments]
+    code, told = hearth(home, given, ">/dev/full", HEARTH_KEY=str(key))
+    assert code == 1
+    assert f"what the command did stands, and is stored: {where} tells of" in told
+    assert "hearth show last" not in told
+
+
+@pytest.mark.parametrize("arguments", [["approvals"], ["state"], ["list"]])
+def test_whoever_reads_nothing_of_a_pipe_changes_no_exit_code(home: LedgerHome, arguments: list[str]) -> None:
+    for options in ([], ["--json"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb") as pipe:  # noqa: PTH123 - a descriptor
+            done = subprocess.run(
+                [sys.executable, "-m", "hearth", *arguments, *options],
+                cwd=home.root.parent,
+                stdout=pipe,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        assert (done.returncode, done.stderr) == (0, b""), options
 
 
 @pytest.mark.parametrize("arguments", [["show", "nothing"], ["show", "nothing", "--json"]])

@@ -75,6 +75,19 @@ _CODES: tuple[tuple[type[HearthError], Exit], ...] = (
     (LedgerDamagedError, Exit.NOT_VERIFIED),
     (RecordError, Exit.NOT_VERIFIED),
 )
+_OF_RUNS = "`hearth show last` tells of a run"
+_OF_APPROVALS = "`hearth approvals` tells of it"
+_OF_POSTURES = "`hearth state` tells of the posture"
+_OF_RECORDS = "`hearth list` tells of the records"
+# What a command changes, and which one shows it; the others only look.
+_TOLD_BY = {
+    **dict.fromkeys(("run", "exec"), _OF_RUNS),
+    **dict.fromkeys(("request", "approve", "deny", "review"), _OF_APPROVALS),
+    **dict.fromkeys(("lockdown", "report", "restore"), _OF_POSTURES),
+    **dict.fromkeys(("recover", "purge"), _OF_RECORDS),
+    **dict.fromkeys(("init", "keygen", "backup", "export"), "the files that it made are there"),
+    "hold": "`hearth hold list` tells of holds",
+}
 _WORDS = {
     Exit.FAILED: "failed",
     Exit.USAGE: "error",
@@ -112,7 +125,7 @@ def report(error: BaseException, settings: Settings, arguments: Sequence[str]) -
         return _say(settings, arguments, error, code, f"{error}{notes}", _WORDS.get(Exit(code), "stopped"))
     hint = "" if debugging() else f"; {DEBUG_VARIABLE}=1 shows where"
     if isinstance(error, OSError) and (output_lost() or _raised_in_printing(error)):
-        return _say(settings, arguments, error, Exit.FAILED, lost_output(error), _WORDS[Exit.FAILED])
+        return _say(settings, arguments, error, Exit.FAILED, lost_output(error, settings), _WORDS[Exit.FAILED])
     if isinstance(error, OSError):  # too many open files, no memory, no more locks: nothing of HEARTH's own
         return _say(settings, arguments, error, Exit.FAILED, f"the system refused: {error}{hint}", _WORDS[Exit.FAILED])
     message = f"{type(error).__name__}: {error}{hint}"
@@ -159,12 +172,11 @@ def _raised_in_printing(error: OSError) -> bool:
     return str(innermost.tb_frame.f_globals.get("__name__", "")).startswith(_PRINTING)
 
 
-def lost_output(error: OSError) -> str:
-    """Say that the output is lost, and what stands all the same."""
-    return (
-        f"the output could not be written ({error.strerror or error}); what the command did stands, and is stored: "
-        "`hearth show last` tells of a run, `hearth state` of the posture"
-    )
+def lost_output(error: OSError, settings: Settings) -> str:
+    """Say that the output is lost, and what stands all the same; what only looked at something did nothing."""
+    lost = f"the output could not be written ({error.strerror or error})"
+    where = _TOLD_BY.get(settings.command)
+    return f"{lost}; what the command did stands, and is stored: {where}" if where else lost
 
 
 def _wants_json(settings: Settings, arguments: Sequence[str]) -> bool:

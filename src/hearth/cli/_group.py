@@ -68,6 +68,8 @@ class HearthGroup(click.Group):
             near = near or [name for name in self.names if name.startswith(args[0])]
             hint = f" Did you mean {' or '.join(near)}?" if near else f" `{ctx.info_name} --help` lists them."
             raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
+        if args and args[0] in self.names:
+            ctx.ensure_object(Settings).command = args[0]
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
@@ -102,7 +104,7 @@ def end(command: Callable[[], object], settings: Settings, arguments: Sequence[s
         code = report(error, settings, arguments)
     finally:
         logger.removeHandler(handler)
-    code = _flushed(code if isinstance(code, int) else Exit.DONE)
+    code = _flushed(code if isinstance(code, int) else Exit.DONE, settings)
     if settings.ends_process:
         from hearth.cli._late_signals import ignore_signals
 
@@ -165,7 +167,7 @@ class _Warnings(logging.Handler):
             click.echo(f"hearth: {record.levelname.lower()}: {visible(record.getMessage())}", err=True)
 
 
-def _flushed(code: int) -> int:
+def _flushed(code: int, settings: Settings) -> int:
     """Write out what is still buffered; a reader that went away is no reason for noise at the very end."""
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -173,7 +175,7 @@ def _flushed(code: int) -> int:
                 stream.flush()
         except (OSError, ValueError) as error:
             if stream is sys.stdout and code == Exit.DONE and isinstance(error, OSError):
-                code = code if isinstance(error, BrokenPipeError) else _told_lost(error)
+                code = code if isinstance(error, BrokenPipeError) else _told_lost(error, settings)
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             if isinstance(stream, ClosedOutput):
@@ -181,7 +183,7 @@ def _flushed(code: int) -> int:
     return code
 
 
-def _told_lost(error: OSError) -> Exit:
+def _told_lost(error: OSError, settings: Settings) -> Exit:
     with suppress(OSError, ValueError):
-        click.echo(f"hearth: failed: {lost_output(error)}", err=True)
+        click.echo(f"hearth: failed: {lost_output(error, settings)}", err=True)
     return Exit.FAILED

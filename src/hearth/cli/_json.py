@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,10 +28,16 @@ def print_json(document: object) -> None:
 
 
 def print_bytes(data: bytes) -> None:
-    """Write to stdout as it is, past its encoding and its line ends."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    """Write to stdout as it is, past its encoding and its line ends.
+
+    Whoever went away without reading it changes nothing of what the command did: its own exit code stands.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes there
 
 
 def json_option(function: _Function) -> _Function:

@@ -17,6 +17,7 @@ __all__ = ["Settings"]
 class Settings:
     """`home` is a folder or None (search for it); `json` is set by a command's --json.
 
+    `command` is the name of the command that was called.
     `ends_process` says that the process has nothing to do but this command, and nobody needs its signals afterwards.
     """
 
@@ -24,6 +25,7 @@ class Settings:
     no_color: bool = False
     json: bool = False
     ends_process: bool = False
+    command: str = ""
 
     def find_home(self) -> LedgerHome:
         """Return the ledger's folder; LedgerNotFoundError says how to make one."""

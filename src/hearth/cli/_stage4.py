@@ -105,5 +105,5 @@ def _run(settings: Settings, plan: Plan, *, mode: LiveMode, **options: Any) -> S
 def main() -> None:
     """Run the script's command line; ends the process with `hearth`'s exit codes."""
     prepare_streams()
-    settings, given = Settings(ends_process=True), sys.argv[1:]
+    settings, given = Settings(ends_process=True, command="run"), sys.argv[1:]
     end(lambda: _stage4.main(given, prog_name="stage4_cli.py", standalone_mode=False, obj=settings), settings, given)
