@@ -267,16 +267,18 @@ def test_the_mode_of_a_request_behind_many_others_is_found_for_the_refusal(
 
 
 def _add_newer(home: LedgerHome, request_id: str, number: int) -> None:
-    """Put newer requests of the same plan beside one: copies of its row that nobody approved."""
+    """Put newer requests of the same plan beside one: the same but for the id, and nobody approved them."""
+    key = load_key(home, home.root.parent / "ann.pem").key
     with closing(sqlite3.connect(home.database)) as connection, connection:
         (document,) = connection.execute(
             "SELECT document FROM approval_requests WHERE request_id = ?", (request_id,)
         ).fetchone()
-        for name in range(number):
+        asked = ApprovalRequest.read(Envelope.parse(document))
+        for name in (f"copy-{count}" for count in range(number)):
             connection.execute(
                 "INSERT INTO approval_requests (request_id, plan_id, plan_digest, created, document) "
                 "SELECT ?, plan_id, plan_digest, created, ? FROM approval_requests WHERE request_id = ?",
-                (f"copy-{name}", document, request_id),
+                (name, replace(asked, request_id=name).sign(key).to_json(), request_id),
             )
 
 
