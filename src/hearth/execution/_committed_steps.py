@@ -74,12 +74,8 @@ class CommittedSteps(SandboxSteps):
             held = self._held(step, seen, details)
             if held.must:
                 return StepOutcome.failure(f"{_not_done(held)}; nothing of it was committed", details)
-            if live := databases_in_use(seen.changes):
-                return StepOutcome.failure(
-                    f"other processes have {', '.join(live)} open, and would go on with the file as it was: nothing of "
-                    "the step was committed; change it by a sql step, or when nobody has it open",
-                    details,
-                )
+            if why := _not_to_be_committed(seen, found):
+                return StepOutcome.failure(f"{why}: nothing of the step was committed", details)
             try:
                 done = self._commit(step, seen, layout, found)
             except DriftError as error:
@@ -260,6 +256,19 @@ class CommittedSteps(SandboxSteps):
         )
         error.details = details
         raise error
+
+
+def _not_to_be_committed(seen: StepManifest, found: LayerChanges) -> str:
+    """Return what of the files that a step changed keeps all of it from being committed; "" for nothing."""
+    if found.unread:
+        named = ", ".join(found.unread[:_FIRST_WORDS])
+        return f"{named}: most of what such a file holds are bytes that nobody wrote (holes), too many to be compared"
+    if live := databases_in_use(seen.changes):
+        return (
+            f"other processes have {', '.join(live)} open, and would go on with the file as it was (change it by a sql "
+            "step, or when nobody has it open)"
+        )
+    return ""
 
 
 def _not_done(held: Reconciliation) -> str:

@@ -6,7 +6,9 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from hearth.errors import ObservationError
 from hearth.execution._database_rows import database_rows, without_database
+from hearth.execution._impatience import Impatience
 from hearth.execution._manifest_effects import MOST_ENTRIES, kept_manifest, without_secrets
 from hearth.execution._step_sandbox import StepSandbox
 from hearth.observe import LayerChanges, StepManifest, Way, named_connections
@@ -84,7 +86,7 @@ class SandboxSteps:
         unseen = sandbox.finish()
         rows = sandbox.rows
         if sandbox.used:
-            found = self._room.read(layout, ignore=self._ignore)
+            found = self._read(layout, outcome)
             unseen += found.unseen
             if step.task_type == "sql":
                 found = replace(found, changes=without_database(found.changes, sandbox.database))
@@ -118,6 +120,16 @@ class SandboxSteps:
         told = without_secrets(seen, self._tasks.redactor)
         self._sandboxing.manifests.append(told)
         return told
+
+    def _read(self, layout: Layout, outcome: StepOutcome) -> LayerChanges:
+        """Read what a step did. Of one that has failed nothing is committed: there it may stay unread."""
+        stop = Impatience(self._tasks.cancellation)
+        try:
+            return self._room.read(layout, ignore=self._ignore, stop=stop.reason)
+        except ObservationError as error:
+            if not outcome.failed or not stop.reason():
+                raise
+            return LayerChanges(changes=(), unseen=(str(error),))
 
     def _in_ledger(self, seen: StepManifest) -> tuple[str, ...]:
         """Return what a step changed of the ledger that records it, whatever the plan declares."""

@@ -133,6 +133,11 @@ class TaskSteps:
         return self._tasks[step.task_type]
 
     @property
+    def cancellation(self) -> Cancellation:
+        """What says that the run is to stop."""
+        return self._cancellation
+
+    @property
     def store(self) -> ContentStore:
         """Where outputs and earlier contents are kept."""
         return self._store

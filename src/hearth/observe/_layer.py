@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hearth.observe._change import Change
+from hearth.observe._change import Change, ChangeKind
 from hearth.observe._layer_links import HardLinks
 from hearth.observe._layer_merged import Merged, Part, Upper
 from hearth.observe._layer_mounts import LayerMounts, deepest, is_below
 from hearth.observe._layer_view import LowerView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from hearth.observe._layer_merged import Found
     from hearth.observe._node import Node
@@ -30,13 +30,15 @@ class LayerChanges:
     """What a step changed, sorted by the paths' bytes, and why something of it may have gone unseen.
 
     `groups` are the paths of the layer that are one file afterwards (hard links). `parted` are the paths where another
-    file took the name of one that lives on under other names: writing into the old file would change those.
+    file took the name of one that lives on under other names: writing into the old file would change those. `unread`
+    are files too long to be read: what became of them is not known, so this is not to be committed.
     """
 
     changes: tuple[Change, ...]
     unseen: tuple[str, ...] = ()
     groups: tuple[tuple[str, ...], ...] = ()
     parted: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 def read_layer(
@@ -48,15 +50,17 @@ def read_layer(
     ignore: Sequence[str] = (),
     search: Sequence[str] = (),
     search_limit: int = 100_000,
+    stop: Callable[[], str] | None = None,
 ) -> LayerChanges:
     """Return what became of each path in a layer whose sandbox has ended.
 
     What the step found are the layers `below` (oldest first) over `host`. `ignore` are paths that do not count, with
     all below them. Other names of a file that was written are looked for beside its known ones, and in the folders
-    `search`, up to `search_limit` entries. ObservationError where the layer is malformed.
+    `search`, up to `search_limit` entries. ObservationError where the layer is malformed, and where `stop` says why to
+    end ("": go on).
     """
     mounts = LayerMounts.read(state, layer)
-    with LowerView(state=state, below=below, host=host) as view:
+    with LowerView(state=state, below=below, host=host, stop=stop) as view:
         view.add_points(mounts.mounts)
         reading = _Reading(view, mounts, ignore)
         for point in sorted(mounts.mounts):
@@ -74,6 +78,7 @@ def read_layer(
             unseen=view.unseen,
             groups=reading.links.groups,
             parted=reading.links.parted,
+            unread=tuple(sorted(view.reader.unread & reading.changes.keys(), key=os.fsencode)),
         )
 
 
@@ -171,6 +176,8 @@ class _Reading:
             if after is not None:
                 self.links.written(path, upper, after, below, self._base + path[self._skip :], indexed=self._indexed)
         change = Change.between(path, before, after)
+        if path in view.reader.unread and before is not None and after is not None and before.type is after.type:
+            change = Change(path=path, kind=ChangeKind.MODIFIED, before=before, after=after)
         if change is not None:
             self.changes[path] = change
         lower = None if below is None else below.merged

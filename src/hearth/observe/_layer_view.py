@@ -13,7 +13,7 @@ from hearth.observe._tree_directory import Directories
 from hearth.observe._tree_reader import NodeReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from hearth.observe._layer_merged import Found
@@ -29,12 +29,14 @@ class LowerView:
     """The host at `host` under the layers `below` (oldest first) of a state folder; a context manager.
 
     Paths are absolute and plain: no link in them is followed, so a path through a link names nothing. `unseen` are the
-    reasons why something could not be read. ObservationError where a layer is malformed. Not for several threads at a
-    time.
+    reasons why something could not be read. ObservationError where a layer is malformed, and where `stop` says why to
+    end ("": go on). Not for several threads at a time.
     """
 
-    def __init__(self, *, state: Path, below: tuple[str, ...] = (), host: Path = Path("/")) -> None:
-        self.reader = NodeReader()
+    def __init__(
+        self, *, state: Path, below: tuple[str, ...] = (), host: Path = Path("/"), stop: Callable[[], str] | None = None
+    ) -> None:
+        self.reader = NodeReader(stop)
         self.directories = Directories()
         self._layers = tuple(LayerMounts.read(state, layer) for layer in reversed(below))
         self._points = {"/"}.union(*(layer.mounts for layer in self._layers))

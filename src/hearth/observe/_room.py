@@ -66,9 +66,14 @@ class SandboxRoom:
         below = tuple(self._layers) if self._stacked else ()
         return Layout(state=self.folder, layer=layer, below=below, network=network, hidden=self._hidden)
 
-    def read(self, layout: Layout, *, ignore: Sequence[str] = ()) -> LayerChanges:
-        """Return what was changed in a sandbox that has ended; from now on it lies below the next ones."""
-        changes = read_layer(self.folder, layout.layer, layout.below, ignore=ignore)
+    def read(
+        self, layout: Layout, *, ignore: Sequence[str] = (), stop: Callable[[], str] | None = None
+    ) -> LayerChanges:
+        """Return what was changed in a sandbox that has ended; from now on it lies below the next ones.
+
+        ObservationError where `stop` says why to end ("": go on).
+        """
+        changes = read_layer(self.folder, layout.layer, layout.below, ignore=ignore, stop=stop)
         if self._stacked:
             self._layers.append(layout.layer)
         return changes

@@ -8,10 +8,11 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from hearth.observe._content_digest import ContentDigest, TooManyHolesError
 from hearth.observe._node import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from hearth.observe._tree_directory import Directory
 
@@ -20,15 +21,20 @@ __all__ = ["OVERLAY_PREFIXES", "NodeReader", "attributes_of"]
 OVERLAY_PREFIXES = ("trusted.overlay.", "user.overlay.")
 """Extended attributes that belong to overlayfs, not to those who use it."""
 
-_PIECE = 1 << 20
 _NONE = (errno.ENOTSUP, errno.ENOENT, errno.ENOTDIR, errno.EINVAL)
 
 
 class NodeReader:
-    """Reads nodes, and keeps in `unseen` why something could not be read."""
+    """Reads nodes, and keeps in `unseen` why something could not be read.
 
-    def __init__(self) -> None:
+    `unread` are the paths of files that were too long to be read: their `sha256` is None. `stop` says why to end at
+    once, with an ObservationError ("": go on).
+    """
+
+    def __init__(self, stop: Callable[[], str] | None = None) -> None:
         self.unseen: dict[str, None] = {}  # in the order of their coming, each once
+        self.unread: set[str] = set()
+        self._contents = ContentDigest(stop)
 
     def miss(self, reason: str) -> None:
         """Keep a reason why something may have gone unseen."""
@@ -75,6 +81,7 @@ class NodeReader:
 
     def names(self, directory: Directory, path: str) -> list[str]:
         """Return the names in a directory; none, and a reason, where it cannot be read."""
+        self._contents.check()
         try:
             return directory.names()
         except (FileNotFoundError, NotADirectoryError):
@@ -92,20 +99,21 @@ class NodeReader:
         except PermissionError as error:
             self.miss(f"{path} cannot be read: {error.strerror}")
             return None, status
-        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
+        with open(descriptor, "rb", buffering=0):  # noqa: PTH123 - a descriptor
             first = os.fstat(descriptor)
             if not stat.S_ISREG(first.st_mode):
                 self.miss(f"{path} was replaced while it was read")
                 return None, status
-            digest = hashlib.sha256()
-            length = 0
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-                length += len(piece)
+            try:
+                digest, length = self._contents.of(descriptor)
+            except TooManyHolesError:
+                self.unread.add(path)
+                self.miss(f"{path} was not compared by its content: of its {first.st_size} bytes most lie in holes")
+                return None, first
             last = os.fstat(descriptor)
         if (first.st_mtime_ns, first.st_size) != (last.st_mtime_ns, length):
             self.miss(f"{path} changed while it was read")
-        return digest.hexdigest(), last
+        return digest, last
 
 
 def attributes_of(directory: Directory, name: str, path: str, reader: NodeReader) -> dict[str, bytes]:

@@ -218,6 +218,25 @@ def test_the_group_of_a_mount_point_is_not_compared_where_one_alone_has_a_number
     assert room.kinds(read_layer(room.state, "1")) == {str(room.tree): "metadata"}
 
 
+def test_a_file_too_long_to_be_read_counts_as_modified_and_unread(room: Room) -> None:
+    upper = room.layer("0")
+    for folder in (room.tree, upper):
+        with (folder / "holes").open("wb") as file:
+            file.truncate(1 << 40)
+        os.utime(folder / "holes", (1, 1))
+    read = read_layer(room.state, "0")
+    assert room.kinds(read) == {"holes": "modified"}
+    assert read.unread == (f"{room.tree}/holes",)
+    why = f"{room.tree}/holes was not compared by its content: of its {1 << 40} bytes most lie in holes"
+    assert read.unseen == (why,)
+
+
+def test_reading_a_layer_ends_where_it_is_told_to(room: Room) -> None:
+    (room.layer("0") / "new").write_text("new")
+    with pytest.raises(ObservationError, match="SIGTERM"):
+        read_layer(room.state, "0", stop=lambda: "SIGTERM")
+
+
 def test_paths_that_are_ignored_are_left_out_with_all_below(room: Room) -> None:
     upper = room.layer("0")
     (upper / "folder").mkdir()
