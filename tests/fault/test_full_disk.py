@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STEPS = 6
 # Kilobytes that are left at the second step. Half of them end the journal, the others an output, a seal or the ledger.
-MOMENTS = (0, 4, 20, 48, 96, 600)
+MOMENTS = (0, 4, 12, 20, 36, 56, 96, 600)
 # In a mount namespace of its own: for each moment a fresh volume of a megabyte, a run, and what one would do then.
 DRIVER = '''
 import contextlib, gc, importlib, json, os, pkgutil, shutil, subprocess, sys

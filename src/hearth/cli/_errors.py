@@ -15,6 +15,7 @@ from hearth.errors import (
     ArtemisEscalationError,
     DriftError,
     DuplicateExecutionError,
+    EvidenceError,
     ExecutionNotFoundError,
     ExecutionPurgedError,
     HearthError,
@@ -74,6 +75,7 @@ _CODES: tuple[tuple[type[HearthError], Exit], ...] = (
     (JournalDamagedError, Exit.NOT_VERIFIED),
     (LedgerDamagedError, Exit.NOT_VERIFIED),
     (RecordError, Exit.NOT_VERIFIED),
+    (EvidenceError, Exit.NOT_VERIFIED),
 )
 _OF_RUNS = "`hearth show last` tells of a run"
 _OF_APPROVALS = "`hearth approvals` tells of it"

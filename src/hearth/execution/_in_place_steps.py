@@ -96,7 +96,7 @@ class InPlaceSteps:
         return replace(outcome, details=details)
 
     def _lost(self, step: Step, outcome: StepOutcome, why: str) -> StepOutcome:
-        """Fail a step whose observer is gone: its system calls failed from then on, and what it did is not known."""
+        """Fail a step of which what was observed is lost: with a dead observer its system calls failed from then on."""
         self._unseen[step.index] = f"{self._tasks.unseen(step)}; {why}"
         details = {**outcome.details, "ran": str(Way.IN_PLACE), "not_observed": why}
         error = outcome.error if outcome.failed else ""
@@ -123,12 +123,11 @@ class InPlaceSteps:
             error=outcome.error if outcome.failed else "",
         )
         held = reconcile(seen, step.effects, self._plan.cwd)
-        details: dict[str, Any] = {
-            **outcome.details,
-            "ran": str(Way.IN_PLACE),
-            "observed": "seccomp",
-            **kept_manifest(seen, self._tasks.store, self._tasks.redactor),
-        }
+        try:
+            kept = kept_manifest(seen, self._tasks.store, self._tasks.redactor)
+        except OSError as error:
+            return self._lost(step, outcome, f"what was observed of it cannot be kept: {error.strerror or error}")
+        details: dict[str, Any] = {**outcome.details, "ran": str(Way.IN_PLACE), "observed": "seccomp", **kept}
         digest = details["manifest"]["sha256"]
         effects = (
             *path_effects(seen, self._plan, held.covered, None, digest),

@@ -234,6 +234,7 @@ class _Server:
                         [sys.executable, "-I", "-S", "-c", _START, paths, str(os.getpid())],
                         stdin=theirs.fileno(),
                         stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,  # that it cannot work is told by the steps that need it
                         cwd="/",
                         env={"PATH": os.defpath},
                         start_new_session=True,
