@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hearth.observe._change import Change, ChangeKind
+from hearth.observe._layer_flags import flags_not_kept
 from hearth.observe._layer_links import HardLinks
 from hearth.observe._layer_merged import Merged, Part, Upper
 from hearth.observe._layer_mounts import LayerMounts, deepest, is_below
@@ -117,6 +118,7 @@ class _Reading:
         self.links = HardLinks(view)
         self.changes: dict[str, Change] = {}
         self._ignore = tuple(ignore)
+        self._top: Part
         self._indexed = False
         self._base = ""
         self._skip = 0
@@ -135,6 +137,7 @@ class _Reading:
             index = self.mounts.index(point)
             self.links.add_index(self.view.directories.root(index), self._relative(index))
         upper = Part(self.view.directories.root(self.mounts.upper(point)), self.mounts.prefix)
+        self._top = upper
         below = self.view.merged(point)
         self._compare_point(point, upper, below)
         waiting = [_Visit(point, upper, below)]
@@ -174,6 +177,7 @@ class _Reading:
         if upper is not None and not upper.whiteout:
             after = self._after(upper, path)
             if after is not None:
+                self._check_flags(upper, below, path)
                 self.links.written(path, upper, after, below, self._base + path[self._skip :], indexed=self._indexed)
         change = Change.between(path, before, after)
         if path in view.reader.unread and before is not None and after is not None and before.type is after.type:
@@ -210,6 +214,11 @@ class _Reading:
         foreign = "user.overlay." if self.mounts.root else "user.overlay.overlay."
         if any(name.startswith(foreign) for name in attributes):
             self.view.reader.miss(f"the extended attributes {foreign}* of {path} are not compared")
+
+    def _check_flags(self, upper: Upper, below: Found | None, path: str) -> None:
+        """Say where flags of an inode were changed: they are not compared, and not committed."""
+        if letters := flags_not_kept(upper, below, self._top):
+            self.view.reader.miss(f"the flags (chattr) of {path} were changed, which is not kept: {letters}")
 
     def _check_mount(self, visit: _Visit, below: Found, path: str) -> None:
         """Say where another file system lies within a directory that the layer hides."""

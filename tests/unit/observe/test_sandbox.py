@@ -226,18 +226,6 @@ def test_the_hosts_network_is_there_only_when_it_is_given(server: SandboxServer,
     assert without.connections == given.connections == (f"tcp 127.0.0.1:{port}",)
 
 
-def test_what_is_left_in_shared_memory_is_said(server: SandboxServer, layout: Layout) -> None:
-    end, _ = run(server, layout, "echo x > /dev/shm/hearth-test")
-    assert end.unseen == ("the sandbox has a /dev/shm of its own, and this was left in it: hearth-test",)
-    assert not Path("/dev/shm/hearth-test").exists()
-
-
-def test_shared_memory_that_is_closed_before_the_end_is_said(server: SandboxServer, layout: Layout) -> None:
-    end, _ = run(server, layout, "echo x > /dev/shm/hearth-test; chmod 000 /dev/shm")
-    told = "hearth-test" if ROOT else "it cannot be listed (Permission denied)"
-    assert end.unseen == (f"the sandbox has a /dev/shm of its own, and this was left in it: {told}",)
-
-
 def test_hidden_things_are_neither_read_nor_written(server: SandboxServer, tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "key").write_text("secret")
@@ -263,63 +251,6 @@ def test_a_later_step_sees_what_an_earlier_one_did(server: SandboxServer, tmp_pa
         assert written == "b\nd\nb\nc\n"
         changes = read_layer(state, "1", ("0",)).changes
     assert [change.path for change in changes] == [str(tmp_path / "b"), str(tmp_path / "d")]
-
-
-def stacked(layout: Layout, number: int) -> Layout:
-    """Make so many layers, each of which has a file at the first mount point; return the layout of the next one."""
-    (layout.state / "0/mounts.json").rename(layout.state / "mounts.json")
-    mounts = json.loads((layout.state / "mounts.json").read_bytes())["mounts"]
-    key = min(mounts, key=lambda key: len(mounts[key]))
-    below = tuple(f"earlier-step-{one}" for one in range(number))
-    for layer in below:
-        (layout.state / layer / key / "up").mkdir(parents=True)
-        (layout.state / layer / key / "up" / layer).touch()
-    return Layout(state=layout.state, layer="next", below=below)
-
-
-def test_hundreds_of_earlier_steps_are_seen(server: SandboxServer) -> None:
-    """Their names are no part of the options, which have 4096 bytes."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm", ignore_cleanup_errors=True) as folder:
-        layout = Layout(state=Path(folder, "state"), layer="0")
-        run(server, layout, "true", cwd=Path("/"))
-        above = stacked(layout, 400)
-        point = min(json.loads((layout.state / "mounts.json").read_bytes())["mounts"].values(), key=len)
-        script = "ls -d earlier-step-* | wc -l; echo new > earlier-step-7"
-        end, written = run(server, above, script, cwd=Path(point))
-    assert (end.problem, end.code, written) == ("", 0, "400\n")
-
-
-def test_what_cannot_be_set_up_says_so_and_runs_nothing(server: SandboxServer, layout: Layout, tmp_path: Path) -> None:
-    """More layers than overlayfs takes: without them the step would find what the host has."""
-    run(server, layout, "true")
-    end, written = run(server, stacked(layout, 500), "echo it ran; touch there")
-    assert end.problem.startswith("mount overlay on")
-    assert end.problem.endswith("overlayfs takes no more than 500 layers, and 500 earlier steps changed files")
-    assert (end.code, written) == (-1, "")
-    assert not (tmp_path / "there").exists()
-
-
-def test_steps_that_changed_nothing_take_no_layer(server: SandboxServer, layout: Layout) -> None:
-    run(server, layout, "true")
-    below = ("0", *(f"empty-{one}" for one in range(600)))
-    for layer in below[1:]:
-        (layout.state / layer / "root/up").mkdir(parents=True)
-    assert run(server, Layout(state=layout.state, layer="next", below=below), "echo it ran")[1] == "it ran\n"
-
-
-QUEUE = """
-import ctypes, os
-libc = ctypes.CDLL(None, use_errno=True)
-mq_open = getattr(libc, "mq_open", None) or ctypes.CDLL("librt.so.1", use_errno=True).mq_open
-assert mq_open(b"/hearth-test", os.O_CREAT | os.O_RDWR, 0o600, None) >= 0, os.strerror(ctypes.get_errno())
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/sys/fs/mqueue").exists(), reason="this kernel has no POSIX message queues")
-def test_a_message_queue_of_its_own_that_is_left_is_said(server: SandboxServer, layout: Layout) -> None:
-    end, written = run(server, layout, f"{sys.executable} -I -c '{QUEUE}' 2>&1")
-    assert (end.code, written) == (0, "")
-    assert end.unseen == ("POSIX message queues were left in the sandbox: hearth-test",)
 
 
 def test_a_layer_is_new(server: SandboxServer, layout: Layout) -> None:
@@ -391,8 +322,8 @@ time.sleep(60)
     wait_until(lambda: not any(alive(pid) for pid in pids))
 
 
-def run_as_nobody(repository: Path, *chosen: str) -> None:
-    """Run this file as an ordinary user, in a folder of its own in somebody else's, which it could not copy up."""
+def run_as_nobody(repository: Path, *chosen: str, file: str = __file__) -> None:
+    """Run a file of tests as an ordinary user, in its own folder in somebody else's, which it cannot copy up."""
     with tempfile.TemporaryDirectory(prefix="sandbox-") as foreign:
         Path(foreign).chmod(0o755)
         folder = f"{foreign}/own"
@@ -400,7 +331,7 @@ def run_as_nobody(repository: Path, *chosen: str) -> None:
         os.chown(folder, ordinary.NOBODY, ordinary.NOBODY)
         options = ["-q", "-p", "no:cacheprovider", f"--basetemp={folder}/base", f"--rootdir={repository}"]
         ended = ordinary.run_as_nobody(
-            [sys.executable, "-m", "pytest", *options, *chosen, __file__],
+            [sys.executable, "-m", "pytest", *options, *chosen, file],
             HOME=folder,
             TMPDIR=folder,
             PWD=str(repository),
@@ -413,9 +344,7 @@ def run_as_nobody(repository: Path, *chosen: str) -> None:
 @pytest.mark.skipif(bool(ordinary.why_not()), reason=ordinary.why_not())
 def test_an_ordinary_user_has_as_much(repository: Path) -> None:
     run_as_nobody(
-        repository,
-        "-k",
-        "its_layer or hidden or tries_are_not or outside or earlier or at_once or set_up or layer or queue or closed",
+        repository, "-k", "its_layer or hidden or tries_are_not or outside or earlier_one or at_once or layer_is_new"
     )
 
 
