@@ -71,11 +71,16 @@ class CommittedSteps(SandboxSteps):
             if outcome.failed:
                 details["discarded_changes"] = len(seen.changes)
                 return replace(outcome, details=details, side_effects=())
-            held = self._held(step, seen, details)
-            if held.must:
-                return StepOutcome.failure(f"{_not_done(held)}; nothing of it was committed", details)
             if why := _not_to_be_committed(seen, found):
                 return StepOutcome.failure(f"{why}: nothing of the step was committed", details)
+            try:
+                held = self._held(step, seen, details)
+            except OSError as error:
+                why = f"what it did cannot be kept for the record ({error.strerror or error})"
+                return StepOutcome.failure(f"{why}: nothing of the step was committed", details)
+            if held.must:
+                details["missing"] = [effect.to_dict() for effect in held.missing]
+                return StepOutcome.failure(f"{_not_done(held)}; nothing of it was committed", details)
             try:
                 done = self._commit(step, seen, layout, found)
             except DriftError as error:
@@ -105,6 +110,7 @@ class CommittedSteps(SandboxSteps):
             self._told(seen)
             held = self._held(step, seen, details)
             if held.must:
+                details["missing"] = [effect.to_dict() for effect in held.missing]
                 raise TaskError(f"{_not_done(held)}; all of it was rolled back")
             compared.append((seen, held))
 
@@ -142,6 +148,7 @@ class CommittedSteps(SandboxSteps):
         self._unseen[step.index] = ""
         held = self._held(step, wanted, details, "nothing was sent")
         if held.must:
+            details["missing"] = [effect.to_dict() for effect in held.missing]
             return StepOutcome.failure(f"{_not_done(held)}; nothing was sent", details)
         outcome = self._tasks.perform(step, report)
         sent = [effect for effect in outcome.side_effects if effect.category is SideEffectCategory.NETWORK]
