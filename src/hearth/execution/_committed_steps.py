@@ -71,25 +71,37 @@ class CommittedSteps(SandboxSteps):
             if outcome.failed:
                 details["discarded_changes"] = len(seen.changes)
                 return replace(outcome, details=details, side_effects=())
-            if why := _not_to_be_committed(seen, found):
-                return StepOutcome.failure(f"{why}: nothing of the step was committed", details)
-            try:
-                held = self._held(step, seen, details)
-            except OSError as error:
-                why = f"what it did cannot be kept for the record ({error.strerror or error})"
-                return StepOutcome.failure(f"{why}: nothing of the step was committed", details)
-            if held.must:
-                details["missing"] = [effect.to_dict() for effect in held.missing]
-                return StepOutcome.failure(f"{_not_done(held)}; nothing of it was committed", details)
-            try:
-                done = self._commit(step, seen, layout, found)
-            except DriftError as error:
-                self._violation(step, "what it would change is not what it found", (str(error),), details)
-            except ObservationError as error:
-                self._unseen[step.index] = str(error)
-                return StepOutcome.failure(str(error), details)
+            return self._held_and_committed(step, outcome, seen, layout, found, details)
         finally:
             self._room.drop(layout)
+
+    def _held_and_committed(
+        self,
+        step: Step,
+        outcome: StepOutcome,
+        seen: StepManifest,
+        layout: Layout,
+        found: LayerChanges,
+        details: dict[str, Any],
+    ) -> StepOutcome:
+        """Compare what a step did, and commit it."""
+        if why := _not_to_be_committed(seen, found):
+            return StepOutcome.failure(f"{why}: nothing of the step was committed", details)
+        try:
+            held = self._held(step, seen, details)
+        except OSError as error:
+            why = f"what it did cannot be kept for the record ({error.strerror or error})"
+            return StepOutcome.failure(f"{why}: nothing of the step was committed", details)
+        if held.must:
+            details["missing"] = [effect.to_dict() for effect in held.missing]
+            return StepOutcome.failure(f"{_not_done(held)}; nothing of it was committed", details)
+        try:
+            done = self._commit(step, seen, layout, found)
+        except DriftError as error:
+            self._violation(step, "what it would change is not what it found", (str(error),), details)
+        except ObservationError as error:
+            self._unseen[step.index] = str(error)
+            return StepOutcome.failure(str(error), details)
         details["committed"] = True
         details["commit"] = {"journal": done.journal.name, "notes": list(done.notes), "left": list(done.left)}
         if held.missing:

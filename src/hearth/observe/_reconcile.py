@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Reconciliation", "declared_path", "reconcile"]
 
 _PROGRAM, _CALL = "program:", "call:"
+_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database (sqlite.org/tempfiles.html)
 _SPECIAL = 0o7000
 
 
@@ -61,7 +62,7 @@ def reconcile(seen: StepManifest, declared: Sequence[DeclaredEffect], cwd: Path)
     system call; what writes to a file of the kernel or to a device, by its path as well.
     """
     held = _Held(declared, cwd)
-    held.look_at_changes(seen.changes)
+    held.look_at_changes(seen)
     for row in seen.rows:
         words = f"rows of {row.table} in {row.database} were changed"
         held.look(f"{row.database}:{row.table}", words, [pattern.covers_rows(row) for pattern in held.patterns])
@@ -90,11 +91,17 @@ class _Held:
         self._covered: dict[str, str] = {}
         self._used: set[int] = set()
 
-    def look_at_changes(self, changes: Sequence[Change]) -> None:
+    def look_at_changes(self, seen: StepManifest) -> None:
         """Take in paths; a directory made on the way to a declared one is declared, and fulfils nothing."""
+        changes = seen.changes
         made = {one.path for one in changes if one.kind is ChangeKind.CREATED and _is_plain_directory(one.after)}
         above: dict[str, str] = {}
-        covers = {one.path: [pattern.covers_path(one.path) for pattern in self.patterns] for one in changes}
+        databases = {row.database for row in seen.rows}
+        covers = {}
+        for one in changes:
+            covers[one.path] = [pattern.covers_path(one.path) for pattern in self.patterns]
+            if True not in covers[one.path]:
+                covers[one.path] = self._covers_of_database(one, databases, seen)
         for change in changes:
             if change.after is None or True not in covers[change.path]:
                 continue
@@ -111,6 +118,28 @@ class _Held:
                     self._covered[change.path] = declared
                     continue
             self.look(change.path, f"{change.path} was {change.kind}", covers[change.path])
+
+    def _covers_of_database(self, change: Change, databases: set[str], seen: StepManifest) -> list[bool]:
+        """Tell which effects declare a file because of the database that it is of.
+
+        What SQLite keeps beside a database belongs to it. The file of one all of whose rows were seen is declared by
+        what declares these.
+        """
+        base = next((change.path.removesuffix(end) for end in _BESIDE if change.path.endswith(end)), change.path)
+        if base != change.path:
+            covers = [
+                pattern.covers_path(base) and (pattern.is_of_data or base in databases) for pattern in self.patterns
+            ]
+            if True in covers:
+                return covers
+        elif change.kind is not ChangeKind.MODIFIED:
+            return [False] * len(self.patterns)
+        rows = [row for row in seen.rows if row.database == base and row.total]
+        each = [[pattern.covers_rows(row) for pattern in self.patterns] for row in rows]
+        more = any(reason.removeprefix("rows in ").startswith(f"{base}: ") for reason in seen.unseen)
+        if more or not rows or not all(True in one for one in each):
+            return [False] * len(self.patterns)
+        return [any(one) for one in zip(*each, strict=True)]
 
     def look(self, key: str, words: str, covers: Sequence[bool]) -> None:
         """Take in what was seen; `covers` says of each declared effect whether it declares that."""
@@ -167,6 +196,11 @@ class _Pattern:
             or self._text.startswith(_CALL)
             or self._category in (SideEffectCategory.DATA_MUTATION, SideEffectCategory.NETWORK)
         )
+
+    @property
+    def is_of_data(self) -> bool:
+        """Whether it declares changes of data."""
+        return self._category is SideEffectCategory.DATA_MUTATION
 
     def covers_path(self, path: str) -> bool:
         if self._path is None or ".." in path.split("/"):  # where that leads, its text does not say

@@ -225,6 +225,45 @@ def test_a_table_is_no_path() -> None:
     assert reconcile(seen(rows=rows), [effect("data_mutation", "users")], CWD).undeclared
 
 
+ROWS = (RowChanges(database="/srv/app/app.db", table="users", inserted=1, updated=0, deleted=0),)
+MORE = (*ROWS, RowChanges(database="/srv/app/app.db", table="log", inserted=1, updated=0, deleted=0))
+
+
+@pytest.mark.parametrize(
+    "patterns, rows, unseen, covered",
+    [
+        (["users"], ROWS, (), True),
+        (["app.db:users"], ROWS, (), True),
+        (["users"], MORE, (), False),
+        (["users", "log"], MORE, (), True),
+        (["users"], (), (), False),
+        (["users"], ROWS, ("/srv/app/app.db: the schema: CREATE TABLE x",), False),
+        (["users"], ROWS, ("rows in /srv/app/app.db: it cannot be read",), False),
+        (["users"], ROWS, ("/srv/app/other.db: the schema",), True),
+        (["app.db"], ROWS, (), True),
+    ],
+)
+def test_a_databases_file_is_declared_by_the_tables_where_all_its_rows_were_seen(
+    patterns: list[str], rows: tuple[RowChanges, ...], unseen: tuple[str, ...], covered: bool
+) -> None:
+    before = replace(FILE, sha256="b" * 64)
+    change = Change.between("/srv/app/app.db", before, FILE)
+    assert change is not None
+    beside = made("/srv/app/app.db-wal")
+    declared = [effect("data_mutation", pattern) for pattern in patterns]
+    found = reconcile(seen(change, beside, rows=rows, unseen=unseen), declared, CWD)
+    assert (found.undeclared == ()) is covered
+    assert reconcile(seen(made("/srv/app/app.db"), rows=rows), declared[:1], CWD).undeclared or patterns == ["app.db"]
+
+
+def test_what_sqlite_keeps_beside_a_database_belongs_to_it_and_to_no_other_file() -> None:
+    gone = Change.between("/srv/app/app.db-shm", FILE, None)
+    assert gone is not None
+    assert reconcile(seen(gone), [effect("data_mutation", "app.db")], CWD).undeclared == ()
+    assert reconcile(seen(gone), [effect("file_system", "app.db")], CWD).undeclared != ()
+    assert reconcile(seen(gone), [effect("data_mutation", "other.db")], CWD).undeclared != ()
+
+
 def test_connections_are_declared_by_host_and_port() -> None:
     tried = seen(connections=("tcp 10.0.0.1:80",))
     assert reconcile(tried, [effect("network", "10.0.0.1:80")], CWD).undeclared == ()
