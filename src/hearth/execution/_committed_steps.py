@@ -85,8 +85,6 @@ class CommittedSteps(SandboxSteps):
         details: dict[str, Any],
     ) -> StepOutcome:
         """Compare what a step did, and commit it."""
-        if why := _not_to_be_committed(seen, found):
-            return StepOutcome.failure(f"{why}: nothing of the step was committed", details)
         try:
             held = self._held(step, seen, details)
         except OSError as error:
@@ -95,6 +93,8 @@ class CommittedSteps(SandboxSteps):
         if held.must:
             details["missing"] = [effect.to_dict() for effect in held.missing]
             return StepOutcome.failure(f"{_not_done(held)}; nothing of it was committed", details)
+        if why := _not_to_be_committed(seen, found):
+            return StepOutcome.failure(why, details)
         try:
             done = self._commit(step, seen, layout, found)
         except DriftError as error:
@@ -281,11 +281,14 @@ def _not_to_be_committed(seen: StepManifest, found: LayerChanges) -> str:
     """Return what of the files that a step changed keeps all of it from being committed; "" for nothing."""
     if found.unread:
         named = ", ".join(found.unread[:_FIRST_WORDS])
-        return f"{named}: most of what such a file holds are bytes that nobody wrote (holes), too many to be compared"
+        return (
+            f"{named}: most of what such a file holds are bytes that nobody wrote (holes), too many to be compared: "
+            "nothing of the step was committed"
+        )
     if live := databases_in_use(seen.changes):
         return (
-            f"other processes have {', '.join(live)} open, and would go on with the file as it was (change it by a sql "
-            "step, or when nobody has it open)"
+            f"other processes have {', '.join(live)} open, and would go on with the file as it was: nothing of the "
+            "step was committed; change it by a sql step, or when nobody has it open"
         )
     return ""
 
