@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["CommittedSteps"]
 
 _FIRST_WORDS = 10
+_NOTHING = "nothing of the step was committed"
 # What of a transaction stays though no row tells it, as the recorders begin to say it.
 _LASTS = ("the schema", "PRAGMA ", "ANALYZE ", "the sequence ", "rows: ", "which rows ")
 
@@ -89,7 +90,7 @@ class CommittedSteps(SandboxSteps):
             held = self._held(step, seen, details)
         except OSError as error:
             why = f"what it did cannot be kept for the record ({error.strerror or error})"
-            return StepOutcome.failure(f"{why}: nothing of the step was committed", details)
+            return StepOutcome.failure(f"{why}: {_NOTHING}", details)
         if held.must:
             details["missing"] = [effect.to_dict() for effect in held.missing]
             return StepOutcome.failure(f"{_not_done(held)}; nothing of it was committed", details)
