@@ -37,7 +37,7 @@ class ContentDigest:
     def check(self) -> None:
         """Raise ObservationError where it is to stop."""
         if self._stop is not None and (why := self._stop()):
-            raise ObservationError(f"it was not read to its end what the step did: {why}")
+            raise ObservationError(f"what the step did was not read to its end: {why}")
 
     def of(self, descriptor: int) -> tuple[str, int]:
         """Return a file's SHA-256 (hex) and how many bytes were read; TooManyHolesError, ObservationError, OSError."""
