@@ -83,17 +83,19 @@ def show(settings: Settings, execution: str, *, output: bool, content: str | Non
 
 
 def _write_content(settings: Settings, execution: str, wanted: str) -> int:
-    from hearth.operations import named_contents, read_output
+    from hearth.operations import contents_in_manifests, named_contents, read_output
 
     with settings.records() as records:
         record = records.read(records.find(execution))
         home = records.home
     named = [digest for digest in named_contents(record) if digest.startswith(wanted.lower())]
+    if not named and len(wanted) >= _FEWEST_DIGITS:
+        named = [digest for digest in contents_in_manifests(home, record) if digest.startswith(wanted.lower())]
     if len(named) != 1 or len(wanted) < _FEWEST_DIGITS:
         which = "no content" if not named else "more than one content"
         raise click.UsageError(
             f"--content {wanted}: {record.execution_id} names {which} whose SHA-256 begins so; "
-            f"`hearth show {record.execution_id} --json` has them all"
+            f"`hearth show {record.execution_id} --json` has them all, or the digests of manifests that have them"
             if len(wanted) >= _FEWEST_DIGITS
             else f"--content {wanted}: give at least {_FEWEST_DIGITS} digits of the SHA-256"
         )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hearth.operations._fsck._report import Finding, FsckReport
     from hearth.operations._hold import add_hold, list_holds, release_hold
     from hearth.operations._home import Initialised, find_home, initialise
-    from hearth.operations._kept import named_contents
+    from hearth.operations._kept import contents_in_manifests, named_contents
     from hearth.operations._keys import (
         PASSPHRASE_VARIABLE,
         TrustedAs,
@@ -106,6 +106,7 @@ __all__ = [
     "back_up",
     "checks",
     "command_plan",
+    "contents_in_manifests",
     "default_key",
     "emergency_runs",
     "export_record",
@@ -232,6 +233,7 @@ __getattr__, __dir__ = lazy_names(
         "plan_warnings": "_preview",
         "preview_plan": "_preview",
         "probe_hooks": "_notify",
+        "contents_in_manifests": "_kept",
         "named_contents": "_kept",
         "read_output": "_outputs",
         "recover": "_recover",

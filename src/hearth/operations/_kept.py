@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import LedgerError
 from hearth.execution import ContentStore
 from hearth.operations._plans import PlanArchive
+from hearth.record import strict_loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from hearth.ledger import LedgerHome
     from hearth.record import ExecutionRecord
 
-__all__ = ["check_kept", "has_digest", "named_contents"]
+__all__ = ["check_kept", "contents_in_manifests", "has_digest", "named_contents"]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
@@ -61,6 +63,24 @@ def check_kept(home: LedgerHome, record: ExecutionRecord) -> tuple[str, tuple[st
 def named_contents(record: ExecutionRecord) -> tuple[str, ...]:
     """Return the SHA-256 of every content that a record names, each once, in the record's order."""
     return tuple(dict.fromkeys(digest for entry in record.entries for digest, _ in _digests(entry.details, None)))
+
+
+def contents_in_manifests(home: LedgerHome, record: ExecutionRecord) -> tuple[str, ...]:
+    """Return the SHA-256 of every earlier content that is kept and that only the steps' manifests name.
+
+    Of many paths the record has a summary. LedgerError where a manifest is not what its digest says, or is gone.
+    """
+    store = ContentStore(home.outputs)
+    found: dict[str, None] = {}
+    for event in record.step_events:
+        manifest = event.details.get("manifest")
+        if not isinstance(manifest, Mapping) or not isinstance(manifest.get("sha256"), str):
+            continue
+        document = strict_loads(store.read(manifest["sha256"]))
+        for digest, _ in _digests(document, None):
+            if store.has(digest):
+                found[digest] = None
+    return tuple(found)
 
 
 def has_digest(path: Path, digest: str) -> bool:
