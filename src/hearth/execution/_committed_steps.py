@@ -10,6 +10,7 @@ from hearth.execution._database_rows import databases_in_use
 from hearth.execution._manifest_effects import MOST_ENTRIES, path_effects, row_effects, without_secrets
 from hearth.execution._results import StepOutcome
 from hearth.execution._sandbox_steps import SandboxSteps
+from hearth.execution.tasks._request_body import body_sha256
 from hearth.execution.tasks._table_rows import UNCOUNTED
 from hearth.execution.tasks._urls import safe_url
 from hearth.observe import (
@@ -155,7 +156,8 @@ class CommittedSteps(SandboxSteps):
 
     def _requested(self, step: Step, report: Callable[[ObservedEffect], None]) -> StepOutcome:
         """Send a request from the host, when its method and URL are what was declared and approved."""
-        first = ObservedRequest(method=str(step.params["method"]).upper(), url=safe_url(str(step.params["url"])))
+        method, url = str(step.params["method"]).upper(), safe_url(str(step.params["url"]))
+        first = ObservedRequest(method=method, url=url, body_sha256=body_sha256(step.params))
         wanted = StepManifest(index=step.index, name=step.name, way=Way.REQUEST, requests=(first,))
         details: dict[str, Any] = {"ran": str(Way.REQUEST), "sent": False}
         self._unseen[step.index] = ""
@@ -169,6 +171,7 @@ class CommittedSteps(SandboxSteps):
             ObservedRequest(
                 method=str(effect.details["method"]),
                 url=first.url if number == 0 else str(effect.details["url"]),
+                body_sha256=first.body_sha256 if number == 0 else None,
                 sent=True,
                 status=effect.details["status"],
             )

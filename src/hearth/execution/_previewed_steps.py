@@ -12,6 +12,7 @@ from hearth.execution._database_rows import databases_in_use
 from hearth.execution._results import StepOutcome
 from hearth.execution._sandbox_steps import SandboxSteps
 from hearth.execution.tasks._database import backend_of, sqlite_path
+from hearth.execution.tasks._request_body import body_sha256
 from hearth.execution.tasks._urls import safe_url
 from hearth.observe import ObservedRequest, StepManifest, Way, in_use, layer_path, snapshot
 
@@ -64,7 +65,8 @@ class PreviewedSteps(SandboxSteps):
 
     def _held_back(self, step: Step) -> StepOutcome:
         params = step.params
-        request = ObservedRequest(method=str(params.get("method", "GET")).upper(), url=safe_url(params["url"]))
+        method = str(params.get("method", "GET")).upper()
+        request = ObservedRequest(method=method, url=safe_url(params["url"]), body_sha256=body_sha256(params))
         self._told(StepManifest(index=step.index, name=step.name, way=Way.REQUEST, requests=(request,)))
         self._unseen[step.index] = ""
         details = {"dry_run": True, "ran": str(Way.REQUEST), "sent": False, "request": request.to_dict()}
