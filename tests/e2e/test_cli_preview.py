@@ -70,6 +70,12 @@ def live(request: str, *more: str, code: int) -> Result:
     return hearth("run", "plan.yaml", "--mode", "live", "--approval", request, "--id", "run", *more, code=code)
 
 
+def unapproved(*, code: int) -> Result:
+    """Run it in sandboxes without a preview, for which nothing undeclared would be approved."""
+    words = ("--mode", "live", "--sandbox", "--yes", "--reason", "why", "--id", "run")
+    return hearth("run", "plan.yaml", *words, code=code)
+
+
 def record() -> dict[str, Any]:
     return dict(json.loads(hearth("export", "run", code=0).stdout))
 
@@ -158,14 +164,13 @@ def stopped(folder: Path, before: dict[str, str], *words: str) -> None:
 
 def test_an_undeclared_effect_stops_the_run_with_the_host_unchanged(folder: Path) -> None:
     (folder / "plan.yaml").write_text(PLAN.replace("rm old.txt", "rm old.txt; echo evil > .bashrc"))
-    request, before = approved(), files(folder)
-    live(request, code=4)
+    before = files(folder)
+    unapproved(code=4)
     stopped(folder, before, "undeclared effects", ".bashrc was created")
     report = ExecutionRecord.from_dict(record()).side_effects_report
     assert [(one["step_index"], one["what"].rpartition("/")[2]) for one in report.undeclared] == [
         (0, ".bashrc was created")
     ]
-    live(request, "--id", "again", code=3)
 
 
 def test_a_run_that_does_something_else_than_its_preview_stops(folder: Path) -> None:
@@ -202,20 +207,19 @@ def test_a_declared_effect_that_did_not_happen_is_missing(folder: Path) -> None:
 
 def test_an_effect_that_must_be_there_and_is_not_fails_the_step(folder: Path) -> None:
     (folder / "plan.yaml").write_text(PLAN.replace("wc -l < a.txt > lines.txt", "true"))
-    request = approved()
-    live(request, code=1)
+    unapproved(code=1)
     assert "demands of it (lines.txt)" in record()["completion_reason"]
 
 
 def test_what_a_failed_step_did_is_thrown_away(folder: Path) -> None:
-    (folder / "plan.yaml").write_text(PLAN.replace("wc -l < a.txt > lines.txt", "touch half; test -e go"))
+    (folder / "plan.yaml").write_text(PLAN.replace("wc -l < a.txt > lines.txt", "touch lines.txt; test -e go"))
     (folder / "go").write_text("")
     request = approved()
     (folder / "go").unlink()
     live(request, code=1)
     told = record()
     assert told["status"] == "failed"
-    assert "half" not in files(folder)
+    assert "lines.txt" not in files(folder)
     assert told["step_events"][-1]["details"]["committed"] is False
 
 

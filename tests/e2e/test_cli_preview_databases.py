@@ -97,6 +97,12 @@ def live(request: str, *more: str, code: int) -> Result:
     return hearth("run", "plan.yaml", "--mode", "live", "--approval", request, "--id", "run", *more, code=code)
 
 
+def unapproved(*, code: int) -> Result:
+    """Run it in sandboxes without a preview, for which nothing undeclared would be approved."""
+    words = ("--mode", "live", "--sandbox", "--yes", "--reason", "why", "--id", "run")
+    return hearth("run", "plan.yaml", *words, code=code)
+
+
 def record() -> dict[str, Any]:
     return dict(json.loads(hearth("export", "run", code=0).stdout))
 
@@ -189,12 +195,12 @@ def stopped(*words: str) -> None:
 )
 def test_another_table_than_declared_is_rolled_back(folder: Path, statement: str, said: str) -> None:
     (folder / "plan.yaml").write_text(PLAN.replace("DELETE FROM users WHERE old = 1", f'"{statement}"'))
-    request = approved()
     before = ask(folder, "SELECT * FROM sqlite_master"), state(folder)
     if not said:
-        live(request, code=0)
+        live(approved(), code=0)
         return
-    live(request, code=4)
+    hearth("request", "plan.yaml", "--preview", "--reason", "why", code=3)
+    unapproved(code=4)
     stopped("undeclared effects", said, "the host is unchanged")
     assert (ask(folder, "SELECT * FROM sqlite_master"), state(folder)) == before
     report = ExecutionRecord.from_dict(record()).side_effects_report
@@ -205,7 +211,7 @@ def test_another_table_than_declared_is_rolled_back(folder: Path, statement: str
 def test_an_index_is_undeclared_where_no_change_of_a_database_is_declared(folder: Path) -> None:
     plan = PLAN.replace("SELECT count(*) AS n FROM users, expect_rows: 1", "CREATE INDEX i ON users (old)")
     (folder / "plan.yaml").write_text(plan)
-    live(approved(), code=4)
+    unapproved(code=4)
     stopped("the schema: CREATE INDEX i")
     assert ask(folder, "SELECT name FROM sqlite_master WHERE type = 'index'") == []
 
@@ -229,7 +235,7 @@ def test_what_must_be_and_is_not_is_rolled_back(folder: Path) -> None:
     (folder / "plan.yaml").write_text(
         PLAN.replace("{data_mutation: log}", "{data_mutation: other, must: true}, {data_mutation: log}")
     )
-    live(approved(), code=1)
+    unapproved(code=1)
     assert "demands of it (other); all of it was rolled back" in record()["completion_reason"]
     assert state(folder) == [5, 0, 0]
 
@@ -362,7 +368,7 @@ def test_rows_in_a_log_that_a_program_leaves_are_seen(folder: Path) -> None:
 
 def test_undeclared_rows_of_a_program_stop_the_run(folder: Path) -> None:
     write_program(folder, PROGRAM.replace("{data_mutation: app.db}", "{data_mutation: users}"))
-    live(approved(), code=4)
+    unapproved(code=4)
     stopped("app.db was modified", "rows of log in ")
     assert state(folder) == [5, 0, 0]
 
@@ -432,7 +438,7 @@ def test_postgresql_is_previewed_in_a_transaction_that_is_rolled_back(folder: Pa
 def test_undeclared_rows_on_postgresql_are_rolled_back(folder: Path, database: str) -> None:
     plan = (folder / "plan.yaml").read_text()
     (folder / "plan.yaml").write_text(plan.replace(", {data_mutation: 'localhost/postgres:log'}", ""))
-    live(approved(), code=4)
+    unapproved(code=4)
     stopped("undeclared effects", "rows of log in localhost/postgres were changed")
     assert on_server(database, COUNTS) == [(3, 0)]
 
@@ -537,7 +543,7 @@ def test_a_declared_request_is_sent_and_observed(
 def test_an_undeclared_request_is_not_sent(folder: Path, web: tuple[str, list[str]]) -> None:
     url, seen = web
     request_plan(folder, f"{url}/here", "{network: 'GET elsewhere.example'}")
-    live(approved(), code=4)
+    unapproved(code=4)
     stopped("undeclared effects", f"GET {url}/here was sent", "nothing was sent")
     assert seen == []
 

@@ -74,7 +74,7 @@ def approve(
         approvals.require_open(view)
         material = approvals.material(view, plan)
         screen = settings.screen(to_stderr=True)
-        _show(screen, approvals, view, material)
+        _show(screen, approvals, view, material, plan)
         _require_seen(material, accepted)
         _require_digest(view, digest)
         signer = load_key(home, key, passphrase=ask_passphrase)
@@ -133,9 +133,10 @@ def _plan(plan_file: str | None, variables: tuple[str, ...]) -> Plan | None:
     return load_plan(plan_file, variables=values)
 
 
-def _show(screen: Screen, approvals: Approvals, view: ApprovalView, material: Material) -> None:
+def _show(screen: Screen, approvals: Approvals, view: ApprovalView, material: Material, plan: Plan | None) -> None:
     """Print everything that is to be approved; nothing is cut."""
     from hearth.cli._manifest_text import print_manifest
+    from hearth.execution import held_manifest
     from hearth.operations import approved_manifest
     from hearth.plan import plan_text
 
@@ -152,7 +153,11 @@ def _show(screen: Screen, approvals: Approvals, view: ApprovalView, material: Ma
     manifest = approved_manifest(approvals.home, view.asked)
     if manifest is not None:
         screen.heading(f"What its preview did on {manifest.host} (manifest {manifest.digest})")
-        print_manifest(screen, manifest, whole=True)
+        # The plan's document alone does not say where it lies, so neither where its relative paths start.
+        held = held_manifest(manifest, material.document, None if plan is None else plan.cwd)
+        print_manifest(screen, manifest, held=held, whole=True)
+        if held is None:
+            screen.line(("--plan FILE shows beside it what the plan declares of it", "dim"), indent=2)
     _show_changes(screen, view, material, approvals.last_approved(view))
 
 

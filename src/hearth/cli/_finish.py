@@ -50,7 +50,7 @@ def finish(screen: Screen | None, outcome: RunOutcome | StandaloneOutcome, *, wh
         ("id", (record.execution_id, "bold")),
         ("record", [where if stored else "its journal", (f", {verdict}", "green" if verdict else "red")]),
     ]
-    facts += [("note", (note, "yellow")) for note in getattr(outcome, "notes", ())]
+    facts += [("note", (note, "yellow")) for note in (*_of_declared(record), *getattr(outcome, "notes", ()))]
     if not stored:
         facts.append(("next", "hearth recover"))
     elif not hasattr(outcome, "path"):
@@ -108,6 +108,17 @@ def short_of(record: ExecutionRecord) -> str:
         text += f" in {seconds_text(max((record.timestamp_end - record.timestamp_start).total_seconds(), 0.0))}"
     effects = len(record.side_effects_report.side_effects_observed)
     return f"{text}, {count(effects, 'effect')} recorded" if effects else text
+
+
+def _of_declared(record: ExecutionRecord) -> list[str]:
+    """Return what is to be said of effects that are undeclared in a dry run, or that did not happen."""
+    report = record.side_effects_report
+    said = []
+    if report.undeclared and record.live_mode_state == "DRY_RUN":
+        said.append(f"{count(len(report.undeclared), 'effect')} not declared: a live run would be stopped")
+    if report.missing:
+        said.append(f"{count(len(report.missing), 'declared effect')} did not happen")
+    return said
 
 
 def _told_at_its_step(record: ExecutionRecord) -> bool:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from hearth.cli._late_signals import ENDING
-from hearth.cli._ran_text import print_would, ran_text
+from hearth.cli._ran_text import print_held, print_would, ran_text
 from hearth.cli._text import OutputLines, count, left_behind, seconds_text
 from hearth.execution import RunListener
 
@@ -86,6 +86,7 @@ class RunDisplay(RunListener):
         if result.failed:
             screen.line((result.error, "red"), indent=4)
         print_would(screen, result.details, indent=4)
+        print_held(screen, result.details, indent=4)
         for said in left_behind(result.details):
             screen.line((said, "yellow"), indent=4)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from hearth.cli._ran_text import SIGNS
+from hearth.cli._ran_text import SIGNS, print_missing
 from hearth.cli._text import bytes_text, count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hearth.cli._screen import Part, Screen
-    from hearth.observe import Change, Manifest, Node, StepManifest
+    from hearth.observe import Change, Manifest, Node, Reconciliation, StepManifest
 
 __all__ = ["print_manifest"]
 
@@ -28,44 +28,85 @@ _WAYS = {
 
 
 def print_manifest(
-    screen: Screen, manifest: Manifest, *, diffs: Mapping[tuple[int, str], list[str]] | None = None, whole: bool = False
+    screen: Screen,
+    manifest: Manifest,
+    *,
+    held: Mapping[int, Reconciliation] | None = None,
+    diffs: Mapping[tuple[int, str], list[str]] | None = None,
+    whole: bool = False,
 ) -> None:
-    """Print what each step did. Of very many paths the first are shown, and how many more; `whole` shows them all."""
+    """Print what each step did. Of very many paths the first are shown, and how many more; `whole` shows them all.
+
+    `held` has what of it the plan declares, by the step's index: what it does not is marked.
+    """
     for step in manifest.steps:
+        declared = (held or {}).get(step.index)
+        wrong = step.error or (declared is not None and (declared.undeclared or declared.must))
         screen.line(
-            (f"{screen.symbols.failed if step.error else screen.symbols.done} ", "red" if step.error else "green"),
+            (f"{screen.symbols.failed if wrong else screen.symbols.done} ", "red" if wrong else "green"),
             (f"{step.index} {step.name}", "bold"),
             (f"  {_WAYS.get(step.way, step.way)}", "dim"),
         )
-        _print_step(screen, step, diffs or {}, whole=whole)
+        _print_step(screen, step, declared, diffs or {}, whole=whole)
 
 
-def _print_step(screen: Screen, step: StepManifest, diffs: Mapping[tuple[int, str], list[str]], *, whole: bool) -> None:
+def _print_step(
+    screen: Screen,
+    step: StepManifest,
+    held: Reconciliation | None,
+    diffs: Mapping[tuple[int, str], list[str]],
+    *,
+    whole: bool,
+) -> None:
     if step.error:
         screen.line((f"failed: {step.error}", "red"), indent=4)
     shown = step.changes if whole or len(step.changes) <= _MOST_LINES else step.changes[:_MOST_LINES]
     for change in shown:
         sign, style = SIGNS[change.kind]
-        screen.line((f"{sign} ", style), change.path, *_about(change), indent=4)
+        screen.line((f"{sign} ", style), change.path, *_about(change), _mark(screen, held, change.path), indent=4)
         for line in diffs.get((step.index, change.path), ())[2:]:
             screen.line((line, {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")), indent=8)
     hidden = step.changes[len(shown) :]
     if hidden:
         below = os.path.commonpath([change.path for change in hidden])
         screen.line((f"… and {count(len(hidden), 'path')} more below {below}; --whole shows them all", "dim"), indent=4)
-    for row in (row for row in step.rows if row.total):
-        counts = f"+{row.inserted} ~{row.updated} -{row.deleted}"
-        screen.line(("# ", "yellow"), f"{row.database}: {row.table} ", (counts, "yellow"), indent=4)
-    for request in step.requests:
-        sent = "" if request.sent else "  would be sent"
-        screen.line(("> ", "yellow"), f"{request.method} {request.url}", (sent, "dim"), indent=4)
-    for connection in step.connections:
-        screen.line(("> ", "yellow"), f"connection: {connection}", indent=4)
+        if held is not None and (wrong := sum(change.path not in held.covered for change in hidden)):
+            screen.line((f"{screen.symbols.failed} {count(wrong, 'path')} of these not declared", "bold red"), indent=6)
+    _print_other(screen, step, held)
     _print_programs(screen, step.programs, whole=whole)
     if step.is_empty and not step.error:
         screen.line(("changed nothing", "dim"), indent=4)
+    if held is not None:
+        _print_held(screen, held)
     for reason in step.unseen:
         screen.line((f"? not all may be seen: {reason}", "yellow"), indent=4)
+
+
+def _print_other(screen: Screen, step: StepManifest, held: Reconciliation | None) -> None:
+    """Print what of a step is no path: rows, requests, connections."""
+    for row in (row for row in step.rows if row.total):
+        counts = (f"+{row.inserted} ~{row.updated} -{row.deleted}", "yellow")
+        mark = _mark(screen, held, f"{row.database}:{row.table}")
+        screen.line(("# ", "yellow"), f"{row.database}: {row.table} ", counts, mark, indent=4)
+    for request in step.requests:
+        sent = ("" if request.sent else "  would be sent", "dim")
+        name = f"{request.method} {request.url}"
+        screen.line(("> ", "yellow"), name, sent, _mark(screen, held, name), indent=4)
+    for connection in step.connections:
+        screen.line(("> ", "yellow"), f"connection: {connection}", _mark(screen, held, connection), indent=4)
+
+
+def _mark(screen: Screen, held: Reconciliation | None, key: str) -> Part:
+    """Return what stands behind something that the plan does not declare."""
+    return ("" if held is None or key in held.covered else f"  {screen.symbols.failed} not declared", "bold red")
+
+
+def _print_held(screen: Screen, held: Reconciliation) -> None:
+    """Print what is not declared and has no line of its own, and what is declared and did not happen."""
+    for words in held.undeclared:
+        if words.startswith("the program ") or words.endswith(" is declared)"):
+            screen.line((f"{screen.symbols.failed} not declared: {words}", "bold red"), indent=4)
+    print_missing(screen, (effect.to_dict() for effect in held.missing), indent=4)
 
 
 def _print_programs(screen: Screen, programs: Sequence[str], *, whole: bool) -> None:

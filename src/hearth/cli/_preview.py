@@ -56,7 +56,8 @@ def preview(
     earlier ones did, and nothing of it reaches the host. There is no network, but for steps that declare hosts. What
     the steps write is shown on stderr while they run; then comes, on stdout, the manifest of what they did. One
     argument that is a .yaml or .json file is a plan; everything else is a command, run without a shell: write -- before
-    one that has options. Ends with 1 when a step fails.
+    one that has options. Ends with 1 when a step fails. What a plan's step does and does not declare is marked: a live
+    run would be stopped there.
 
     With --apply, once you have approved it by the manifest's first digits (or with --yes and --reason), it runs LIVE in
     sandboxes, is held to what was shown, and is recorded: what turns out otherwise does not reach the host.
@@ -79,6 +80,12 @@ def preview(
         document = {**manifest.to_dict(), "digest": manifest.digest}
         if outcome.error is not None:
             document["error"] = str(outcome.error)
+        document["undeclared"] = [
+            {"step_index": index, "what": what} for index, held in outcome.held.items() for what in held.undeclared
+        ]
+        document["missing"] = [
+            {"step_index": index, **effect.to_dict()} for index, held in outcome.held.items() for effect in held.missing
+        ]
         if with_diffs:
             document["diffs"] = [
                 {"step_index": index, "path": path, "lines": lines} for (index, path), lines in outcome.diffs.items()
@@ -86,18 +93,21 @@ def preview(
         print_json(document)
         return failed
     screen = settings.screen()
-    print_manifest(screen, manifest, diffs=outcome.diffs, whole=whole)
+    print_manifest(screen, manifest, held=outcome.held, diffs=outcome.diffs, whole=whole)
     screen.blank()
     if outcome.error is not None:
         screen.line((f"{screen.symbols.failed} ", "red"), f"the preview ended early: {outcome.error}")
+    if outcome.stops:
+        screen.line((f"{screen.symbols.failed} a live run would be stopped: {outcome.stops}", "red"))
     screen.line(("manifest ", "dim"), manifest.digest)
     asked = any(step.way == "transaction" for step in manifest.steps)
     rolled_back = "; what a database server was asked to do was rolled back there" if asked else ""
     screen.line((f"the host is as it was{rolled_back}", "dim"))
     if not applied or outcome.error is not None:
-        if outcome.error is None and not all(step.is_empty for step in manifest.steps):
+        if outcome.error is None and not outcome.stops and not all(step.is_empty for step in manifest.steps):
             screen.line((_next(subject, variables), "dim"))
         return failed
+    outcome.require_declared()
     from hearth.cli._apply import apply_preview
 
     return apply_preview(settings, plan, manifest, yes=yes, reason=reason, key=key)

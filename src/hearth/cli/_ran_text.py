@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from hearth.cli._text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from hearth.cli._screen import Screen
 
-__all__ = ["SIGNS", "print_would", "ran_text"]
+__all__ = ["SIGNS", "print_held", "print_missing", "print_would", "ran_text"]
 
 SIGNS = {
     "created": ("+", "green"),
@@ -54,3 +54,21 @@ def print_would(screen: Screen, details: Mapping[str, Any], *, indent: int) -> N
             continue
         told = f"+{row.get('inserted')} ~{row.get('updated')} -{row.get('deleted')}"
         screen.line(("# ", "yellow"), f"{row.get('database')}: {row.get('table')} ", (told, "yellow"), indent=indent)
+
+
+def print_held(screen: Screen, details: Mapping[str, Any], *, indent: int) -> None:
+    """Print what a step did in a dry run and does not declare, and what it declares and did not do.
+
+    What a live run found undeclared has stopped it, and stands in its error.
+    """
+    if details.get("dry_run"):
+        for words in details.get("undeclared") or ():
+            screen.line((f"{screen.symbols.failed} not declared: {words}", "bold red"), indent=indent)
+    print_missing(screen, (one for one in details.get("missing") or () if isinstance(one, dict)), indent=indent)
+
+
+def print_missing(screen: Screen, missing: Iterable[Mapping[str, Any]], *, indent: int) -> None:
+    """Print the effects that a step declares and that were not seen."""
+    for effect in missing:
+        must = ", and must" if effect.get("must") else ""
+        screen.line((f"! declared{must}, did not happen: {effect.get('pattern')}", "yellow"), indent=indent)

@@ -103,7 +103,7 @@ def request(
 
 
 def _previewed(settings: Settings, home: LedgerHome, plan: Plan) -> str:
-    """Preview the plan and keep the manifest; return its digest. What failed in a preview is not asked for."""
+    """Preview the plan and keep the manifest; return its digest. What failed or is undeclared is not asked for."""
     from hearth.cli._preview_display import preview_display
     from hearth.operations import keep_manifest, preview_in_sandbox
 
@@ -112,6 +112,7 @@ def _previewed(settings: Settings, home: LedgerHome, plan: Plan) -> str:
     if outcome.error is not None:
         outcome.error.add_note("nothing was asked for: what fails in its preview is not worth an approval")
         raise outcome.error
+    outcome.require_declared()
     return keep_manifest(home, outcome.manifest)
 
 

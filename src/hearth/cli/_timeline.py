@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from hearth.cli._ran_text import print_would, ran_text
+from hearth.cli._ran_text import print_held, print_would, ran_text
 from hearth.cli._text import OutputLines, bytes_text, left_behind, seconds_text
 from hearth.errors import LedgerError, RecordError
 from hearth.record import SideEffect, StepEventType
@@ -46,6 +46,7 @@ def print_timeline(
             _print_event(screen, entry, lead)
             if entry.event_type in {StepEventType.STEP_COMPLETED, StepEventType.STEP_FAILED}:
                 print_would(screen, entry.details, indent=_INDENT)
+                print_held(screen, entry.details, indent=_INDENT)
                 for said in left_behind(entry.details):
                     screen.line((said, "yellow"), indent=_INDENT)
                 true = _print_output(screen, entry, whole) and true

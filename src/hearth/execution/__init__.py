@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hearth.execution._approval import ApprovalGuard
     from hearth.execution._cancellation import Cancellation, CancellationHandle
     from hearth.execution._concurrency import running_executions
+    from hearth.execution._declared import held_manifest
     from hearth.execution._environment import INPUTS_VARIABLE, scrubbed_environment
     from hearth.execution._executor import ApprovalExecutor, new_execution_id
     from hearth.execution._listener import Listeners, RunListener
@@ -56,6 +57,7 @@ __all__ = [
     "TaskResult",
     "endings_reported",
     "finding_of",
+    "held_manifest",
     "load_policy",
     "new_execution_id",
     "posture_notice",
@@ -98,6 +100,7 @@ __getattr__, __dir__ = lazy_names(
         "TaskResult": "_task",
         "endings_reported": "_sensors",
         "finding_of": "_sensors",
+        "held_manifest": "_declared",
         "load_policy": "_policy_file",
         "new_execution_id": "_executor",
         "posture_notice": "notify._postures",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hearth.errors import ArtemisEscalationError, DriftError, ObservationError, TaskError
 from hearth.execution._database_rows import databases_in_use
+from hearth.execution._declared import held_step, says_nothing
 from hearth.execution._manifest_effects import MOST_ENTRIES, path_effects, row_effects, without_secrets
 from hearth.execution._results import StepOutcome
 from hearth.execution._sandbox_steps import SandboxSteps
@@ -18,7 +19,6 @@ from hearth.observe import (
     StepManifest,
     Way,
     commit,
-    declared_path,
     deviations,
     reconcile,
 )
@@ -37,8 +37,6 @@ __all__ = ["CommittedSteps"]
 
 _FIRST_WORDS = 10
 _NOTHING = "nothing of the step was committed"
-# What of a transaction stays though no row tells it, as the recorders begin to say it.
-_LASTS = ("the schema", "PRAGMA ", "ANALYZE ", "the sequence ", "rows: ", "which rows ")
 
 
 class CommittedSteps(SandboxSteps):
@@ -209,26 +207,13 @@ class CommittedSteps(SandboxSteps):
         self, step: Step, seen: StepManifest, details: dict[str, Any], stays: str = "the host is unchanged"
     ) -> Reconciliation:
         """Hold a step to what is declared and approved; `stays` says what came of one that is stopped."""
-        held = reconcile(seen, step.effects, self._plan.cwd)
-        if seen.way is Way.TRANSACTION:
-            held = replace(held, undeclared=(*held.undeclared, *self._undeclared_definitions(step, seen)))
+        held = held_step(seen, step.effects, self._plan.cwd, sql=step.task_type == "sql")
         details |= self._kept(seen)
         if own := self._in_ledger(seen):
             self._violation(step, "it would change its own record", own, details, stays)
         self._require_declared(step, held, details, stays)
         self._require_approved(step, seen, details, stays)
         return held
-
-    def _undeclared_definitions(self, step: Step, seen: StepManifest) -> list[str]:
-        """Return what a transaction changed besides rows, where the step declares nothing of a database."""
-        if any(
-            effect.category is SideEffectCategory.DATA_MUTATION or declared_path(effect, self._plan.cwd) is not None
-            for effect in step.effects
-        ):
-            return []
-        return [
-            f"{reason} (no change of a database is declared)" for reason in seen.unseen if reason.startswith(_LASTS)
-        ]
 
     def _commit(self, step: Step, seen: StepManifest, layout: Layout, found: LayerChanges) -> CommitResult:
         return commit(
@@ -248,7 +233,7 @@ class CommittedSteps(SandboxSteps):
 
     def _is_silent(self, step: Step) -> bool:
         """Whether the plan says nothing of its effects, and an approver was shown them: they are held to that."""
-        return self._plan.document["steps"][step.index].get("effects") is None and self._approved_step(step) is not None
+        return says_nothing(self._plan.document, step.index) and self._approved_step(step) is not None
 
     def _approved_step(self, step: Step) -> StepManifest | None:
         return None if self._sandboxing.approved is None else self._sandboxing.approved.step(step.index)

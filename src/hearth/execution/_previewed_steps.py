@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hearth.errors import ObservationError
 from hearth.execution._database_rows import databases_in_use
+from hearth.execution._declared import held_step, says_nothing
+from hearth.execution._manifest_effects import MOST_ENTRIES
 from hearth.execution._results import StepOutcome
 from hearth.execution._sandbox_steps import SandboxSteps
 from hearth.execution.tasks._database import backend_of, sqlite_path
@@ -61,16 +63,33 @@ class PreviewedSteps(SandboxSteps):
         told = self._told(seen)
         details = {**outcome.details, "dry_run": True, "ran": str(seen.way), **self._kept(seen)}
         details["paths"] = [{"kind": str(one.kind), "path": one.path} for one in told.changes[:_MOST_PATHS]]
+        if not outcome.failed and told.way is not Way.NOT_RUN:
+            details |= self._compared(step, told)
         return replace(outcome, details=details, side_effects=())
+
+    def _compared(self, step: Step, told: StepManifest) -> dict[str, Any]:
+        """Return what a live run would find undeclared, and what is declared and did not happen.
+
+        A step that declares nothing is held to the approved preview alone, so there nothing is said.
+        """
+        if says_nothing(self._plan.document, step.index):
+            return {}
+        held = held_step(told, step.effects, self._plan.cwd, sql=step.task_type == "sql")
+        found: dict[str, Any] = {}
+        if held.undeclared:
+            found["undeclared"] = list(held.undeclared[:MOST_ENTRIES])
+        if held.missing:
+            found["missing"] = [effect.to_dict() for effect in held.missing]
+        return found
 
     def _held_back(self, step: Step) -> StepOutcome:
         params = step.params
         method = str(params.get("method", "GET")).upper()
         request = ObservedRequest(method=method, url=safe_url(params["url"]), body_sha256=body_sha256(params))
-        self._told(StepManifest(index=step.index, name=step.name, way=Way.REQUEST, requests=(request,)))
+        told = self._told(StepManifest(index=step.index, name=step.name, way=Way.REQUEST, requests=(request,)))
         self._unseen[step.index] = ""
         details = {"dry_run": True, "ran": str(Way.REQUEST), "sent": False, "request": request.to_dict()}
-        return StepOutcome(details=details)
+        return StepOutcome(details=details | self._compared(step, told))
 
     def _on_database(self, sandbox: StepSandbox, params: Any, context: TaskContext) -> object:  # noqa: ANN401 - a JSON tree
         """Carry a sql step out: on SQLite in the sandbox, on PostgreSQL in a transaction that is rolled back."""

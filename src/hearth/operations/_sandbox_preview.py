@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hearth.errors import ArtemisEscalationError, ExecutionError, HearthError, ObservationError
-from hearth.execution import ApprovalExecutor, ContentStore, Sandboxing
+from hearth.errors import ApprovalRefusedError, ArtemisEscalationError, ExecutionError, HearthError, ObservationError
+from hearth.execution import ApprovalExecutor, ContentStore, Sandboxing, held_manifest
 from hearth.observe import ChangeKind, LowerView, Manifest, NodeType, SandboxRoom, Tier, layer_path, probe
 from hearth.operations._keys import KEY_VARIABLE, default_key
 from hearth.operations._standalone import installed_tasks
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
     from hearth.execution import RunListener
     from hearth.ledger import LedgerHome
-    from hearth.observe import Change
+    from hearth.observe import Change, Reconciliation
     from hearth.plan import Plan
 
 __all__ = ["PreviewOutcome", "hidden_in_sandboxes", "preloaded", "preview_in_sandbox", "require_sandbox"]
 
 _LARGEST_SHOWN = 1 << 20
+_MOST_NAMED = 10
 _ALWAYS_NEEDED = ("hearth.execution._inside", "hearth.execution.tasks.file")
 _NEEDED_BY_SQL = (
     "hearth.execution.tasks.sql",
@@ -44,12 +45,37 @@ _NEEDED_BY_SQL = (
 class PreviewOutcome:
     """What a preview gave: the manifest, as far as it came, and what ended it early (None: it came to the plan's end).
 
-    `diffs` has the unified diff of each changed text, by step and path, where they were asked for.
+    `diffs` has the unified diff of each changed text, by step and path, where they were asked for. `held` has what of
+    each step the plan declares, but for those that failed or say nothing of their effects.
     """
 
     manifest: Manifest
     error: HearthError | None = None
+    held: dict[int, Reconciliation] = field(default_factory=dict)
     diffs: dict[tuple[int, str], list[str]] = field(default_factory=dict)
+
+    @property
+    def stops(self) -> str:
+        """Why a live run of the plan would be stopped, though nothing failed here; "" where it would not."""
+        said = []
+        for index, held in self.held.items():
+            if held.undeclared:
+                more = len(held.undeclared) - _MOST_NAMED
+                named = "; ".join(held.undeclared[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+                said.append(f"step {index} does what it does not declare ({named})")
+            elif held.must:
+                named = ", ".join(effect.pattern for effect in held.must)
+                said.append(f"step {index} does not do what the plan demands of it ({named})")
+        return "; ".join(said)
+
+    def require_declared(self) -> None:
+        """Raise ApprovalRefusedError (`preview`) where a live run would be stopped: its approval would be wasted."""
+        if self.stops:
+            raise ApprovalRefusedError(
+                f"a live run would be stopped: {self.stops}; nothing was asked for: declare it under the step's "
+                "effects:, or change the step",
+                code="preview",
+            )
 
 
 def preview_in_sandbox(
@@ -92,7 +118,8 @@ def preview_in_sandbox(
                 steps=tuple(sandboxing.manifests),
             )
             found = dict(_diffs(room, manifest)) if diffs else {}
-            return PreviewOutcome(manifest=manifest, error=error, diffs=found)
+            held = held_manifest(manifest, plan.document, plan.cwd) or {}
+            return PreviewOutcome(manifest=manifest, error=error, held=held, diffs=found)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hearth.plan._consistency import check_consistent
     from hearth.plan._copies import InputCopies
     from hearth.plan._digest import plan_digest
-    from hearth.plan._effects import DeclaredEffect
+    from hearth.plan._effects import DeclaredEffect, parse_effect
     from hearth.plan._grant import Circumstances, Grant, grant
     from hearth.plan._hints import RollbackHint
     from hearth.plan._load import load_plan, parse_plan
@@ -48,6 +48,7 @@ __all__ = [
     "load_plan",
     "load_tasks",
     "name_matches",
+    "parse_effect",
     "parse_plan",
     "path_matches",
     "plan_digest",
@@ -79,6 +80,7 @@ __getattr__, __dir__ = lazy_names(
         "grant": "_grant",
         "load_plan": "_load",
         "load_tasks": "_tasks",
+        "parse_effect": "_effects",
         "parse_plan": "_load",
         "has_wildcard": "_patterns",
         "name_matches": "_patterns",

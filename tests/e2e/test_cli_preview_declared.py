@@ -1,0 +1,118 @@
+"""What a preview and a run say of declared effects: what is not declared, and what is and did not happen."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hearth.observe import probe
+from tests.e2e.command import document, hearth
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UNDECLARED = """\
+plan: more
+steps:
+  - name: Silent
+    shell: "echo 0 > a.txt"
+  - name: More
+    shell: "echo 1 > b.txt; echo 2 > c.txt"
+    effects: [{file_system: b.txt}]
+"""
+MISSING = """\
+plan: fewer
+steps:
+  - name: Fewer
+    shell: "echo 1 > ma.txt"
+    effects: [{file_system: ma.txt}, {file_system: mb.txt}, {data_mutation: users}]
+"""
+
+pytestmark = pytest.mark.skipif(probe().name == "fallback", reason="this machine can make no sandbox")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a ledger that trusts one key, and two plans."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    hearth("init", code=0)
+    hearth("keygen", "--trust", "ann", code=0)
+    (tmp_path / "more.yaml").write_text(UNDECLARED)
+    (tmp_path / "fewer.yaml").write_text(MISSING)
+    return tmp_path
+
+
+def line_of(shown: str, word: str) -> str:
+    return next(line for line in shown.splitlines() if word in line)
+
+
+def recorded(run: str, name: str) -> list[Any]:
+    events = json.loads(hearth("export", run, code=0).stdout)["step_events"]
+    return [event["details"][name] for event in events if name in event["details"]]
+
+
+def test_a_preview_marks_what_is_not_declared() -> None:
+    shown = hearth("preview", "more.yaml", code=0).stdout
+    assert "not declared" in line_of(shown, "c.txt")
+    assert "not declared" not in line_of(shown, "b.txt")
+    assert "not declared" not in line_of(shown, "a.txt")  # a step that declares nothing is held to its preview
+    assert "a live run would be stopped: step 1" in shown
+    assert "hearth request" not in shown
+    told = document("preview", "more.yaml")
+    assert [one["step_index"] for one in told["undeclared"]] == [1]
+    assert told["undeclared"][0]["what"].endswith("c.txt was created")
+
+
+def test_nothing_is_asked_for_that_a_live_run_would_stop_at() -> None:
+    refused = hearth("request", "more.yaml", "--preview", "--reason", "why", code=3)
+    assert "a live run would be stopped" in refused.stderr
+    assert "c.txt was created" in refused.stderr
+    assert document("approvals")["approvals"] == []
+
+
+def test_nothing_is_applied_that_a_live_run_would_stop_at(folder: Path) -> None:
+    hearth("preview", "--apply", "more.yaml", "--yes", "--reason", "t", code=3)
+    assert not (folder / "b.txt").exists()
+
+
+def test_what_must_happen_and_did_not_is_not_asked_for(folder: Path) -> None:
+    (folder / "fewer.yaml").write_text(MISSING.replace("mb.txt}", "mb.txt, must: true}"))
+    shown = hearth("preview", "fewer.yaml", code=0).stdout
+    assert "! declared, and must, did not happen: mb.txt" in shown
+    refused = hearth("request", "fewer.yaml", "--preview", "--reason", "why", code=3)
+    assert "demands of it (mb.txt)" in refused.stderr
+
+
+def test_a_dry_run_says_and_records_both(folder: Path) -> None:
+    shown = hearth("run", "more.yaml", "--sandbox", "--id", "dry", code=0).output
+    assert "not declared: " in line_of(shown, "c.txt was created")
+    assert "1 effect not declared: a live run would be stopped" in shown
+    assert "c.txt was created" in hearth("show", "dry", code=0).stdout
+    assert [[one.rpartition("/")[2] for one in said] for said in recorded("dry", "undeclared")] == [
+        ["c.txt was created"]
+    ]
+    hearth("run", "fewer.yaml", "--sandbox", "--id", "dry2", code=0)
+    assert [[one["pattern"] for one in said] for said in recorded("dry2", "missing")] == [["mb.txt", "users"]]
+    assert not (folder / "ma.txt").exists()
+
+
+def test_a_run_says_what_is_declared_and_did_not_happen() -> None:
+    live = ("run", "fewer.yaml", "--mode", "live", "--sandbox", "--yes", "--reason", "t", "--id", "run")
+    shown = hearth(*live, code=0).output
+    told = hearth("show", "run", code=0).stdout
+    for text in (shown, told):
+        assert "! declared, did not happen: mb.txt" in text
+        assert "! declared, did not happen: users" in text
+        assert "did not happen: ma.txt" not in text
+    assert "2 declared effects did not happen" in shown
+
+
+def test_an_approver_sees_what_is_declared_of_a_preview() -> None:
+    asked = document("request", "fewer.yaml", "--preview", "--reason", "why")
+    words = ("approve", asked["request_id"], "--digest", asked["plan_digest"][:8])
+    shown = hearth(*words, "--plan", "fewer.yaml", code=0).stderr
+    assert "! declared, did not happen: mb.txt" in shown
+    assert "not declared" not in shown
