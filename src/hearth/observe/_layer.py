@@ -13,6 +13,7 @@ from hearth.observe._layer_flags import flags_not_kept
 from hearth.observe._layer_links import HardLinks
 from hearth.observe._layer_merged import Merged, Part, Upper
 from hearth.observe._layer_mounts import LayerMounts, deepest, is_below
+from hearth.observe._layer_refused import refused_by_host
 from hearth.observe._layer_view import LowerView
 
 if TYPE_CHECKING:
@@ -73,9 +74,13 @@ def read_layer(
                 view.reader.miss(
                     f"{name} was changed by an earlier step through another name; this step found it as it was before"
                 )
-        changes = (one for path, one in reading.changes.items() if not reading.ignores(path))
+        found = (one for path, one in reading.changes.items() if not reading.ignores(path))
+        changes = sorted(found, key=lambda change: os.fsencode(change.path))
+        if not mounts.root:
+            for reason in refused_by_host(changes, mounts.mounts, host):
+                view.reader.miss(reason)
         return LayerChanges(
-            changes=tuple(sorted(changes, key=lambda change: os.fsencode(change.path))),
+            changes=tuple(changes),
             unseen=view.unseen,
             groups=reading.links.groups,
             parted=reading.links.parted,

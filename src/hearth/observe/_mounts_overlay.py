@@ -111,7 +111,10 @@ class Overlays:
         status = os.stat(source)  # noqa: PTH116 - as above
         if self._root:
             os.chown(up, status.st_uid, status.st_gid)
-        os.chmod(up, stat.S_IMODE(status.st_mode))  # noqa: PTH101 - as above
+        mode = stat.S_IMODE(status.st_mode)
+        if not self._root and not os.access(source, os.W_OK):
+            mode &= ~stat.S_IWUSR  # it is this user's here, and not on the host
+        os.chmod(up, mode)  # noqa: PTH101 - as above
         try:
             names = os.listxattr(source)
         except OSError:  # this file system has none
