@@ -201,7 +201,7 @@ def test_another_table_than_declared_is_rolled_back(folder: Path, statement: str
         return
     hearth("request", "plan.yaml", "--preview", "--reason", "why", code=3)
     unapproved(code=4)
-    stopped("undeclared effects", said, "the host is unchanged")
+    stopped("undeclared effects", said, "nothing of the step was committed")
     assert (ask(folder, "SELECT * FROM sqlite_master"), state(folder)) == before
     report = ExecutionRecord.from_dict(record()).side_effects_report
     assert [one["what"].startswith(said) for one in report.undeclared] == [True]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -108,6 +111,21 @@ def test_a_run_says_what_is_declared_and_did_not_happen() -> None:
         assert "! declared, did not happen: users" in text
         assert "did not happen: ma.txt" not in text
     assert "2 declared effects did not happen" in shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_preview_that_is_broken_off_says_so_and_has_no_digest(number: signal.Signals) -> None:
+    words = [sys.executable, "-m", "hearth", "preview", "--", "sh", "-c", "echo begun; exec sleep 60"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while "begun" not in process.stderr.readline().rpartition("    ")[2]:
+            pass
+        process.send_signal(number)
+        shown = process.stdout.read()
+        assert process.wait(30) == 128 + number
+    assert "the preview ended early" in shown
+    assert "manifest " not in shown
 
 
 def test_an_approver_sees_what_is_declared_of_a_preview() -> None:

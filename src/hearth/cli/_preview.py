@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hearth.cli._confirm import require_reason
-from hearth.cli._errors import Exit
+from hearth.cli._errors import Exit, exit_code
 from hearth.cli._json import json_option, print_json
 from hearth.cli._keygen import key_option
 from hearth.cli._options import confirmation_options, read_variables, var_option
-from hearth.errors import LedgerNotFoundError
+from hearth.errors import LedgerNotFoundError, RunInterruptedError
 
 if TYPE_CHECKING:
     from hearth.cli._settings import Settings
+    from hearth.errors import HearthError
     from hearth.ledger import LedgerHome
+    from hearth.operations import PreviewOutcome
     from hearth.plan import Plan
 
 __all__ = ["preview"]
@@ -75,22 +77,9 @@ def preview(
     manifest = outcome.manifest
     if output is not None:
         write_file(Path(output), manifest.to_bytes() + b"\n")
-    failed = Exit.DONE if outcome.error is None else Exit.FAILED
+    failed = _code(outcome.error)
     if as_json:
-        document = {**manifest.to_dict(), "digest": manifest.digest}
-        if outcome.error is not None:
-            document["error"] = str(outcome.error)
-        document["undeclared"] = [
-            {"step_index": index, "what": what} for index, held in outcome.held.items() for what in held.undeclared
-        ]
-        document["missing"] = [
-            {"step_index": index, **effect.to_dict()} for index, held in outcome.held.items() for effect in held.missing
-        ]
-        if with_diffs:
-            document["diffs"] = [
-                {"step_index": index, "path": path, "lines": lines} for (index, path), lines in outcome.diffs.items()
-            ]
-        print_json(document)
+        print_json(_document(outcome, with_diffs=with_diffs))
         return failed
     screen = settings.screen()
     print_manifest(screen, manifest, held=outcome.held, diffs=outcome.diffs, whole=whole)
@@ -99,7 +88,8 @@ def preview(
         screen.line((f"{screen.symbols.failed} ", "red"), f"the preview ended early: {outcome.error}")
     if outcome.stops:
         screen.line((f"{screen.symbols.failed} a live run would be stopped: {outcome.stops}", "red"))
-    screen.line(("manifest ", "dim"), manifest.digest)
+    if outcome.error is None:
+        screen.line(("manifest ", "dim"), manifest.digest)
     asked = any(step.way == "transaction" for step in manifest.steps)
     rolled_back = "; what a database server was asked to do was rolled back there" if asked else ""
     screen.line((f"the host is as it was{rolled_back}", "dim"))
@@ -111,6 +101,32 @@ def preview(
     from hearth.cli._apply import apply_preview
 
     return apply_preview(settings, plan, manifest, yes=yes, reason=reason, key=key)
+
+
+def _document(outcome: PreviewOutcome, *, with_diffs: bool) -> dict[str, Any]:
+    """Return what --json prints."""
+    # What was broken off has no digest: nothing can be bound to it.
+    document = {**outcome.manifest.to_dict(), "digest": outcome.manifest.digest if outcome.error is None else None}
+    if outcome.error is not None:
+        document["error"] = str(outcome.error)
+    document["undeclared"] = [
+        {"step_index": index, "what": what} for index, held in outcome.held.items() for what in held.undeclared
+    ]
+    document["missing"] = [
+        {"step_index": index, **effect.to_dict()} for index, held in outcome.held.items() for effect in held.missing
+    ]
+    if with_diffs:
+        document["diffs"] = [
+            {"step_index": index, "path": path, "lines": lines} for (index, path), lines in outcome.diffs.items()
+        ]
+    return document
+
+
+def _code(error: HearthError | None) -> int:
+    """Return the exit code: whatever else ended a preview early is a failure, but a signal says its number."""
+    if error is None:
+        return Exit.DONE
+    return exit_code(error) if isinstance(error, RunInterruptedError) else Exit.FAILED
 
 
 def _next(subject: tuple[str, ...], variables: tuple[str, ...]) -> str:

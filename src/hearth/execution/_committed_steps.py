@@ -203,9 +203,7 @@ class CommittedSteps(SandboxSteps):
             self._violation(step, "undeclared effects", after.undeclared, details, "it was sent, and stays so")
         return replace(outcome, details=details, side_effects=(*others, *effects))
 
-    def _held(
-        self, step: Step, seen: StepManifest, details: dict[str, Any], stays: str = "the host is unchanged"
-    ) -> Reconciliation:
+    def _held(self, step: Step, seen: StepManifest, details: dict[str, Any], stays: str = _NOTHING) -> Reconciliation:
         """Hold a step to what is declared and approved; `stays` says what came of one that is stopped."""
         held = held_step(seen, step.effects, self._plan.cwd, sql=step.task_type == "sql")
         details |= self._kept(seen)
@@ -254,7 +252,7 @@ class CommittedSteps(SandboxSteps):
         what: str,
         found: tuple[str, ...],
         details: dict[str, Any],
-        stays: str = "the host is unchanged",
+        stays: str = _NOTHING,
     ) -> NoReturn:
         named = "; ".join(found[:_FIRST_WORDS])
         more = f"; and {len(found) - _FIRST_WORDS} more" if len(found) > _FIRST_WORDS else ""
