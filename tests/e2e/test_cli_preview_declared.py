@@ -134,3 +134,12 @@ def test_an_approver_sees_what_is_declared_of_a_preview() -> None:
     shown = hearth(*words, "--plan", "fewer.yaml", code=0).stderr
     assert "! declared, did not happen: mb.txt" in shown
     assert "not declared" not in shown
+
+
+def test_a_very_long_diff_shows_its_beginning(folder: Path) -> None:
+    (folder / "long.txt").write_text("".join(f"{number}\n" for number in range(5000)))
+    words = ("preview", "--diff", "--", "sed", "-i", "s/^/x/", "long.txt")
+    shown = hearth(*words, code=0).stdout
+    assert "… and 9801 lines more; --whole shows them all" in shown
+    assert shown.count("\n") < 250
+    assert hearth(words[0], "--whole", *words[1:], code=0).stdout.count("        +x") == 5000

@@ -18,6 +18,7 @@ __all__ = ["print_manifest"]
 
 _MOST_LINES = 60
 _MOST_NAMES = 12
+_MOST_DIFF_LINES = 200
 _WAYS = {
     "sandbox": "in a sandbox",
     "transaction": "as one transaction",
@@ -64,8 +65,7 @@ def _print_step(
     for change in shown:
         sign, style = SIGNS[change.kind]
         screen.line((f"{sign} ", style), change.path, *_about(change), _mark(screen, held, change.path), indent=4)
-        for line in diffs.get((step.index, change.path), ())[2:]:
-            screen.line((line, {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")), indent=8)
+        _print_diff(screen, diffs.get((step.index, change.path), ())[2:], whole=whole)
     hidden = step.changes[len(shown) :]
     if hidden:
         below = os.path.commonpath([change.path for change in hidden])
@@ -80,6 +80,15 @@ def _print_step(
         _print_held(screen, held)
     for reason in step.unseen:
         screen.line((f"? not all may be seen: {reason}", "yellow"), indent=4)
+
+
+def _print_diff(screen: Screen, lines: Sequence[str], *, whole: bool) -> None:
+    """Print the hunks of a text's diff; of very long ones the beginning."""
+    shown = lines if whole else lines[:_MOST_DIFF_LINES]
+    for line in shown:
+        screen.line((line, {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")), indent=8)
+    if hidden := len(lines) - len(shown):
+        screen.line((f"… and {count(hidden, 'line')} more; --whole shows them all", "dim"), indent=8)
 
 
 def _print_other(screen: Screen, step: StepManifest, held: Reconciliation | None) -> None:

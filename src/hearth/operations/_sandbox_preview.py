@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import platform
 import shutil
@@ -16,6 +15,7 @@ from hearth.execution import ApprovalExecutor, ContentStore, Sandboxing, held_ma
 from hearth.observe import ChangeKind, LowerView, Manifest, NodeType, SandboxRoom, Tier, layer_path, probe
 from hearth.operations._keys import KEY_VARIABLE, default_key
 from hearth.operations._standalone import installed_tasks
+from hearth.operations._text_diff import unified_diff
 from hearth.record import Redactor
 from hearth.security import LiveMode
 
@@ -182,8 +182,14 @@ def _diff(change: Change, lower: LowerView, after: Path | None, redactor: Redact
         if text is None:
             return []
         new = text
-    lines = difflib.unified_diff(_lines(old), _lines(new), f"before{change.path}", f"after{change.path}", lineterm="")
-    return [redactor.text(line) for line in lines]
+    lines = list(unified_diff(_lines(old), _lines(new)))
+    if not lines:
+        return []
+    return [
+        f"--- before{redactor.text(change.path)}",
+        f"+++ after{redactor.text(change.path)}",
+        *map(redactor.text, lines),
+    ]
 
 
 def _lines(text: str) -> list[str]:
