@@ -196,8 +196,11 @@ int main(void) {
 def test_a_program_that_changes_its_arguments_meanwhile_is_named(tmp_path: Path) -> None:
     (tmp_path / "racer.c").write_text(RACER)
     subprocess.run(["gcc", "-pthread", "-o", tmp_path / "racer", tmp_path / "racer.c"], check=True)
-    code, _, seen = run_observed("./racer", tmp_path)
-    assert code == 0
+    for _ in range(50):  # it takes both threads on processors at a time: on a busy machine not each time
+        code, _, seen = run_observed("./racer", tmp_path)
+        assert code == 0
+        if seen.unseen:
+            break
     assert seen.unseen in {
         (f"racer changed the arguments of {call} while they were looked at",) for call in ("open", "openat")
     }
