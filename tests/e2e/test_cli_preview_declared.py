@@ -143,3 +143,52 @@ def test_a_very_long_diff_shows_its_beginning(folder: Path) -> None:
     assert "… and 9801 lines more; --whole shows them all" in shown
     assert shown.count("\n") < 250
     assert hearth(words[0], "--whole", *words[1:], code=0).stdout.count("        +x") == 5000
+
+
+LIVE = ("--mode", "live", "--sandbox", "--yes", "--reason", "t", "--id", "run")
+
+
+def test_a_stopped_run_says_why_once_and_what_to_do_next() -> None:
+    shown = hearth("run", "more.yaml", *LIVE, code=4).stdout
+    assert shown.count("undeclared effects") == 1
+    assert "hearth restore" in shown
+    assert "hearth rollback" not in shown  # its first step is undeclared: nothing was committed
+
+
+def test_what_may_have_been_done_can_be_taken_back(folder: Path) -> None:
+    (folder / "fewer.yaml").write_text(MISSING + "  - {name: Fails, shell: 'false'}\n")
+    assert "hearth rollback run" in hearth("run", "fewer.yaml", *LIVE, code=1).stdout
+
+
+def test_a_record_of_many_paths_says_where_all_of_them_stand(folder: Path) -> None:
+    (folder / "many.yaml").write_text(
+        "plan: many\nsteps:\n  - name: Many\n"
+        "    shell: for i in $(seq 150); do echo > f$i; done; chmod 600 fewer.yaml\n"
+        "    effects: [{file_system: 'f*'}]\n"
+    )
+    hearth("run", "many.yaml", *LIVE, code=0)
+    (line,) = (line for line in hearth("show", "run", code=0).stdout.splitlines() if "all 151 paths stand" in line)
+    kept = json.loads(hearth(*line.partition("manifest: hearth ")[2].split(), code=0).stdout)
+    assert len(kept["changes"]) == 151
+
+
+def test_other_permissions_are_said_in_words(folder: Path) -> None:
+    (folder / "mode.yaml").write_text(
+        "plan: mode\nsteps: [{name: Mode, shell: chmod 600 more.yaml, effects: [{file_system: more.yaml}]}]\n"
+    )
+    hearth("run", "mode.yaml", *LIVE, code=0)
+    assert "more.yaml was given other permissions, owner or attributes" in hearth("show", "run", code=0).stdout
+
+
+def test_a_request_says_what_its_approval_is_held_to() -> None:
+    shown = hearth("request", "fewer.yaml", "--preview", "--reason", "why", code=0).stdout
+    assert f"its preview, manifest {document('preview', 'fewer.yaml')['digest']}" in shown
+
+
+def test_without_a_ledger_nothing_is_said_to_be_applied_there(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    shown = hearth("preview", "--", "touch", "x", code=0).stdout
+    assert "--apply" not in shown
+    assert "hearth init" in shown

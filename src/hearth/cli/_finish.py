@@ -55,7 +55,9 @@ def finish(screen: Screen | None, outcome: RunOutcome | StandaloneOutcome, *, wh
         facts.append(("next", "hearth recover"))
     elif not hasattr(outcome, "path"):
         facts.append(("next", f"hearth show {_word(record.execution_id)}"))
-        if not done and record.step_events and record.live_mode_state != "DRY_RUN":
+        if record.cause is SealCause.ESCALATION:
+            facts.append(("", "hearth restore, once it is understood; then preview the plan again"))
+        if not done and _may_have_done(record):
             facts.append(("", f"hearth rollback {_word(record.execution_id)}"))
     screen.pairs(facts)
     _print_emergency(screen, record)
@@ -110,6 +112,18 @@ def short_of(record: ExecutionRecord) -> str:
     return f"{text}, {count(effects, 'effect')} recorded" if effects else text
 
 
+def _may_have_done(record: ExecutionRecord) -> bool:
+    """Whether there may be something to take back: a step that began, and of which not nothing was committed."""
+    ended = {StepEventType.STEP_COMPLETED, StepEventType.STEP_FAILED}
+    left = {event.step_index for event in record.step_events if event.step_index is not None}
+    left -= {
+        event.step_index
+        for event in record.step_events
+        if event.event_type in ended and event.details.get("committed") is False
+    }
+    return bool(left) and record.live_mode_state != "DRY_RUN"
+
+
 def _of_declared(record: ExecutionRecord) -> list[str]:
     """Return what is to be said of effects that are undeclared in a dry run, or that did not happen."""
     report = record.side_effects_report
@@ -122,9 +136,13 @@ def _of_declared(record: ExecutionRecord) -> list[str]:
 
 
 def _told_at_its_step(record: ExecutionRecord) -> bool:
-    """Whether the run failed in a step, whose line has said why."""
+    """Whether the run ended by a step, whose line has said why."""
     last = record.step_events[-1] if record.step_events else None
-    return record.cause is SealCause.FAILED and last is not None and last.event_type is StepEventType.STEP_FAILED
+    if last is None or last.event_type is not StepEventType.STEP_FAILED:
+        return False
+    if record.cause is SealCause.ESCALATION:
+        return last.error_message == record.completion_reason
+    return record.cause is SealCause.FAILED
 
 
 def print_outcome_json(outcome: RunOutcome | StandaloneOutcome, where: str, **more: Any) -> None:

@@ -144,11 +144,17 @@ def _about(change: Change) -> Sequence[Part]:
             said.append(f"owner {before.uid}:{before.gid} → {after.uid}:{after.gid}")
         if before.target != after.target:
             said.append(f"→ {after.target}")
-        if before.xattrs != after.xattrs:
-            said.append("extended attributes")
+        said += _attributes(before, after)
         return [(f"  {', '.join(said)}", "dim")] if said else []
     node = after or before
     return [] if node is None else [(f"  {_node(node)}", "dim")]
+
+
+def _attributes(before: Node, after: Node) -> list[str]:
+    """Return which kinds of extended attributes differ: ACLs are some of them, but nobody calls them so."""
+    names = {name for name in {*before.xattrs, *after.xattrs} if before.xattrs.get(name) != after.xattrs.get(name)}
+    lists = {name for name in names if name.startswith("system.posix_acl_")}
+    return [*(["ACL"] if lists else []), *(["extended attributes"] if names - lists else [])]
 
 
 def _node(node: Node) -> str:

@@ -95,7 +95,7 @@ def preview(
     screen.line((f"the host is as it was{rolled_back}", "dim"))
     if not applied or outcome.error is not None:
         if outcome.error is None and not outcome.stops and not all(step.is_empty for step in manifest.steps):
-            screen.line((_next(subject, variables), "dim"))
+            screen.line((_next(settings, subject, variables), "dim"))
         return failed
     outcome.require_declared()
     from hearth.cli._apply import apply_preview
@@ -129,8 +129,10 @@ def _code(error: HearthError | None) -> int:
     return exit_code(error) if isinstance(error, RunInterruptedError) else Exit.FAILED
 
 
-def _next(subject: tuple[str, ...], variables: tuple[str, ...]) -> str:
+def _next(settings: Settings, subject: tuple[str, ...], variables: tuple[str, ...]) -> str:
     """Return what to type to have it done for good."""
+    if _home(settings) is None:
+        return "to have it done and recorded: hearth init, hearth keygen --trust NAME, then preview it there"
     if _is_plan(subject):
         given = [word for variable in variables for word in ("--var", variable)]
         return f"to have it approved: hearth request {shlex.join([*subject, *given])} --preview --reason …"

@@ -199,6 +199,8 @@ def print_request(screen: Screen, view: ApprovalView) -> None:
     ]
     if asked.emergency:
         pairs.insert(1, ("", ("EMERGENCY: the glass was broken; this run has to be reviewed", "bold red")))
+    if asked.preview_digest is not None:
+        pairs.append(("held to", [f"its preview, manifest {asked.preview_digest}"]))
     if view.why:
         pairs.append(("why", view.why))
     pairs += [

@@ -22,6 +22,7 @@ __all__ = ["print_timeline"]
 _LINES_OF_DONE = 3
 _LINES_OF_FAILED = 12
 _INDENT = 16
+_MOST_NAMED = 20  # paths, in the end of a dry run's step
 
 
 def print_timeline(
@@ -47,10 +48,20 @@ def print_timeline(
             if entry.event_type in {StepEventType.STEP_COMPLETED, StepEventType.STEP_FAILED}:
                 print_would(screen, entry.details, indent=_INDENT)
                 print_held(screen, entry.details, indent=_INDENT)
+                _print_pointer(screen, record, entry.details)
                 for said in left_behind(entry.details):
                     screen.line((said, "yellow"), indent=_INDENT)
                 true = _print_output(screen, entry, whole) and true
     return true
+
+
+def _print_pointer(screen: Screen, record: ExecutionRecord, details: Mapping[str, Any]) -> None:
+    """Say where all paths of a step stand, where the record names only some, or summarises them."""
+    manifest, counts = details.get("manifest"), details.get("changes")
+    if not isinstance(manifest, dict) or not isinstance(counts, dict) or sum(counts.values()) <= _MOST_NAMED:
+        return
+    how = f"hearth show {shlex.quote(record.execution_id)} --content {str(manifest.get('sha256'))[:16]}"
+    screen.line((f"all {sum(counts.values())} paths stand in its manifest: {how}", "dim"), indent=_INDENT)
 
 
 def _offset(seconds: float) -> str:
