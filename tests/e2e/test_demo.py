@@ -121,6 +121,7 @@ def test_the_run_that_differs_from_its_preview_is_stopped_before_it_changes_anyt
     assert "was used by the run september-tromso" in result.stderr
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(bool(ordinary.why_not()), reason=ordinary.why_not())
 def test_an_ordinary_user_can_play_it() -> None:
     """In a sandbox where the machine gives one to an ordinary user, else on the host itself."""
@@ -133,6 +134,7 @@ def test_an_ordinary_user_can_play_it() -> None:
     assert commands == (SANDBOXED if "require: unprivileged" in result.stdout else IN_PLACE)
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(bool(ordinary.why_not()), reason=ordinary.why_not())
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="there is no setpriv")
 def test_where_no_sandbox_can_be_made_it_says_so_and_runs_on_the_host(tmp_path: Path) -> None:
@@ -171,6 +173,7 @@ def test_the_scaffold_brings_back_what_was(
     assert left - {"__pycache__"} == {"plan.yaml", "backup.py", "importer.py", "check.py", "migrations"}
 
 
+@pytest.mark.soak
 def test_it_notices_when_the_second_run_does_not_fail(tmp_path: Path) -> None:
     """With a limit that is high enough, Bergen's run succeeds, and that is not what the demo promises."""
     result = demo(tmp_path, "--wrong-limit", "12000")

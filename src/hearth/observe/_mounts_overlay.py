@@ -112,7 +112,8 @@ class Overlays:
         if self._root:
             os.chown(up, status.st_uid, status.st_gid)
         mode = stat.S_IMODE(status.st_mode)
-        if not self._root and status.st_uid != os.geteuid() and not os.access(source, os.W_OK):
+        read_only = os.statvfs(source).f_flag & os.ST_RDONLY  # there its mode says what it says
+        if not self._root and not read_only and not os.access(source, os.W_OK):
             mode &= ~stat.S_IWUSR  # it is this user's here, and not on the host
         os.chmod(up, mode)  # noqa: PTH101 - as above
         try:
