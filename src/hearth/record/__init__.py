@@ -11,6 +11,7 @@ from hearth.record._enums import ExecutionStatus, Origin, SealCause, SideEffectC
 from hearth.record._event import StepEvent
 from hearth.record._filename import percent_decode, percent_encode
 from hearth.record._freeze import FrozenDict, FrozenList, freeze, thaw
+from hearth.record._leaf import LEAF_SCHEMA, LeafKind, leaf_bytes, named_in_leaf, parse_leaf, sealed_leaf
 from hearth.record._patterns import find_secrets, secret_arguments
 from hearth.record._plain import MAX_INTEGER, printable, text_of, to_plain
 from hearth.record._progress import Progress
@@ -29,6 +30,7 @@ __all__ = [
     "GENESIS_HASH",
     "LARGEST_ENTRY",
     "LARGEST_EXPORT",
+    "LEAF_SCHEMA",
     "MAX_INTEGER",
     "SCHEMA",
     "UNSEALED",
@@ -41,6 +43,7 @@ __all__ = [
     "ExecutionStatus",
     "FrozenDict",
     "FrozenList",
+    "LeafKind",
     "Origin",
     "Progress",
     "Redactor",
@@ -64,14 +67,18 @@ __all__ = [
     "format_time",
     "freeze",
     "hash_entry_bytes",
+    "leaf_bytes",
     "make_details_encoder",
     "make_text_encoder",
+    "named_in_leaf",
+    "parse_leaf",
     "parse_time",
     "percent_decode",
     "percent_encode",
     "printable",
     "record_hash",
     "refuse_entry",
+    "sealed_leaf",
     "secret_arguments",
     "strict_loads",
     "text_of",
