@@ -12,12 +12,22 @@ from typing import Any
 
 from hearth.record._telling import words_of
 
-__all__ = ["is_about", "is_status"]
+__all__ = ["is_about", "is_failure", "is_status"]
 
 _STATUS = re.compile(r"(?i:expired|missing|required|invalid|incorrect|none|null|empty|unset|true|false)[.!]?[,)}\]]*")
 _COUNT = re.compile(r"[0-9]{1,3}[.]?[,)}\]]*", re.ASCII)
 # Behind a status there is nothing more of the value: a passphrase may begin with any word.
 _END = re.compile(r"\s*(?:\Z|[\r\n])|\\[nr]|\\*[\"'<]|(?<=[,.)}\]])\s|;\s")
+# What the system says of a file, as strerror(3) and shells word it: `/etc/passwd: Permission denied`.
+_FAILURE = re.compile(
+    r"(?i:permission denied|operation not permitted|operation not supported|no such file or directory|not a directory"
+    r"|is a directory|directory not empty|file exists|file name too long|file too large|text file busy"
+    r"|device or resource busy|read-only file system|no space left on device|disk quota exceeded|input/output error"
+    r"|too many levels of symbolic links|too many open files|argument list too long|exec format error"
+    r"|invalid cross-device link|invalid argument|bad file descriptor|stale file handle|no such device or address"
+    r"|(?:command )?not found|cannot execute(?: binary file)?)(?: \(os error [0-9]{1,3}\))?[.!]?[,)}\]]*",
+    re.ASCII,
+)
 
 _NAMES = frozenset(("name", "type"))
 _NUMBERS = frozenset(("length", "count"))
@@ -43,6 +53,12 @@ def is_status(key: str, value: str, text: str, end: int) -> bool:
     """
     counted = key.lower().endswith("tokens") and _COUNT.fullmatch(value) is not None
     return (counted or _STATUS.fullmatch(value) is not None) and _END.match(text, end) is not None
+
+
+def is_failure(text: str, start: int) -> bool:
+    """Whether nothing but what the system says of a file begins here: then the word before it names that file."""
+    found = _FAILURE.match(text, start)
+    return found is not None and _END.match(text, found.end()) is not None
 
 
 def is_about(key: str, value: Any) -> bool:  # noqa: ANN401 - anything that a caller hands over

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-from hearth.record._about import is_about, is_status
+from hearth.record._about import is_about, is_failure, is_status
 from hearth.record._telling import is_surely_telling, is_telling
 
 if TYPE_CHECKING:
@@ -208,7 +208,9 @@ def _behind(keys: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
         if _is_reference(value[group]):
             continue
         start, end = value.span(group)
-        if keys is _KEYED and is_status(match["key"], value[group], text, end):
+        if keys is _KEYED and (
+            is_status(match["key"], value[group], text, end) or (match["op"] == ":" and is_failure(text, start))
+        ):
             continue
         if group == "u":
             end = start + len(value["u"].rstrip(",)}]")) or end

@@ -29,6 +29,13 @@ STATUSES = [
     "msg=refused token=expired",
     "api_key: unset; stopping",
     "secret: empty!",
+    "sh: 1: cannot create /etc/passwd: Permission denied",
+    "rm: cannot remove '/srv/passwd': Operation not permitted\nnext line",
+    "cat: /run/secrets/api_token: No such file or directory",
+    "open /home/ann/.secret: permission denied, giving up",
+    "Error: client_secret: Permission denied (os error 13)",
+    "sh: 1: passwd: not found",
+    '{"error": "/etc/passwd: Is a directory"}',
 ]
 
 SECRETS = [
@@ -47,6 +54,9 @@ SECRETS = [
     ("--password required x", "required"),
     ("secret_name=Xk9-mP2_vLq8", "Xk9-mP2_vLq8"),
     ("has_password: hunter2", "hunter2"),
+    ("password: permission denied hunter2", "permission"),
+    ("password: hunter2: Permission denied", "hunter2"),
+    ("PASSWD=permission denied", "permission"),
     ("password_length=123456", "123456"),
 ]
 
