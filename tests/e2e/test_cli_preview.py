@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -370,3 +371,12 @@ def test_a_diff_has_no_line_that_no_file_has(folder: Path) -> None:
     lines = [line.strip() for line in shown.splitlines()]
     assert lines[2:6] == ["@@ -1,2 +1,2 @@", "one", "-two  (no newline at its end)", "+two3"]
     assert lines[7:9] == ["@@ -0,0 +1 @@", "+new"]
+
+
+def test_the_line_of_a_program_can_be_copied(folder: Path) -> None:
+    script = "printf '%s|' one \"it's\" 'a\\tb'\necho \"$1\" >> out.txt"
+    shown = hearth("preview", "--whole", "--", "sh", "-c", script, "sh", "last $ one", code=0).stdout
+    (line,) = (line.strip() for line in shown.splitlines() if line.startswith("    $ sh"))
+    ran = subprocess.run(["bash", "-c", line[2:]], cwd=folder, capture_output=True, text=True, check=True)
+    assert ran.stdout == "one|it's|a\\tb|"
+    assert (folder / "out.txt").read_text() == "last $ one\n"

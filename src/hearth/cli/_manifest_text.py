@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
+from hearth._visible import is_visible, visible
 from hearth.cli._ran_text import SIGNS, print_missing
 from hearth.cli._text import bytes_text, count
+from hearth.observe import program_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["print_manifest"]
 
+_QUOTED = re.compile(r"'([^']*)'|\"'\"")
 _MOST_LINES = 60
 _MOST_NAMES = 12
 _MOST_DIFF_LINES = 200
@@ -122,12 +126,20 @@ def _print_programs(screen: Screen, programs: Sequence[str], *, whole: bool) -> 
     """Print what was started: each with its words, or only the names."""
     if whole:
         for program in programs:
-            screen.line(("$ ", "dim"), (program, "dim"), indent=4)
+            screen.line(("$ ", "dim"), (_QUOTED.sub(_as_escapes, program), "dim"), indent=4)
     elif programs:
-        names = sorted({os.path.basename(program.split(" ", 1)[0]) for program in programs})  # noqa: PTH119 - any text
+        names = sorted({os.path.basename(program_name(program)) for program in programs})  # noqa: PTH119 - any text
         hidden = len(names) - _MOST_NAMES
         more = f" and {hidden} more" if hidden > 0 else ""
         screen.line((f"$ started {', '.join(names[:_MOST_NAMES])}{more}", "dim"), indent=4)
+
+
+def _as_escapes(quoted: re.Match[str]) -> str:
+    """Return a quoted word so that it can still be copied where it is more than one line: with escapes, in `$'…'`."""
+    if quoted[1] is None or is_visible(quoted[1]):
+        return quoted[0]
+    escaped = visible(quoted[1].replace("\\", "\\\\"))
+    return f"$'{escaped}'"
 
 
 def _about(change: Change) -> Sequence[Part]:

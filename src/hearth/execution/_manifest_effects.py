@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hearth.execution._results import ObservedEffect
 from hearth.execution.tasks._table_rows import did
-from hearth.observe import ChangeKind, category_of, declared_path
+from hearth.observe import ChangeKind, category_of, declared_path, unquoted
 from hearth.record import Origin, SideEffectCategory, canonical_bytes
 
 if TYPE_CHECKING:
@@ -42,11 +42,17 @@ def kept_manifest(seen: StepManifest, store: ContentStore, redactor: Redactor) -
 def without_secrets(seen: StepManifest, redactor: Redactor) -> StepManifest:
     """Return a step's manifest as it may be shown and kept.
 
-    The words of programs have not been cut before, so that a secret in them is found; that is done here.
+    The words of programs have not been cut before, so that a secret in them is found; that is done here. They are
+    looked at without their quotes, too, which could hide one; a line with a secret cannot be copied anyway.
     """
 
     def cut(texts: Iterable[str]) -> tuple[str, ...]:
         return tuple(redactor.text(text)[:_LONGEST_WORDS] for text in texts)
+
+    def told_program(text: str) -> str:
+        plain = unquoted(text)
+        without = redactor.text(plain)
+        return redactor.text(text) if without == plain else without
 
     def clean(path: str) -> str:
         try:
@@ -63,7 +69,7 @@ def without_secrets(seen: StepManifest, redactor: Redactor) -> StepManifest:
         changes=tuple(
             replace(one, path=clean(one.path), before=told(one.before), after=told(one.after)) for one in seen.changes
         ),
-        programs=cut(seen.programs),
+        programs=tuple(told_program(text)[:_LONGEST_WORDS] for text in seen.programs),
         connections=cut(seen.connections),
         actions=cut(seen.actions),
         unseen=cut(seen.unseen),

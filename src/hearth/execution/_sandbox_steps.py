@@ -11,7 +11,7 @@ from hearth.execution._database_rows import database_rows, without_database
 from hearth.execution._impatience import Impatience
 from hearth.execution._manifest_effects import MOST_ENTRIES, kept_manifest, without_secrets
 from hearth.execution._step_sandbox import StepSandbox
-from hearth.observe import LayerChanges, StepManifest, Way, named_connections
+from hearth.observe import LayerChanges, StepManifest, Way, named_connections, program_text
 from hearth.record import SideEffectCategory
 from hearth.security import BoundaryState
 
@@ -100,7 +100,7 @@ class SandboxSteps:
             unseen.append(outcome.unseen)
         if sandbox.used and _needs_network(step):
             unseen.append("it had the host's network: what was sent was not observed")
-        programs = sorted({" ".join(argv) for end in sandbox.ends for argv in end.programs})
+        programs = sorted({program_text(argv) for end in sandbox.ends for argv in end.programs})
         seen = StepManifest(
             index=step.index,
             name=step.name,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hearth.observe._manifest import Manifest, StepManifest, Way
     from hearth.observe._node import Node, NodeType
     from hearth.observe._postgresql import PostgresCounts, postgres_name
+    from hearth.observe._program import program_name, program_text, unquoted
     from hearth.observe._reconcile import Reconciliation, declared_path, reconcile
     from hearth.observe._request import ObservedRequest
     from hearth.observe._room import SandboxRoom
@@ -79,6 +80,8 @@ __all__ = [
     "postgres_name",
     "prepare_host_observers",
     "probe",
+    "program_name",
+    "program_text",
     "read_layer",
     "reconcile",
     "recover_commits",
@@ -86,6 +89,7 @@ __all__ = [
     "snapshot",
     "tree_digest",
     "undo",
+    "unquoted",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -133,6 +137,8 @@ __getattr__, __dir__ = lazy_names(
         "postgres_name": "_postgresql",
         "prepare_host_observers": "_in_place",
         "probe": "_tiers",
+        "program_name": "_program",
+        "program_text": "_program",
         "read_layer": "_layer",
         "reconcile": "_reconcile",
         "recover_commits": "_commit",
@@ -140,5 +146,6 @@ __getattr__, __dir__ = lazy_names(
         "snapshot": "_sqlite",
         "tree_digest": "_tree",
         "undo": "_commit",
+        "unquoted": "_program",
     },
 )

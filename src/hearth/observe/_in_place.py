@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from hearth.errors import ObservationError
 from hearth.observe._change import Change
 from hearth.observe._in_place_filter import filter_of_this_machine
+from hearth.observe._program import program_text
 from hearth.observe._sandbox_wire import receive_message, send, send_message
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class HostObserver:
         told = received[0]
         return Observed(
             changes=tuple(map(Change.from_dict, told["changes"])),
-            programs=tuple(sorted({" ".join(words) for words in told["programs"]})),
+            programs=tuple(sorted({program_text(words) for words in told["programs"]})),
             connections=tuple(told["connections"]),
             actions=tuple(told["actions"]),
             unseen=tuple(told["unseen"]),

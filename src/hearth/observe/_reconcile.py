@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from hearth.observe._change import ChangeKind
 from hearth.observe._node import NodeType
+from hearth.observe._program import program_name
 from hearth.plan import escaped, has_wildcard, name_matches, path_matches, url_matches
 from hearth.record import SideEffectCategory
 
@@ -254,7 +255,7 @@ class _Pattern:
         return self._category is SideEffectCategory.SYSTEM and self._text == _CALL + name
 
     def covers_program(self, program: str) -> bool:
-        name = program.split(" ", 1)[0]
+        name = program_name(program)
         return bool(self.program) and (
             path_matches(self.program, name) or path_matches(self.program, posixpath.basename(name))
         )

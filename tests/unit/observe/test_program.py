@@ -1,0 +1,59 @@
+"""A program's line: a shell reads the same words from it, and no quote in it hides a secret."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hearth.execution._manifest_effects import without_secrets
+from hearth.observe import StepManifest, Way, program_name, program_text, unquoted
+from hearth.record import Redactor
+
+WORDS = st.lists(st.text("ab '\"\\$\n-=#é", max_size=6), min_size=1, max_size=4)
+
+
+def redacted(*words: str, known: str = "") -> str:
+    redactor = Redactor()
+    if known:
+        redactor.add_secret(known)
+    seen = StepManifest(index=0, name="x", way=Way.SANDBOX, programs=(program_text(words),))
+    return without_secrets(seen, redactor).programs[0]
+
+
+@given(WORDS)
+def test_a_shell_reads_the_same_words(words: list[str]) -> None:
+    text = program_text(words)
+    assert shlex.split(text) == words
+    assert unquoted(text) == " ".join(words)
+    assert program_name(text) == words[0]
+
+
+def test_words_that_are_not_told_stay_as_they_are() -> None:
+    assert program_text(["./tool", "a b", "…", "1"]) == "./tool 'a b' … 1"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mysql", "-ph#nter2"),
+        ("curl", "-uann:h#nter2", "https://example.test/"),
+        ("tool", "--password", "h#nter2"),
+        ("sh", "-c", "API_TOKEN=h#nter2 ./deploy"),
+    ],
+)
+def test_quotes_hide_no_secret(words: tuple[str, ...]) -> None:
+    assert "h#nter2" not in redacted(*words)
+
+
+@pytest.mark.parametrize("secret", ["it's one", "two words", "a$b;c"])
+def test_nor_one_that_is_known_even_where_it_was_split_into_words(secret: str) -> None:
+    for words in (("echo", secret), ("echo", *secret.split()), ("sh", "-c", f"echo '{secret}'")):
+        assert secret not in unquoted(redacted(*words, known=secret))
+        assert "[redacted:" in redacted(*words, known=secret)
+
+
+def test_what_holds_none_can_be_copied() -> None:
+    assert redacted("sh", "-c", "echo a > 'b c'") == """sh -c 'echo a > '"'"'b c'"'"''"""
