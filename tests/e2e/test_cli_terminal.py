@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import select
 import signal
 import sys
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hearth.observe import probe
 from hearth.operations import Records, initialise
 from hearth.plan import load_plan
 from tests import approving
@@ -163,3 +166,18 @@ def test_a_terminal_has_colours_unless_they_are_not_wanted(
     assert terminal.end() == 0
     assert ("\x1b[32m✓" in terminal.output) is coloured
     assert "0 Write the report  (1 of 2)" in terminal.output
+
+
+@pytest.mark.skipif(probe().name == "fallback", reason="this machine can make no sandbox")
+def test_what_hearth_does_with_very_many_paths_is_told_meanwhile(folder: Path) -> None:
+    """On a terminal, beside the spinner; elsewhere nobody watches."""
+    step = {"name": "Make", "shell": "mkdir out; cd out; touch $(seq 4000)", "effects": [{"file_system": "out"}]}
+    (folder / "plan.yaml").write_text(json.dumps({"plan": "many", "steps": [step]}))
+    preview = Terminal("preview", "plan.yaml")
+    assert preview.end() == 0
+    assert re.search(r"previewing 0 Make +\(1 of 1\) +reading what it did: \d[\d,]* looked at", preview.output)
+    run = Terminal("run", "plan.yaml", "--mode", "live", "--sandbox", "--yes", "--reason", "r")
+    assert run.end() == 0
+    assert "0 Make  (1 of 1)  reading what it did: " in run.output
+    assert re.search(r"preparing its commit: \d[\d,]* of 4,001 paths", run.output)
+    assert "committing: 4,001 paths" in run.output

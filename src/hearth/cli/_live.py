@@ -38,6 +38,7 @@ class RunDisplay(RunListener):
         self._place = 0
         self._lock = threading.Lock()
         self._lines: dict[str, OutputLines] = {}
+        self._doing = ""
         self._status: Status | None = None
 
     def run_started(self, plan: Any, execution_id: str) -> None:  # noqa: ANN401 - any object with id and steps
@@ -54,9 +55,9 @@ class RunDisplay(RunListener):
         lead = (f"{self._screen.symbols.begun} {step.index} ", "cyan")
         self._screen.line(lead, str(step.name), (place, "dim"))
         if self._screen.is_terminal:
+            self._doing = f"{step.index} {step.name}{place}"
             self._status = self._screen.console.status(
-                self._screen.text((f"{step.index} {step.name}{place}", "dim")),
-                spinner=self._screen.symbols.spinner,
+                self._screen.text((self._doing, "dim")), spinner=self._screen.symbols.spinner
             )
             self._status.start()
 
@@ -64,6 +65,11 @@ class RunDisplay(RunListener):
         """Show the lines that are complete now."""
         with self._lock:
             self._print(self._lines.setdefault(stream, OutputLines()).feed(chunk), stream)
+
+    def step_progress(self, step: Any, doing: str) -> None:  # noqa: ANN401, ARG002 - as above
+        """Say beside the spinner what is done with what the step did."""
+        if self._status is not None:
+            self._status.update(self._screen.text((f"{self._doing}  {doing}", "dim")))
 
     def step_finished(self, step: Any, result: StepOutcome, seconds: float) -> None:  # noqa: ANN401 - as above
         """Say how the step ended."""

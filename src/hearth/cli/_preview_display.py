@@ -42,6 +42,7 @@ class _PreviewDisplay(RunListener):
         self._named = False
         self._lock = threading.Lock()
         self._lines: dict[str, OutputLines] = {}
+        self._doing = ""
         self._status: Status | None = None
 
     def run_started(self, plan: Any, execution_id: str) -> None:  # noqa: ANN401, ARG002 - the listener's signature
@@ -53,9 +54,9 @@ class _PreviewDisplay(RunListener):
         self._lines, self._named = {}, False
         self._place += 1
         if self._screen.is_terminal:
-            place = f"previewing {step.index} {step.name}  ({self._place} of {self._total})"
+            self._doing = f"previewing {step.index} {step.name}  ({self._place} of {self._total})"
             self._status = self._screen.console.status(
-                self._screen.text((place, "dim")), spinner=self._screen.symbols.spinner
+                self._screen.text((self._doing, "dim")), spinner=self._screen.symbols.spinner
             )
             self._status.start()
 
@@ -63,6 +64,11 @@ class _PreviewDisplay(RunListener):
         """Show the lines that are complete now."""
         with self._lock:
             self._print(step, self._lines.setdefault(stream, OutputLines()).feed(chunk), stream)
+
+    def step_progress(self, step: Any, doing: str) -> None:  # noqa: ANN401, ARG002 - as above
+        """Say beside the spinner what is done with what the step did."""
+        if self._status is not None:
+            self._status.update(self._screen.text((f"{self._doing}  {doing}", "dim")))
 
     def step_finished(self, step: Any, result: StepOutcome, seconds: float) -> None:  # noqa: ANN401, ARG002 - as above
         """Show what is left of its output; how it ended stands in the manifest."""

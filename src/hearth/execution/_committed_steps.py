@@ -11,6 +11,7 @@ from hearth.execution._declared import held_step, says_nothing
 from hearth.execution._manifest_effects import MOST_ENTRIES, path_effects, row_effects, without_secrets
 from hearth.execution._results import StepOutcome
 from hearth.execution._sandbox_steps import SandboxSteps
+from hearth.execution._step_progress import StepProgress
 from hearth.execution.tasks._request_body import body_sha256
 from hearth.execution.tasks._table_rows import UNCOUNTED
 from hearth.execution.tasks._urls import safe_url
@@ -27,6 +28,7 @@ from hearth.record import Origin, SideEffectCategory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hearth.execution._listener import SafeListener
     from hearth.execution._results import ObservedEffect
     from hearth.execution._sandbox_steps import Sandboxing
     from hearth.execution._steps import TaskSteps
@@ -43,9 +45,16 @@ class CommittedSteps(SandboxSteps):
     """A StepRunner that lets a step's changes reach the host only when they are what was declared and approved."""
 
     def __init__(
-        self, plan: Plan, tasks: TaskSteps, sandboxing: Sandboxing, *, ignore: tuple[str, ...], execution_id: str
+        self,
+        plan: Plan,
+        tasks: TaskSteps,
+        sandboxing: Sandboxing,
+        listener: SafeListener,
+        *,
+        ignore: tuple[str, ...],
+        execution_id: str,
     ) -> None:
-        super().__init__(plan, tasks, sandboxing, ignore=ignore)
+        super().__init__(plan, tasks, sandboxing, listener, ignore=ignore)
         if sandboxing.commits is None:
             raise ObservationError("changes can be committed only where their journal has a folder")
         self._commits = sandboxing.commits
@@ -214,9 +223,11 @@ class CommittedSteps(SandboxSteps):
         return held
 
     def _commit(self, step: Step, seen: StepManifest, layout: Layout, found: LayerChanges) -> CommitResult:
+        progress, total = StepProgress(self._listener, step), len(seen.changes)
         return commit(
             seen.changes,
-            content=self._room.content(layout),
+            content=progress.preparing(self._room.content(layout), total),
+            check=lambda: progress.committing(total),
             folder=self._commits,
             name=f"{self._execution_id}-{step.index}",
             store=self._tasks.store,

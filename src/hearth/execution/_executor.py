@@ -269,9 +269,9 @@ class ApprovalExecutor:
 
         ignore = (str(copies.folder),)
         if dry:
-            previewed = PreviewedSteps(plan, acting, self._sandbox, ignore=ignore)
+            previewed = PreviewedSteps(plan, acting, self._sandbox, listener, ignore=ignore)
             return _Prepared(plan.steps, previewed, redactor, self._check(mode, guard), _PREVIEWED)
-        committed = CommittedSteps(plan, acting, self._sandbox, ignore=ignore, execution_id=execution_id)
+        committed = CommittedSteps(plan, acting, self._sandbox, listener, ignore=ignore, execution_id=execution_id)
         return _Prepared(plan.steps, committed, redactor, self._check(mode, guard))
 
     def _known_tasks(self) -> Mapping[str, Any]:

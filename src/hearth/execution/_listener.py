@@ -30,6 +30,9 @@ class RunListener(Protocol):
     def output(self, step: Any, stream: str, chunk: bytes) -> None:  # noqa: ANN401 - as above
         """The step wrote `chunk` (secrets taken out) to `stream`, "stdout" or "stderr"."""
 
+    def step_progress(self, step: Any, doing: str) -> None:  # noqa: ANN401 - as above
+        """HEARTH itself is busy with what the step did: what it does, and how far it is. Told where that takes long."""
+
     def step_finished(self, step: Any, result: StepOutcome, seconds: float) -> None:  # noqa: ANN401 - as above
         """The step's effects and its end are recorded."""
 
@@ -77,6 +80,10 @@ class Listeners:
     def output(self, step: Any, stream: str, chunk: bytes) -> None:  # noqa: ANN401 - as above
         """Pass it on."""
         self._tell("output", step, stream, chunk)
+
+    def step_progress(self, step: Any, doing: str) -> None:  # noqa: ANN401 - as above
+        """Pass it on."""
+        self._tell("step_progress", step, doing)
 
     def step_finished(self, step: Any, result: StepOutcome, seconds: float) -> None:  # noqa: ANN401 - as above
         """Pass it on."""

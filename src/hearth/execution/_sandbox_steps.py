@@ -10,6 +10,7 @@ from hearth.errors import ObservationError
 from hearth.execution._database_rows import database_rows, without_database
 from hearth.execution._impatience import Impatience
 from hearth.execution._manifest_effects import MOST_ENTRIES, kept_manifest, without_secrets
+from hearth.execution._step_progress import StepProgress
 from hearth.execution._step_sandbox import StepSandbox
 from hearth.observe import LayerChanges, StepManifest, Way, named_connections, program_text
 from hearth.record import SideEffectCategory
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from hearth.execution._listener import SafeListener
     from hearth.execution._results import ObservedEffect, StepOutcome
     from hearth.execution._steps import TaskSteps
     from hearth.execution._task import TaskContext
@@ -50,11 +52,14 @@ class Sandboxing:
 class SandboxSteps:
     """What previewed and committed steps have in common."""
 
-    def __init__(self, plan: Plan, tasks: TaskSteps, sandboxing: Sandboxing, *, ignore: tuple[str, ...]) -> None:
+    def __init__(
+        self, plan: Plan, tasks: TaskSteps, sandboxing: Sandboxing, listener: SafeListener, *, ignore: tuple[str, ...]
+    ) -> None:
         self._plan = plan
         self._tasks = tasks
         self._sandboxing = sandboxing
         self._room = sandboxing.room
+        self._listener = listener
         self._ignore = ignore
         self._unseen: dict[int, str] = {}
 
@@ -86,7 +91,7 @@ class SandboxSteps:
         unseen = sandbox.finish()
         rows = sandbox.rows
         if sandbox.used:
-            found = self._read(layout, outcome)
+            found = self._read(layout, outcome, StepProgress(self._listener, step))
             unseen += found.unseen
             if step.task_type == "sql":
                 found = replace(found, changes=without_database(found.changes, sandbox.database))
@@ -121,11 +126,11 @@ class SandboxSteps:
         self._sandboxing.manifests.append(told)
         return told
 
-    def _read(self, layout: Layout, outcome: StepOutcome) -> LayerChanges:
+    def _read(self, layout: Layout, outcome: StepOutcome, progress: StepProgress) -> LayerChanges:
         """Read what a step did. Of one that has failed nothing is committed: there it may stay unread."""
         stop = Impatience(self._tasks.cancellation)
         try:
-            return self._room.read(layout, ignore=self._ignore, stop=stop.reason)
+            return self._room.read(layout, ignore=self._ignore, stop=progress.reading(stop.reason))
         except ObservationError as error:
             if not outcome.failed or not stop.reason():
                 raise

@@ -834,6 +834,9 @@ class Listener:
     def output(self, step: Any, stream: str, chunk: bytes) -> None:
         self.told.append(("output", (step.index, stream, chunk)))
 
+    def step_progress(self, step: Any, doing: str) -> None:
+        self.told.append(("step_progress", (step.index, doing)))
+
     def step_finished(self, step: Any, result: StepOutcome, seconds: float) -> None:
         assert seconds >= 0
         self.told.append(("step_finished", (step.index, result.failed, result.error)))
