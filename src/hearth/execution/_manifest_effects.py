@@ -25,7 +25,6 @@ __all__ = ["MOST_ENTRIES", "action_effects", "kept_manifest", "path_effects", "r
 MOST_ENTRIES = 100
 _MOST_NAMED = 20
 _LONGEST_WORDS = 4096  # characters
-_DONE = {ChangeKind.METADATA: "given other permissions, owner or attributes"}
 
 
 def kept_manifest(seen: StepManifest, store: ContentStore, redactor: Redactor) -> dict[str, Any]:
@@ -140,7 +139,7 @@ def path_effects(
         return [
             ObservedEffect(
                 category,
-                f"{change.path} was {_DONE.get(change.kind, change.kind)}",
+                f"{change.path} was {change.kind.words}",
                 reversible=kept is not None or change.kind is ChangeKind.CREATED,
                 details={**_told(change, kept), "declared": covered.get(change.path)},
                 origin=Origin.OBSERVED,

@@ -143,7 +143,7 @@ class SandboxSteps:
             return ()
         root = os.path.realpath(ledger)
         return tuple(
-            f"{one.path} was {one.kind}, and belongs to the ledger"
+            f"{one.path} was {one.kind.words}, and belongs to the ledger"
             for one in seen.changes
             if one.path == root or one.path.startswith(f"{root}/")
         )

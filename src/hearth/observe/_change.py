@@ -28,6 +28,15 @@ class ChangeKind(StrEnum):
     METADATA = "metadata"
     TOUCHED = "touched"
 
+    @property
+    def words(self) -> str:
+        """What is said of a path: that it `was` this."""
+        return {
+            ChangeKind.REPLACED: "replaced by something of another type",
+            ChangeKind.METADATA: "given other permissions, owner or attributes",
+            ChangeKind.TOUCHED: "given another time of change",
+        }.get(self, self.value)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from hearth.observe._change import Change
     from hearth.observe._manifest import StepManifest
+    from hearth.observe._node import Node
 
 __all__ = ["VOLATILE", "deviations"]
 
@@ -33,6 +34,19 @@ VOLATILE = (
 )
 """Paths whose content differs from run to run by nature; they are compared loosely."""
 
+_RESPECTS = {
+    "type": "type",
+    "mode": "permissions",
+    "uid": "owner",
+    "gid": "group",
+    "sha256": "content",
+    "size": "size",
+    "target": "link target",
+    "device": "device number",
+    "xattrs": "extended attributes",
+    "links": "number of names",
+}
+
 
 def deviations(
     approved: StepManifest, seen: StepManifest, *, volatile: Sequence[str] = (), cwd: Path | None = None
@@ -45,15 +59,15 @@ def deviations(
     """
     patterns = tuple(_absolute(pattern, cwd) for pattern in volatile) + VOLATILE
     (before, new_before), (now, new) = (parted(step.changes, patterns) for step in (approved, seen))
-    found = []
+    found: list[str] = []
     for path in sorted({*before, *now}):
         was, is_ = before.get(path), now.get(path)
         if was is not None and is_ is not None:
-            found += _differences(was, is_)
+            found += [said] if (said := _difference(was, is_)) else []
         elif is_ is not None:
-            found.append(f"{path} was {is_.kind}, and the preview did not show that")
+            found.append(f"{path} was {is_.kind.words}, and the preview did not show that")
         elif was is not None:
-            found.append(f"{path} was not {was.kind}, as the preview showed")
+            found.append(f"{path} was not {was.kind.words}, as the preview showed")
     found += [
         f"{path} was created, and the preview showed nothing of its kind there"
         for path in new.without_counterpart(new_before)
@@ -87,19 +101,27 @@ def _absolute(pattern: str, cwd: Path | None) -> str:
     return posixpath.join("/" if cwd is None else escaped(cwd.as_posix()), pattern)
 
 
-def _differences(was: Change, is_: Change) -> list[str]:
+def _difference(was: Change, is_: Change) -> str:
+    """Return in words what became of a path otherwise than in the preview; "" where nothing did.
+
+    What differs after the step as it did before is a consequence, and said once.
+    """
     if was.kind is not is_.kind:
-        return [f"{was.path} was {is_.kind}, and {was.kind} in the preview"]
-    found = []
-    for name, words in (("before", "before the step"), ("after", "after it")):
-        one, other = getattr(was, name), getattr(is_, name)
-        if one != other:
-            found.append(f"{was.path} is not what the preview showed {words}: {_in_what(one, other)}")
-    return found
+        return f"{was.path} was {is_.kind.words}, and in the preview {was.kind.words}"
+    before, after = _in_what(was.before, is_.before), _in_what(was.after, is_.after)
+    if not before:
+        return f"{was.path} is not what it was in the preview after the step: {', '.join(after)}" if after else ""
+    more = [one for one in after if one not in before]
+    also = f"; after it also: {', '.join(more)}" if more else ""
+    return f"{was.path} was not what it was in the preview before the step already: {', '.join(before)}{also}"
 
 
-def _in_what(one: object, other: object) -> str:
+def _in_what(one: Node | None, other: Node | None) -> list[str]:
+    """Return in which respects the two differ."""
+    if one == other:
+        return []
     if one is None or other is None:
-        return "it is there" if one is None else "it is not there"
-    names = ("type", "mode", "uid", "gid", "size", "sha256", "target", "device", "xattrs")
-    return ", ".join(name for name in names if getattr(one, name) != getattr(other, name))
+        return ["it is there" if one is None else "it is not there"]
+    found = [words for name, words in _RESPECTS.items() if getattr(one, name) != getattr(other, name)]
+    # Another size is another content.
+    return [words for words in found if words != "size" or "content" not in found] or ["what it is"]

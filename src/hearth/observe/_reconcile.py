@@ -118,7 +118,7 @@ class _Held:
                 if declared is not None:
                     self._covered[change.path] = declared
                     continue
-            self.look(change.path, f"{change.path} was {change.kind}", covers[change.path])
+            self.look(change.path, f"{change.path} was {change.kind.words}", covers[change.path])
 
     def _covers_of_database(self, change: Change, databases: set[str], seen: StepManifest) -> list[bool]:
         """Tell which effects declare a file because of the database that it is of.

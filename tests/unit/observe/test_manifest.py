@@ -65,12 +65,28 @@ def _later(node: Node | None) -> Node | None:
     [
         ({"changes": STEP.changes[1:]}, "/a was not created"),
         ({"changes": (*STEP.changes, change("/d", None, FILE))}, "/d was created"),
-        ({"changes": (change("/a", None, OTHER), *STEP.changes[1:])}, "sha256"),
-        ({"changes": (change("/a", None, replace(FILE, mode=0o600)), *STEP.changes[1:])}, "mode"),
-        ({"changes": (change("/a", None, replace(FILE, xattrs={})), *STEP.changes[1:])}, "xattrs"),
+        ({"changes": (change("/a", None, OTHER), *STEP.changes[1:])}, "step: content"),
+        (
+            {"changes": (change("/a", None, replace(FILE, mode=0o600)), *STEP.changes[1:])},
+            "step: permissions",
+        ),
+        (
+            {"changes": (change("/a", None, replace(FILE, xattrs={})), *STEP.changes[1:])},
+            "after the step: extended",
+        ),
         (
             {"changes": (STEP.changes[0], change("/b", replace(FILE, mode=0o600), OTHER), STEP.changes[2])},
-            "before the step",
+            "/b was not what it was in the preview before the step already: permissions",
+        ),
+        (
+            {
+                "changes": (
+                    STEP.changes[0],
+                    change("/b", replace(FILE, mode=0o600), replace(OTHER, mode=0o600, uid=7)),
+                    STEP.changes[2],
+                )
+            },
+            "/b was not what it was in the preview before the step already: permissions; after it also: owner",
         ),
         ({"rows": ()}, "the rows of users"),
         ({"requests": ()}, "was not sent"),
