@@ -128,12 +128,17 @@ def test_a_preview_that_is_broken_off_says_so_and_has_no_digest(number: signal.S
     assert "manifest " not in shown
 
 
-def test_an_approver_sees_what_is_declared_of_a_preview() -> None:
+@pytest.mark.parametrize("copied", [False, True])
+def test_an_approver_sees_what_is_declared_of_a_preview(folder: Path, copied: bool) -> None:
+    """From the request alone; and not otherwise where the plan is read from a copy that lies elsewhere."""
     asked = document("request", "fewer.yaml", "--preview", "--reason", "why")
-    words = ("approve", asked["request_id"], "--digest", asked["plan_digest"][:8])
-    shown = hearth(*words, "--plan", "fewer.yaml", code=0).stderr
+    (folder / "copy").mkdir()
+    (folder / "copy" / "fewer.yaml").write_text(MISSING)
+    more = ("--plan", "copy/fewer.yaml") if copied else ()
+    shown = hearth("approve", asked["request_id"], "--digest", asked["plan_digest"][:8], *more, code=0).stderr
     assert "! declared, did not happen: mb.txt" in shown
     assert "not declared" not in shown
+    assert "--plan FILE" not in shown
 
 
 def test_a_very_long_diff_shows_its_beginning(folder: Path) -> None:

@@ -153,7 +153,6 @@ def _show(screen: Screen, approvals: Approvals, view: ApprovalView, material: Ma
     manifest = approved_manifest(approvals.home, view.asked)
     if manifest is not None:
         screen.heading(f"What its preview did on {manifest.host} (manifest {manifest.digest})")
-        # The plan's document alone does not say where it lies, so neither where its relative paths start.
         held = held_manifest(manifest, material.document, None if plan is None else plan.cwd)
         print_manifest(screen, manifest, held=held, whole=True)
         if held is None:

@@ -46,9 +46,10 @@ def held_manifest(
 ) -> dict[int, Reconciliation] | None:
     """Hold each step of a preview against what the plan's document declares of it, by the step's index.
 
-    Left out are steps that failed, were not run, or declare nothing. None where `cwd` is not known and a relative path
-    is declared: where that lies nobody can tell.
+    Left out are steps that failed, were not run, or declare nothing. Relative paths start where they did in the
+    preview; where it does not tell that, at `cwd`. None where neither is known and a relative path is declared.
     """
+    cwd = Path(manifest.cwd) if manifest.cwd else cwd
     found = {}
     for seen in manifest.steps:
         if seen.error or seen.way is Way.NOT_RUN or says_nothing(document, seen.index):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hearth.errors import RecordError
 from hearth.observe._change import Change
+from hearth.observe._node import path_from_json, path_to_json
 from hearth.observe._request import ObservedRequest
 from hearth.observe._rows import RowChanges
 from hearth.record import canonical_bytes, strict_loads
@@ -94,13 +95,17 @@ class StepManifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The manifests of a plan's steps, in their order. `tier` says what the machine could see."""
+    """The manifests of a plan's steps, in their order. `tier` says what the machine could see.
+
+    `cwd` is where the plan's relative paths start ("": that is not told).
+    """
 
     plan_id: str
     plan_digest: str
     host: str
     tier: str
     steps: tuple[StepManifest, ...]
+    cwd: str = ""
 
     @property
     def digest(self) -> str:
@@ -119,6 +124,7 @@ class Manifest:
             "plan_digest": self.plan_digest,
             "host": self.host,
             "tier": self.tier,
+            **({"cwd": path_to_json(self.cwd)} if self.cwd else {}),
             "steps": [step.to_dict() for step in self.steps],
         }
 
@@ -139,6 +145,13 @@ class Manifest:
                 host=str(document["host"]),
                 tier=str(document["tier"]),
                 steps=tuple(map(StepManifest.from_dict, document["steps"])),
+                cwd=_folder(path_from_json(document["cwd"])) if "cwd" in document else "",
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecordError(f"this is no manifest: {type(error).__name__}: {error}") from None
+
+
+def _folder(path: str) -> str:
+    if not path.startswith("/"):
+        raise ValueError("cwd is no absolute path")
+    return path

@@ -116,6 +116,7 @@ def preview_in_sandbox(
                 host=platform.node() or "localhost",
                 tier=tier.name,
                 steps=tuple(sandboxing.manifests),
+                cwd=_told_folder(plan),
             )
             found = dict(_diffs(room, manifest)) if diffs else {}
             held = held_manifest(manifest, plan.document, plan.cwd) or {}
@@ -147,6 +148,15 @@ def require_sandbox(tier: Tier) -> None:
             f"this machine can make no sandbox ({missing}), so nothing can be previewed; `hearth doctor` says what it "
             "can see"
         )
+
+
+def _told_folder(plan: Plan) -> str:
+    """Return where the plan's relative paths start, for a manifest; "" where that would tell a secret."""
+    redactor = Redactor()
+    for value in plan.secret_variables(redactor.telling):
+        redactor.add_secret(value)
+    folder = str(plan.cwd)
+    return folder if redactor.text(folder) == folder else ""
 
 
 def _diffs(room: SandboxRoom, manifest: Manifest) -> Iterator[tuple[tuple[int, str], list[str]]]:

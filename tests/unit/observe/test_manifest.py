@@ -119,3 +119,12 @@ def test_actions_stand_in_a_manifest_where_there_are_any() -> None:
     assert "actions" not in quiet.to_dict()
     loud = replace(quiet, actions=("mount /mnt",))
     assert StepManifest.from_dict(loud.to_dict()) == loud
+
+
+def test_a_manifest_tells_where_relative_paths_start() -> None:
+    there = replace(WHOLE, cwd="/w/\udcff")
+    assert Manifest.from_bytes(there.to_bytes()) == there
+    assert there.digest != WHOLE.digest
+    assert b"cwd" not in WHOLE.to_bytes()
+    with pytest.raises(RecordError):
+        Manifest.from_bytes(replace(WHOLE, cwd="w").to_bytes())
