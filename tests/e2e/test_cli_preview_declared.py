@@ -197,3 +197,10 @@ def test_without_a_ledger_nothing_is_said_to_be_applied_there(
     shown = hearth("preview", "--", "touch", "x", code=0).stdout
     assert "--apply" not in shown
     assert "hearth init" in shown
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_why_a_run_was_stopped_is_said_once(quiet: bool) -> None:
+    stopped = hearth("run", "more.yaml", *LIVE, *(["--quiet"] if quiet else []), code=4)
+    assert "warning: the posture worsened from OPERATIONAL/NOMINAL to OPERATIONAL/ELEVATED\n" in stopped.stderr
+    assert stopped.output.count("a.txt was created") == 1

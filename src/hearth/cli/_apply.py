@@ -31,7 +31,7 @@ def apply_preview(
     home = settings.find_home()
     request_id = _approved(home, plan, manifest, reason=_reason(manifest, yes=yes, reason=reason), key=key)
     screen = settings.screen()
-    display = RunDisplay(screen, LiveMode.LIVE)
+    display = RunDisplay(screen, LiveMode.LIVE, settings.told)
     try:
         with LateSignals(keeps=settings.ends_process) as late, stopping_notice(screen, late):
             outcome = run_plan(

@@ -95,7 +95,7 @@ class HearthGroup(click.Group):
 
 def end(command: Callable[[], object], settings: Settings, arguments: Sequence[str]) -> NoReturn:
     """Call a command and end the process (SystemExit) with what it returns, or with the code of what it raises."""
-    handler = _Warnings()
+    handler = _Warnings(settings.told)
     logger = logging.getLogger("hearth")
     logger.addHandler(handler)
     try:
@@ -155,16 +155,22 @@ class _Warnings(logging.Handler):
 
     What they log as an error they raise or return as well, and that is told as the command's own error. What is
     critical is told at once: whoever should raise it may never come back from the disk.
+    Why the posture worsened is left out where it stands in what was `told` already.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, told: Sequence[str]) -> None:
         super().__init__(logging.WARNING)
+        self._told = told
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno == logging.ERROR and not debugging():
             return
+        message = record.getMessage()
+        reason = getattr(record, "reason", "")
+        if reason and any(reason in text for text in self._told):
+            message = message.removesuffix(f": {reason}")
         with suppress(OSError, ValueError):
-            click.echo(f"hearth: {record.levelname.lower()}: {visible(record.getMessage())}", err=True)
+            click.echo(f"hearth: {record.levelname.lower()}: {visible(message)}", err=True)
 
 
 def _flushed(code: int, settings: Settings) -> int:

@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from hearth.execution import StepOutcome
     from hearth.record import ExecutionRecord
 
-__all__ = ["PassThrough", "RunDisplay", "stopping_notice"]
+__all__ = ["PassThrough", "RunDisplay", "ToldAtTheEnd", "stopping_notice"]
 
 
 class RunDisplay(RunListener):
-    """Shows a run on a screen; on a terminal with a spinner while a step runs."""
+    """Shows a run on a screen; on a terminal with a spinner while a step runs. Why a step failed is added to `told`."""
 
-    def __init__(self, screen: Screen, mode: str) -> None:
+    def __init__(self, screen: Screen, mode: str, told: list[str] | None = None) -> None:
         self._screen = screen
+        self._told = [] if told is None else told
         self._mode = mode
         self._total = 0
         self._place = 0
@@ -91,6 +92,7 @@ class RunDisplay(RunListener):
         screen.line(sign, f"{step.index} {step.name}", (told, "dim"))
         if result.failed:
             screen.line((result.error, "red"), indent=4)
+            self._told.append(result.error)
         print_would(screen, result.details, indent=4)
         print_held(screen, result.details, indent=4)
         for said in left_behind(result.details):
@@ -108,6 +110,18 @@ class RunDisplay(RunListener):
 
     def _print(self, lines: list[str], stream: str) -> None:
         self._screen.block(lines, indent=4, style="dim" if stream == "stdout" else "dim yellow")
+
+
+class ToldAtTheEnd:
+    """A listener of a run that shows nothing: why it stopped is told when it is over, so no warning need say it."""
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    def step_finished(self, step: Any, result: StepOutcome, seconds: float) -> None:  # noqa: ANN401, ARG002 - the listener's signature
+        """Remember why the step failed."""
+        if result.failed:
+            self._told.append(result.error)
 
 
 class PassThrough:

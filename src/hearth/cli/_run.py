@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -14,6 +14,7 @@ from hearth.cli._options import confirmation_options, id_option, mode_option, pl
 
 if TYPE_CHECKING:
     from hearth.cli._settings import Settings
+    from hearth.execution import RunListener
     from hearth.plan import Plan
 
 __all__ = ["run"]
@@ -66,7 +67,7 @@ def run(
     values = read_variables(variables)
     from hearth.cli._finish import finish, print_outcome_json
     from hearth.cli._late_signals import LateSignals
-    from hearth.cli._live import RunDisplay, stopping_notice
+    from hearth.cli._live import RunDisplay, ToldAtTheEnd, stopping_notice
     from hearth.operations import run_plan
     from hearth.plan import load_plan
     from hearth.security import LiveMode
@@ -86,7 +87,7 @@ def run(
         emergency=emergency,
     )
     screen = settings.screen(to_stderr=quiet)
-    display = None if quiet else RunDisplay(screen, live_mode)
+    display = None if quiet else RunDisplay(screen, live_mode, settings.told)
     try:
         with LateSignals(keeps=settings.ends_process) as late, stopping_notice(screen, late):
             outcome = run_plan(
@@ -96,7 +97,7 @@ def run(
                 confirmation=approval.confirmation,
                 request_id=approval.request_id,
                 execution_id=execution_id,
-                listener=late.told_by(display),
+                listener=late.told_by(display or cast("RunListener", ToldAtTheEnd(settings.told))),
                 sandbox=sandbox,
             )
     finally:

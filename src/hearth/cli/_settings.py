@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ class Settings:
     """`home` is a folder or None (search for it); `json` is set by a command's --json.
 
     `command` is the name of the command that was called.
+    `told` is what was, or at its end will be, shown of why a run's step failed: warnings do not repeat it.
     `ends_process` says that the process has nothing to do but this command, and nobody needs its signals afterwards.
     """
 
@@ -26,6 +27,7 @@ class Settings:
     json: bool = False
     ends_process: bool = False
     command: str = ""
+    told: list[str] = field(default_factory=list)
 
     def find_home(self) -> LedgerHome:
         """Return the ledger's folder; LedgerNotFoundError says how to make one."""

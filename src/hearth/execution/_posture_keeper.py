@@ -219,7 +219,8 @@ class PostureKeeper:
                 return
             self._gate = self._gate.after(seen.posture, kept.posture)
         self._tell(kept.posture, kept.reason)
-        _log.warning("the posture worsened from %s to %s: %s", seen.posture, kept.posture, kept.reason)
+        told = {"reason": kept.reason}  # who has shown it already leaves it out
+        _log.warning("the posture worsened from %s to %s: %s", seen.posture, kept.posture, kept.reason, extra=told)
 
     def _doubted(self, why: str, *, keep: bool = True) -> None:
         with self._lock:
