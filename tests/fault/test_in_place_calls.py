@@ -42,13 +42,14 @@ def test_programs_are_told_and_what_is_no_file_of_anybody_is_not(tmp_path: Path)
 def test_a_signal_to_a_process_of_others_is_told_and_one_to_its_own_is_not(tmp_path: Path) -> None:
     other = subprocess.Popen(["sleep", "100"])
     try:
-        script = f"sleep 50 & kill $!; kill -0 {other.pid}; kill -TERM {other.pid}; kill -9 $$"
-        code, _, seen = run_observed(script, tmp_path)
-        assert code == -9
+        script = f"sleep 50 & kill $!; wait $! || true; kill -0 {other.pid}; kill -TERM {other.pid}; kill -9 $$"
+        code, errors, seen = run_observed(script, tmp_path)
+        assert (code, errors) == (-9, b"Terminated\n")
         assert seen.actions == (f"kill SIGTERM to sleep ({other.pid})",)
         assert other.wait(10) == -signal.SIGTERM
     finally:
         other.kill()
+        other.wait(10)
 
 
 def test_connections_to_the_hosts_services_are_told_and_those_among_itself_are_not(tmp_path: Path) -> None:

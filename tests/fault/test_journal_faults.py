@@ -499,7 +499,7 @@ waiting, go = threading.Event(), threading.Event()
 
 def slow(descriptor):
     waiting.set()
-    go.wait(20)
+    go.wait(5)
     real(descriptor)
 
 journal = Journal.create(sys.argv[1])

@@ -162,8 +162,8 @@ def kinds(deeds: Deeds) -> Iterable[str]:
 
 
 def test_processes_that_do_everything_at_once(tmp_path: Path, repository: Path) -> None:
-    home, deeds = race(tmp_path, repository, 12, 12, seed=4711)
-    assert len(deeds.all) >= 144
+    home, deeds = race(tmp_path, repository, 8, 12, seed=4711)
+    assert len(deeds.all) >= 96
     hold_against(home, deeds)
     end_well(home, deeds)
     # The comparison is worth nothing if it did not see what is missing.
