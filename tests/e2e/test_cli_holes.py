@@ -8,29 +8,25 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from hearth.observe import probe
 from tests.e2e.command import hearth
+from tests.e2e.sandboxed import needs_sandbox, record, unapproved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(probe().name == "fallback", reason="this machine can make no sandbox")
-LIVE = ("run", "plan.yaml", "--mode", "live", "--sandbox", "--yes", "--reason", "a test", "--id", "one")
+pytestmark = needs_sandbox
+LIVE = ("run", "plan.yaml", "--mode", "live", "--sandbox", "--yes", "--reason", "a test", "--id", "run")
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(ledger_folder: Path) -> Iterator[Path]:
     """The current folder, with a ledger that trusts one key."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
-    hearth("init", code=0)
-    hearth("keygen", "--trust", "ann", code=0)
-    yield tmp_path
-    for path in tmp_path.glob("hole*"):
+    yield ledger_folder
+    for path in ledger_folder.glob("hole*"):
         path.unlink()
 
 
@@ -39,13 +35,9 @@ def plan(script: str) -> None:
     Path("plan.yaml").write_text(json.dumps({"plan": "holes", "steps": [step]}))
 
 
-def record() -> dict[str, Any]:
-    return dict(json.loads(hearth("export", "one", code=0).stdout))
-
-
 def test_a_hole_of_a_usual_size_is_committed_as_one(folder: Path) -> None:
     plan("truncate -s 64M hole; printf end >> hole")
-    hearth(*LIVE, code=0)
+    unapproved(code=0)
     status = (folder / "hole").stat()
     assert status.st_size == (64 << 20) + 3
     assert status.st_blocks * 512 < 1 << 20
@@ -55,7 +47,7 @@ def test_one_too_long_to_be_compared_is_shown_and_never_committed(folder: Path) 
     plan("truncate -s 1T hole")
     shown = hearth("preview", "plan.yaml", code=0)
     assert "most lie in holes" in " ".join(shown.output.split())
-    hearth(*LIVE, code=1)
+    unapproved(code=1)
     assert not (folder / "hole").exists()
     told = record()
     assert told["completion_reason"].endswith("too many to be compared: nothing of the step was committed")

@@ -5,28 +5,22 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import pytest
-
-from hearth.observe import probe
 from tests.e2e.command import document, hearth
+from tests.e2e.sandboxed import needs_sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(probe().name == "fallback", reason="this machine can make no sandbox")
+pytestmark = needs_sandbox
 SCRIPT = "for file in out/*; do echo more >> $file; done"
 
 
-def test_what_was_in_one_of_them_before_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
-    hearth("init", code=0)
-    hearth("keygen", "--trust", "ann", code=0)
-    (tmp_path / "out").mkdir()
+def test_what_was_in_one_of_them_before_is_given_back(ledger_folder: Path) -> None:
+    (ledger_folder / "out").mkdir()
     for number in range(130):
-        (tmp_path / "out" / str(number)).write_text(f"content {number}\n")
+        (ledger_folder / "out" / str(number)).write_text(f"content {number}\n")
     hearth("preview", "--apply", "--yes", "--reason", "why", "--", "sh", "-c", SCRIPT, code=0)
-    assert (tmp_path / "out" / "7").read_text() == "content 7\nmore\n"
+    assert (ledger_folder / "out" / "7").read_text() == "content 7\nmore\n"
     (run,) = document("list")["executions"]
     name = run["execution_id"]
     assert len(hearth("export", name, code=0).stdout) < 10_000

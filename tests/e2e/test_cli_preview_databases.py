@@ -16,11 +16,11 @@ import pytest
 
 from hearth.execution import ContentStore
 from hearth.ledger import LedgerHome
-from hearth.observe import probe
 from hearth.observe._sqlite import undo_changeset
 from hearth.operations import fsck
 from hearth.record import ExecutionRecord
 from tests.e2e.command import document, hearth
+from tests.e2e.sandboxed import approved, live, needs_sandbox, record, unapproved
 from tests.postgresql import PASSWORD, running_server
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from click.testing import Result
 
 PLAN = """\
 plan: clean
@@ -52,20 +51,16 @@ CREATE TRIGGER told AFTER DELETE ON users BEGIN INSERT INTO log (gone) VALUES (o
 INSERT INTO users (old) VALUES (1), (1), (0), (0), (0);
 """
 
-pytestmark = pytest.mark.skipif(probe().name == "fallback", reason="this machine can make no sandbox")
+pytestmark = needs_sandbox
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(ledger_folder: Path) -> Path:
     """The current folder, with a ledger that trusts one key, a plan, and a database."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
-    hearth("init", code=0)
-    hearth("keygen", "--trust", "ann", code=0)
-    (tmp_path / "plan.yaml").write_text(PLAN)
-    with closing(sqlite3.connect(tmp_path / "app.db")) as db:
+    (ledger_folder / "plan.yaml").write_text(PLAN)
+    with closing(sqlite3.connect(ledger_folder / "app.db")) as db:
         db.executescript(SCHEMA)
-    return tmp_path
+    return ledger_folder
 
 
 def ask(folder: Path, sql: str) -> list[Any]:
@@ -85,26 +80,6 @@ def in_another_process(folder: Path, script: str) -> None:
     """Locks belong to a process, and so do those of HEARTH's own SQLite, which runs in this one."""
     code = "import sqlite3, sys; db = sqlite3.connect('app.db'); db.executescript(sys.argv[1]); db.close()"
     subprocess.run([sys.executable, "-c", code, script], cwd=folder, check=True)
-
-
-def approved() -> str:
-    request = document("request", "plan.yaml", "--preview", "--reason", "why")
-    hearth("approve", request["request_id"], "--digest", request["plan_digest"][:8], "--reason", "ok", code=0)
-    return str(request["request_id"])
-
-
-def live(request: str, *more: str, code: int) -> Result:
-    return hearth("run", "plan.yaml", "--mode", "live", "--approval", request, "--id", "run", *more, code=code)
-
-
-def unapproved(*, code: int) -> Result:
-    """Run it in sandboxes without a preview, for which nothing undeclared would be approved."""
-    words = ("--mode", "live", "--sandbox", "--yes", "--reason", "why", "--id", "run")
-    return hearth("run", "plan.yaml", *words, code=code)
-
-
-def record() -> dict[str, Any]:
-    return dict(json.loads(hearth("export", "run", code=0).stdout))
 
 
 def ends() -> list[dict[str, Any]]:

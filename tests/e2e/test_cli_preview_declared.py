@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hearth.observe import probe
 from tests.e2e.command import document, hearth
+from tests.e2e.sandboxed import needs_sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,19 +33,15 @@ steps:
     effects: [{file_system: ma.txt}, {file_system: mb.txt}, {data_mutation: users}]
 """
 
-pytestmark = pytest.mark.skipif(probe().name == "fallback", reason="this machine can make no sandbox")
+pytestmark = needs_sandbox
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(ledger_folder: Path) -> Path:
     """The current folder, with a ledger that trusts one key, and two plans."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
-    hearth("init", code=0)
-    hearth("keygen", "--trust", "ann", code=0)
-    (tmp_path / "more.yaml").write_text(UNDECLARED)
-    (tmp_path / "fewer.yaml").write_text(MISSING)
-    return tmp_path
+    (ledger_folder / "more.yaml").write_text(UNDECLARED)
+    (ledger_folder / "fewer.yaml").write_text(MISSING)
+    return ledger_folder
 
 
 def line_of(shown: str, word: str) -> str:

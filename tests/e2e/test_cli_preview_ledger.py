@@ -7,24 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hearth.ledger import LedgerHome
-from hearth.observe import probe
 from hearth.operations import fsck
 from tests.e2e.command import document, hearth
+from tests.e2e.sandboxed import needs_sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(probe().name == "fallback", reason="this machine can make no sandbox")
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a ledger that trusts one key."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
-    hearth("init", code=0)
-    hearth("keygen", "--trust", "ann", code=0)
-    return tmp_path
+pytestmark = needs_sandbox
 
 
 LEDGER = """\
@@ -48,25 +38,25 @@ steps:
         "mv .hearth gone",
     ],
 )
-def test_a_step_can_change_nothing_of_its_own_record_whatever_it_declares(folder: Path, script: str) -> None:
-    (folder / "plan.yaml").write_text(LEDGER.replace("{script}", script))
-    before = {path for path in (folder / ".hearth").rglob("*") if "outputs" not in path.parts}
+def test_a_step_can_change_nothing_of_its_own_record_whatever_it_declares(ledger_folder: Path, script: str) -> None:
+    (ledger_folder / "plan.yaml").write_text(LEDGER.replace("{script}", script))
+    before = {path for path in (ledger_folder / ".hearth").rglob("*") if "outputs" not in path.parts}
     told = document("preview", "plan.yaml", code=1)
     assert "its own record" in told["error"] or "exit code" in told["error"]
     options = ("--mode", "live", "--sandbox", "--yes", "--reason", "why", "--id", "run")
     result = hearth("run", "plan.yaml", *options)
     assert result.exit_code in (1, 4)
-    assert (folder / "one").read_text() == "1\n"
+    assert (ledger_folder / "one").read_text() == "1\n"
     assert {
         path for path in before if not path.exists() and path.name not in ("ledger.db-wal", "ledger.db-shm")
     } == set()
-    assert fsck(LedgerHome(folder / ".hearth")).ok
+    assert fsck(LedgerHome(ledger_folder / ".hearth")).ok
 
 
-def test_a_step_sees_neither_the_ledger_nor_the_key(folder: Path) -> None:
+def test_a_step_sees_neither_the_ledger_nor_the_key(ledger_folder: Path) -> None:
     script = "cat .hearth/* .hearth/*/* settings/hearth/* | wc -c; ls .hearth/journals .hearth/outputs settings/hearth"
     shown = hearth("preview", "--", "sh", "-c", f"({script}) 2>/dev/null; true", code=0)
     written = [line.strip() for line in shown.stderr.splitlines()[1:]]
-    ignored = len((folder / ".hearth" / ".gitignore").read_bytes())
+    ignored = len((ledger_folder / ".hearth" / ".gitignore").read_bytes())
     assert written[0] in ("0", str(ignored))
     assert [line for line in written[1:] if line and not line.endswith(":")] == []
