@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,13 @@ from hearth.cli._tombstone import show_tombstone
 from hearth.errors import ExecutionNotFoundError, ExecutionPurgedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hearth.cli._screen import Screen
     from hearth.cli._settings import Settings
     from hearth.operations import Verified
+
+    Check = Callable[[str], Verified]
 
 __all__ = ["verify"]
 
@@ -35,24 +40,49 @@ class SubjectType(click.ParamType[str]):
 @click.argument("subjects", nargs=-1, type=SubjectType(), metavar="[FILE|ID|last]...")
 @click.option("--all", "everything", is_flag=True, help="Check every record in the ledger.")
 @click.option("--quiet", "-q", is_flag=True, help="Print only what does not hold.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="PUBLIC|FILE",
+    help="A public key (ed25519:…) whose envelopes count; repeatable; else those of the ledger's policy.",
+)
+@click.option("--record", metavar="FILE", help="The record of a detached envelope (export --dsse --detached).")
 @json_option
 @click.pass_obj
-def verify(settings: Settings, subjects: tuple[str, ...], *, everything: bool, quiet: bool, as_json: bool) -> int:
-    """Check that records are whole and unchanged: files (exported records, or journals), executions, or all.
+def verify(
+    settings: Settings,
+    subjects: tuple[str, ...],
+    *,
+    everything: bool,
+    quiet: bool,
+    keys: tuple[str, ...],
+    record: str | None,
+    as_json: bool,
+) -> int:
+    """Check that records are whole and unchanged: files, executions, or all.
 
-    It needs no ledger for files. Every hash, link and count is computed anew; of a stored record also the row that
-    lists show. Ends with 5 when something does not hold, and names the first bad entry.
+    A file is an exported record, a journal, or a signed envelope (export --dsse); its content says which. It needs no
+    ledger for files, but for an envelope a key that is trusted. Every hash, link and count is computed anew; of a
+    stored record also the row that lists show. Ends with 5 when something does not hold, and names the first bad entry.
     """
     if bool(subjects) == everything:
         both = "not both of a name and --all" if everything else "name a FILE or an ID, or give --all"
         raise click.UsageError(both)
     if not subjects:
         return _verify_all(settings, quiet=quiet, as_json=as_json)
+    if record is not None and len(subjects) > 1:
+        raise click.UsageError("--record FILE is the record of one envelope: name that one alone")
+
+    def check(subject: str) -> Verified:
+        found = _verify_one(settings, subject, keys, record)
+        return _refuse_unsigned(found) if keys or record is not None else found
+
     if len(subjects) > 1:
-        return _verify_each(settings, subjects, quiet=quiet, as_json=as_json)
+        return _verify_each(settings, subjects, check, quiet=quiet, as_json=as_json)
     (subject,) = subjects
     try:
-        found = _verify_one(settings, subject)
+        found = check(subject)
     except ExecutionPurgedError as purged:
         show_tombstone(settings, purged.tombstone, as_json=as_json)
         return Exit.NOT_VERIFIED
@@ -63,12 +93,12 @@ def verify(settings: Settings, subjects: tuple[str, ...], *, everything: bool, q
     return Exit.DONE if found.verdict else Exit.NOT_VERIFIED
 
 
-def _verify_each(settings: Settings, subjects: tuple[str, ...], *, quiet: bool, as_json: bool) -> int:
+def _verify_each(settings: Settings, subjects: tuple[str, ...], check: Check, *, quiet: bool, as_json: bool) -> int:
     """Check several, one after the other, as --all does; what is not there is an error, and ends it."""
     checked = []
     for subject in subjects:
         try:
-            checked.append(_verify_one(settings, subject))
+            checked.append(check(subject))
         except ExecutionPurgedError as purged:
             checked.append(_purged(subject, purged))
         if not as_json and not (quiet and checked[-1].verdict):
@@ -79,6 +109,16 @@ def _verify_each(settings: Settings, subjects: tuple[str, ...], *, quiet: bool, 
     return Exit.NOT_VERIFIED if bad else Exit.DONE
 
 
+def _refuse_unsigned(found: Verified) -> Verified:
+    """Refuse what is no envelope where a signature is asked for: it may have been put in the place of one."""
+    from hearth.record import Verdict
+
+    if not found.verdict or found.kind not in {"record", "journal", "ledger"}:
+        return found
+    why = "it is signed by nobody: it is no envelope, and --key and --record are for one"
+    return replace(found, verdict=Verdict(ok=False, why=why, notes=found.verdict.notes))
+
+
 def _purged(subject: str, purged: ExecutionPurgedError) -> Verified:
     from hearth.operations import Verified
     from hearth.record import Verdict
@@ -86,13 +126,17 @@ def _purged(subject: str, purged: ExecutionPurgedError) -> Verified:
     return Verified(subject=subject, kind="ledger", verdict=Verdict(ok=False, why=str(purged)))
 
 
-def _verify_one(settings: Settings, subject: str) -> Verified:
-    from hearth.operations import verify_file, verify_found
+def _verify_one(settings: Settings, subject: str, keys: tuple[str, ...], record: str | None) -> Verified:
+    from hearth.operations import trusted_keys, verify_file, verify_found
 
     path = Path(subject)
     if path.is_file():
-        return verify_file(path)
-    if path.parent != Path() or path.suffix in {".json", ".journal"}:
+        return verify_file(
+            path,
+            trusted=lambda: trusted_keys(keys, settings.home),
+            record=None if record is None else Path(record),
+        )
+    if path.parent != Path() or path.suffix in {".json", ".journal", ".dsse"}:
         what = "is a folder, and no record" if path.is_dir() else "is not there"
         raise ExecutionNotFoundError(f"the file {subject} {what}")
     with settings.records() as records:
@@ -158,6 +202,8 @@ def _print(screen: Screen, found: Verified, *, whole: bool = False) -> None:
         screen.line(("EMERGENCY: the glass was broken for this run", "bold red"), indent=2)
     for note in verdict.notes:
         screen.line((f"note: {note}", "yellow"), indent=2)
+    if verdict and found.signed_by:
+        screen.line(("signed by ", "dim"), ", ".join(found.signed_by), indent=2)
     if whole and verdict and found.execution_id is not None and found.execution_hash is not None:
         if found.execution_id != found.subject:
             screen.line(("execution ", "dim"), found.execution_id, indent=2)

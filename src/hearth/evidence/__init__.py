@@ -23,13 +23,25 @@ if TYPE_CHECKING:
     )
     from hearth.evidence._note import COSIGNATURE, ED25519, Note, NoteKey, NoteSignature
     from hearth.evidence._proof import LogProof
+    from hearth.evidence._statement import (
+        LARGEST_ENVELOPE,
+        PREDICATE_TYPE,
+        STATEMENT_TYPE,
+        ExecutionStatement,
+        sign_statement,
+        statement_of,
+    )
     from hearth.evidence._tiles import TileHashes, bundle_path, tile_path
     from hearth.evidence._witness import Witness, WitnessAnswer, add_checkpoint_body
 
 __all__ = [
     "COSIGNATURE",
     "ED25519",
+    "LARGEST_ENVELOPE",
+    "PREDICATE_TYPE",
+    "STATEMENT_TYPE",
     "Checkpoint",
+    "ExecutionStatement",
     "Frontier",
     "GrowingTiles",
     "LogProof",
@@ -47,6 +59,8 @@ __all__ = [
     "leaf_hash",
     "node_hash",
     "root_from_inclusion",
+    "sign_statement",
+    "statement_of",
     "tile_path",
     "tree_root",
     "verify_consistency",
@@ -65,6 +79,12 @@ __getattr__, __dir__ = lazy_names(
         "Note": "_note",
         "NoteKey": "_note",
         "NoteSignature": "_note",
+        "LARGEST_ENVELOPE": "_statement",
+        "PREDICATE_TYPE": "_statement",
+        "STATEMENT_TYPE": "_statement",
+        "ExecutionStatement": "_statement",
+        "sign_statement": "_statement",
+        "statement_of": "_statement",
         "TileHashes": "_tiles",
         "TransparencyLog": "_log",
         "Witness": "_witness",

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from hearth.operations._backup import Backup, back_up
     from hearth.operations._checks import HANDOFF, Check, checks
     from hearth.operations._command import command_plan
+    from hearth.operations._envelopes import TrustedKeys, read_public_key, trusted_keys
     from hearth.operations._examples import EXAMPLES, Example
-    from hearth.operations._export import export_record, write_file
+    from hearth.operations._export import export_envelope, export_record, write_file
     from hearth.operations._find import Found, JournalNote, Records
     from hearth.operations._fsck._check import fsck
     from hearth.operations._fsck._report import Finding, FsckReport
@@ -100,6 +101,7 @@ __all__ = [
     "StepPreview",
     "StoppedRun",
     "TrustedAs",
+    "TrustedKeys",
     "Verified",
     "add_hold",
     "approved_manifest",
@@ -109,6 +111,7 @@ __all__ = [
     "contents_in_manifests",
     "default_key",
     "emergency_runs",
+    "export_envelope",
     "export_record",
     "find_home",
     "fsck",
@@ -134,6 +137,7 @@ __all__ = [
     "purge",
     "read_output",
     "read_posture",
+    "read_public_key",
     "record_refusal",
     "recover",
     "release_hold",
@@ -146,6 +150,7 @@ __all__ = [
     "run_standalone",
     "tell_damage",
     "trust_key",
+    "trusted_keys",
     "untrusted_key",
     "verify_all",
     "verify_file",
@@ -220,6 +225,10 @@ __getattr__, __dir__ = lazy_names(
         "PreviewOutcome": "_sandbox_preview",
         "preview_in_sandbox": "_sandbox_preview",
         "command_plan": "_command",
+        "TrustedKeys": "_envelopes",
+        "read_public_key": "_envelopes",
+        "trusted_keys": "_envelopes",
+        "export_envelope": "_export",
         "export_record": "_export",
         "find_home": "_home",
         "fsck": "_fsck._check",

@@ -1,4 +1,4 @@
-"""Handing a record over: as JSON, with or without the values that the plan allows to disclose."""
+"""Handing a record over: as JSON, with or without the values that the plan allows to disclose, or in an envelope."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import LedgerError
+from hearth.errors import EvidenceError, LedgerError
+from hearth.operations._verify import verify_found
 from hearth.record import canonical_bytes
 
 if TYPE_CHECKING:
     from hearth.operations._find import Found, Records
+    from hearth.signing import SigningKey
 
-__all__ = ["export_record", "write_file"]
+__all__ = ["export_envelope", "export_record", "write_file"]
 
 
 def export_record(records: Records, found: Found, *, indent: bool = False, disclose: bool = False) -> bytes:
@@ -31,6 +33,21 @@ def export_record(records: Records, found: Found, *, indent: bool = False, discl
     if indent:
         return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
     return canonical_bytes(document) + b"\n"
+
+
+def export_envelope(
+    records: Records, found: Found, key: SigningKey, *, log_origin: str | None = None, detached: bool = False
+) -> bytes:
+    """Return the signed envelope of a record's statement as JSON with a line break at its end.
+
+    EvidenceError, and nothing is signed, for a record that is not sealed or does not hold, in itself or in the ledger.
+    """
+    from hearth.evidence import sign_statement
+
+    record = records.read(found)
+    if record.is_sealed and not (verdict := verify_found(records, found).verdict):
+        raise EvidenceError(f"the record of {found.execution_id} does not hold, so it is not signed: {verdict.why}")
+    return sign_statement(record, key, log_origin=log_origin, detached=detached).to_json() + b"\n"
 
 
 def write_file(path: Path | str, data: bytes) -> None:

@@ -23,11 +23,12 @@ from hearth.record import (
 from hearth.recorder import verify_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from typing import BinaryIO
 
     from hearth.ledger import Ledger
+    from hearth.operations._envelopes import TrustedKeys
     from hearth.operations._find import Found, JournalNote, Records
 
 __all__ = ["UNSEALED", "Verified", "verify_all", "verify_file", "verify_found", "verify_stored"]
@@ -41,30 +42,40 @@ _HEX = frozenset(b"0123456789abcdef")
 class Verified:
     """What was checked and what came out: `subject` is a file's path or an execution id.
 
-    `emergency` says that the record, as far as it can be read, is that of a run under broken glass.
+    `emergency` says that the record, as far as it can be read, is that of a run under broken glass. `signed_by` names
+    the trusted keys that signed an envelope; None for what is none.
     """
 
     subject: str
-    kind: Literal["record", "journal", "ledger"]
+    kind: Literal["record", "journal", "ledger", "envelope"]
     verdict: Verdict
     execution_id: str | None = None
     execution_hash: str | None = None
     emergency: bool = False
+    signed_by: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
+        """Return the JSON form; `signed_by` of envelopes only."""
+        signed = {} if self.signed_by is None else {"signed_by": list(self.signed_by)}
         return {
             "subject": self.subject,
             "kind": self.kind,
             "execution_id": self.execution_id,
             "execution_hash": self.execution_hash,
             "emergency": self.emergency,
+            **signed,
             **self.verdict.to_dict(),
         }
 
 
-def verify_file(path: Path) -> Verified:
-    """Check an exported record (JSON) or a journal; a journal of any length takes bounded memory.
+def verify_file(
+    path: Path, *, trusted: Callable[[], TrustedKeys] | None = None, record: Path | None = None
+) -> Verified:
+    """Check an exported record (JSON), a journal, or an envelope over a record; what it is, its content says.
+
+    A journal of any length takes bounded memory. `trusted` is asked whose signature counts where the file is an
+    envelope (without it: the keys of the nearest ledger's policy); `record` is then the file of a record that does not
+    stand in it.
 
     What is neither is not verified, and the verdict says why; so is a record of more bytes or values than its entries
     can have, before it is read whole. LedgerError when the file cannot be read.
@@ -87,10 +98,42 @@ def verify_file(path: Path) -> Verified:
     document: Any = None
     try:
         document = strict_loads(data)
+        if isinstance(document, dict) and {"payload", "payloadType"} <= document.keys():
+            return _envelope(path, data, trusted, None if record is None else _beside(record))
         verdict = verify_document(document)
     except RecordError as error:
         verdict = Verdict(ok=False, first_bad=error.first_bad, why=str(error))
     return _verified(str(path), "record", document, verdict)
+
+
+def _envelope(
+    path: Path, data: bytes, trusted: Callable[[], TrustedKeys] | None, beside: Mapping[str, Any] | None
+) -> Verified:
+    from hearth.operations._envelopes import check_envelope, trusted_keys  # with the library for signatures
+
+    verdict, statement, signed_by = check_envelope(data, (trusted or trusted_keys)(), record=beside)
+    document = None if statement is None else beside if statement.document is None else statement.document
+    return Verified(
+        subject=str(path),
+        kind="envelope",
+        verdict=verdict,
+        execution_id=None if statement is None else statement.execution_id,
+        execution_hash=None if statement is None else statement.execution_hash,
+        emergency=_is_emergency(document or {}),
+        signed_by=signed_by,
+    )
+
+
+def _beside(path: Path) -> Mapping[str, Any]:
+    """Return the record that was kept beside an envelope; RecordError where the file holds none."""
+    try:
+        with path.open("rb") as file:
+            document = strict_loads(_read_sent(file, b""))
+    except OSError as error:
+        raise LedgerError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not isinstance(document, dict):
+        raise RecordError(f"{path} holds no record: it is no JSON object")
+    return document
 
 
 def _read_sent(file: BinaryIO, start: bytes) -> bytes:

@@ -45,10 +45,10 @@ class Envelope:
         return cls(payload, payload_type, (Signature(key.public.key_id, value),))
 
     @classmethod
-    def parse(cls, data: bytes) -> Self:
-        """Read the JSON form, strictly; SigningError for anything else."""
-        if len(data) > _LARGEST:
-            raise SigningError(f"an envelope of {len(data)} bytes is refused; the most is {_LARGEST}")
+    def parse(cls, data: bytes, *, largest: int = _LARGEST) -> Self:
+        """Read the JSON form, strictly; SigningError for anything else, and for more than `largest` bytes."""
+        if len(data) > largest:
+            raise SigningError(f"an envelope of {len(data)} bytes is refused; the most is {largest}")
         try:
             document = strict_loads(data)
         except RecordError as error:
@@ -107,10 +107,14 @@ def _signature(value: Any) -> Signature:  # noqa: ANN401 - a JSON tree
 
 
 def _decoded(value: object, name: str) -> bytes:
-    """Decode base64, standard or URL-safe, as the specification asks of a reader."""
+    """Decode base64, standard or URL-safe, as the specification asks of a reader; stray bits at its end are refused."""
     if not isinstance(value, str):
         raise SigningError(f"the envelope's {name} is not a text")
+    standard = value.replace("-", "+").replace("_", "/")
     try:
-        return base64.b64decode(value.replace("-", "+").replace("_", "/"), validate=True)
+        data = base64.b64decode(standard, validate=True)
     except (binascii.Error, ValueError) as error:
         raise SigningError(f"the envelope's {name} is not base64: {error}") from None
+    if base64.b64encode(data).decode() != standard:
+        raise SigningError(f"the envelope's {name} is not written as base64 is (stray bits at its end)")
+    return data

@@ -55,6 +55,26 @@ def test_a_key_that_signs_twice_is_one_key() -> None:
     assert envelope.verified_by({"ann": KEY.public, "bob": OTHER.public}) == ("ann", "bob")
 
 
+@pytest.mark.parametrize("member", ["payload", "sig"])
+def test_one_payload_and_one_signature_have_one_writing(member: str) -> None:
+    """Bits behind the end of base64 decode to the same bytes: a reader who passes over them passes over a change."""
+    document = json.loads(Envelope.sign(b"a", TYPE, KEY).to_json())
+    holder = document if member == "payload" else document["signatures"][0]
+    text = holder[member]
+    assert text.endswith("==")
+    holder[member] = text[:-3] + chr(ord(text[-3]) + 1) + "=="
+    assert base64.b64decode(holder[member]) == base64.b64decode(text)
+    with pytest.raises(SigningError, match="stray bits"):
+        Envelope.parse(json.dumps(document).encode())
+
+
+def test_more_than_the_caller_reads_is_refused() -> None:
+    data = Envelope.sign(b"payload", TYPE, KEY).to_json()
+    assert Envelope.parse(data, largest=len(data))
+    with pytest.raises(SigningError, match="refused"):
+        Envelope.parse(data, largest=len(data) - 1)
+
+
 def test_url_safe_base64_is_read_too() -> None:
     document = json.loads(Envelope.sign(b"\xfb\xff\xfe", TYPE, KEY).to_json())
     document["payload"] = base64.urlsafe_b64encode(b"\xfb\xff\xfe").decode()
