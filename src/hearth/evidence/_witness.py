@@ -16,6 +16,7 @@ from hearth.evidence._log_files import LogFiles
 from hearth.evidence._log_lock import locked
 from hearth.evidence._merkle import verify_consistency
 from hearth.evidence._note import COSIGNATURE, Note, NoteKey
+from hearth.recorder import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ _OLD = re.compile(r"old (0|[1-9][0-9]{0,18})", re.ASCII)
 _MOST_HASHES = 63
 _LARGEST = 1 << 20
 _SIZE_TYPE = "text/x.tlog.size"
+_MOST_CONFLICTS = 1000  # of one log: a single one is proof enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Witness:
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
+        """`logs`: for each origin the keys that sign for it; a log's old and new key may both be there."""
         self.key = NoteKey(name, key.public, COSIGNATURE)
         self._signer = key
         self._logs = logs
@@ -80,10 +83,18 @@ class Witness:
             return _refused(403, f"no known key of the log {checkpoint.origin} signed the checkpoint")
         if old > checkpoint.size:
             return _refused(400, f"the old size {old} is above the checkpoint's, {checkpoint.size}")
-        files = LogFiles(self._folder / hashlib.sha256(checkpoint.origin.encode()).hexdigest())
-        files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Lines of others under the note are of no use here, and anybody could add them: they are not kept.
+        known = {(key.name, key.key_id) for key in signed}
+        note = Note(note.text, tuple(one for one in note.signatures if (one.name, one.key_id) in known))
+        files = self._files(checkpoint.origin)
         with locked(files.folder):
             return self._compared(files, old, proof, note, checkpoint)
+
+    def _files(self, origin: str) -> LogFiles:
+        """Return what is kept of a log, in a folder with the hash of its origin as its name."""
+        files = LogFiles(self._folder / hashlib.sha256(origin.encode()).hexdigest())
+        files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return files
 
     def _compared(
         self, files: LogFiles, old: int, proof: Sequence[bytes], note: Note, checkpoint: Checkpoint
@@ -107,15 +118,21 @@ class Witness:
                 self._keep_conflict(files, latest, note)
             return _refused(422, str(error))
         cosigned = Note(note.text).cosigned(self.key.name, self._signer, int(self._now()))
+        if known is None:
+            # The names of the folders have to last as well: a witness that forgot a log would cosign another history.
+            files.write([("origin", f"{checkpoint.origin}\n".encode())])
+            sync_directory(self._folder)
+            sync_directory(self._folder.parent)
         files.write([("checkpoint", note.to_bytes())])
         return WitnessAnswer(200, "".join(one.line() for one in cosigned.signatures).encode())
 
     def _keep_conflict(self, files: LogFiles, latest: Note, note: Note) -> None:
         """Keep two checkpoints that cannot both be of one log, or whose proof did not hold."""
         content = latest.to_bytes() + b"\n" + note.to_bytes()
-        name = f"conflicts/{hashlib.sha256(content).hexdigest()}"
-        if not (files.folder / name).exists():
-            files.write([(name, content)])
+        path = files.folder / "conflicts" / hashlib.sha256(content).hexdigest()
+        kept = list(path.parent.iterdir()) if path.parent.exists() else []
+        if path not in kept and len(kept) < _MOST_CONFLICTS:
+            files.write([(f"conflicts/{path.name}", content)])
 
 
 def add_checkpoint_body(old: int, proof: Sequence[bytes], note: bytes) -> bytes:
@@ -141,6 +158,8 @@ def _read(body: bytes) -> tuple[int, list[bytes], Note]:
         proof = [base64.b64decode(line, validate=True) for line in lines]
     except (binascii.Error, ValueError):
         raise EvidenceError("a hash of the proof is not base64") from None
+    if any(base64.b64encode(one).decode() != line for one, line in zip(proof, lines, strict=True)):
+        raise EvidenceError("a hash of the proof is not written as base64 is")
     return int(old[1]), proof, Note.parse(note)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hearth.recorder._directory import sync_directory
 from hearth.recorder._journal import Journal
 from hearth.recorder._lock import try_lock
 from hearth.recorder._observer import ExecutionObserver
@@ -19,6 +20,7 @@ __all__ = [
     "journal_is_live",
     "read_journal",
     "recover_journal",
+    "sync_directory",
     "try_lock",
     "verify_journal",
 ]

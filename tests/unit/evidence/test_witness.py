@@ -106,6 +106,23 @@ def test_who_did_not_sign_is_refused(asked: Asked) -> None:
     )
 
 
+def test_nobody_fills_its_disk_with_lines_of_their_own(asked: Asked, tmp_path: Path) -> None:
+    def with_more(log: TransparencyLog, number: int) -> bytes:
+        note = Note.parse(log.note())
+        for one in range(number):
+            note = note.signed(f"nobody/{one}", SigningKey.generate())
+        return note.to_bytes()
+
+    assert asked.witness.add_checkpoint(add_checkpoint_body(0, [], with_more(asked.log, 50))).status == 200
+    kept = next((tmp_path / "witness").rglob("checkpoint"))
+    assert kept.read_bytes() == asked.log.note()
+    assert kept.with_name("origin").read_text() == f"{ORIGIN}\n"
+    same = made(tmp_path / "same", 5, b"other %d")
+    for number in range(4):
+        assert asked.witness.add_checkpoint(add_checkpoint_body(5, [], with_more(same, number))).status == 409
+    assert asked.conflicts() == [asked.log.note() + b"\n" + same.note()]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -115,6 +132,9 @@ def test_who_did_not_sign_is_refused(asked: Asked) -> None:
         (b"old 0", b"Old 0"),
         (b"old 0", b"old 9"),
         (b"old 0\n", b"old 0\n?\n"),
+        (b"old 0\n", b"old 0\n" + base64.b64encode(bytes(32)).replace(b"A=", b"B=") + b"\n"),
+        (b"old 0", b"old 0\r"),
+        (b"\n\n" + ORIGIN.encode(), b"\n" + ORIGIN.encode()),
         (b"old 0\n", b"old 0\n" + (base64.b64encode(bytes(32)) + b"\n") * 64),
         (b"old 0", b"old \xff"),
         (b"\n5\n", b"\n05\n"),
