@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from hearth.observe._change import ChangeKind
 from hearth.observe._node import NodeType
-from hearth.observe._program import program_name
+from hearth.observe._program import program_name, unquoted
 from hearth.plan import escaped, has_wildcard, name_matches, path_matches, url_matches
 from hearth.record import SideEffectCategory
 
@@ -77,7 +77,8 @@ def reconcile(seen: StepManifest, declared: Sequence[DeclaredEffect], cwd: Path)
         held.look(action, f"{action} was called", [pattern.covers_action(action) for pattern in held.patterns])
     if any(pattern.program for pattern in held.patterns):
         for program in seen.programs:
-            words = f"the program {program} was started"
+            # Without quotes, behind which a secret among its words might not be found when this is recorded.
+            words = f"the program {unquoted(program)} was started"
             held.look(program, words, [pattern.covers_program(program) for pattern in held.patterns])
     return held.result()
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hearth.execution._manifest_effects import without_secrets
-from hearth.observe import StepManifest, Way, program_name, program_text, unquoted
+from hearth.observe import StepManifest, Way, program_name, program_text, reconcile, unquoted
+from hearth.plan import parse_effect
 from hearth.record import Redactor
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WORDS = st.lists(st.text("ab '\"\\$\n-=#é", max_size=6), min_size=1, max_size=4)
 
@@ -53,6 +58,13 @@ def test_nor_one_that_is_known_even_where_it_was_split_into_words(secret: str) -
     for words in (("echo", secret), ("echo", *secret.split()), ("sh", "-c", f"echo '{secret}'")):
         assert secret not in unquoted(redacted(*words, known=secret))
         assert "[redacted:" in redacted(*words, known=secret)
+
+
+def test_nor_where_a_program_is_not_declared(tmp_path: Path) -> None:
+    line = program_text(["mysql", "-ph#nter2"])
+    seen = StepManifest(index=0, name="x", way=Way.SANDBOX, programs=(line,))
+    (said,) = reconcile(seen, [parse_effect({"system": "program:ls"})], tmp_path).undeclared
+    assert "h#nter2" not in Redactor().text(said)
 
 
 def test_what_holds_none_can_be_copied() -> None:
