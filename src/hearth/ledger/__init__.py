@@ -12,6 +12,8 @@ from hearth._lazy import lazy_names
 if TYPE_CHECKING:
     from hearth.ledger._approval_rows import ApprovalRow, ApprovalUse
     from hearth.ledger._approvals import LedgerApprovals
+    from hearth.ledger._erasures import LedgerErasures
+    from hearth.ledger._events import LEAVES_OF_ROWS, LedgerEvent, LedgerEvents
     from hearth.ledger._home import HOME_NAME, HOME_VARIABLE, LedgerHome
     from hearth.ledger._kept import POSTURE_LOST
     from hearth.ledger._ledger import Ledger
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HOME_NAME",
     "HOME_VARIABLE",
+    "LEAVES_OF_ROWS",
     "POSTURE_LOST",
     "ApprovalRow",
     "ApprovalUse",
@@ -30,6 +33,9 @@ __all__ = [
     "Hold",
     "Ledger",
     "LedgerApprovals",
+    "LedgerErasures",
+    "LedgerEvent",
+    "LedgerEvents",
     "LedgerHome",
     "LedgerPostures",
     "postures_alone",
@@ -41,6 +47,10 @@ __getattr__, __dir__ = lazy_names(
     {
         "HOME_NAME": "_home",
         "HOME_VARIABLE": "_home",
+        "LEAVES_OF_ROWS": "_events",
+        "LedgerErasures": "_erasures",
+        "LedgerEvent": "_events",
+        "LedgerEvents": "_events",
         "POSTURE_LOST": "_kept",
         "ApprovalRow": "_approval_rows",
         "ApprovalUse": "_approval_rows",

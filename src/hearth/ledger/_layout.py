@@ -69,6 +69,10 @@ LAYOUT = {
         "legal_holds_kind CHECK (kind IN ('execution', 'plan')), name TEXT NOT NULL, who TEXT NOT NULL, why TEXT "
         "NOT NULL, created TEXT NOT NULL, released TEXT, released_by TEXT )"
     ),
+    "erasures": (
+        "CREATE TABLE erasures ( id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, execution_id TEXT NOT NULL, document "
+        "BLOB NOT NULL )"
+    ),
     "executions_by_start": ("CREATE INDEX executions_by_start ON executions (started, id)"),
     "executions_by_plan": ("CREATE INDEX executions_by_plan ON executions (plan_id, started)"),
     "executions_by_status": ("CREATE INDEX executions_by_status ON executions (status, started)"),

@@ -11,6 +11,9 @@ from sqlalchemy.types import NullType
 from hearth.errors import DuplicateExecutionError, ExecutionNotFoundError, LedgerError, RecordError
 from hearth.ledger._approvals import LedgerApprovals
 from hearth.ledger._database import BUSY_SECONDS
+from hearth.ledger._difference import difference
+from hearth.ledger._erasures import LedgerErasures
+from hearth.ledger._events import LedgerEvents
 from hearth.ledger._postures import LedgerPostures
 from hearth.ledger._retention import LedgerRetention, refuse_purged
 from hearth.ledger._rows import disclosed_value, rows_of
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
 
     from hearth.ledger._database import Database
     from hearth.ledger._home import LedgerHome
-    from hearth.ledger._rows import Rows
     from hearth.ledger._schema import Identity
 
 __all__ = ["Ledger"]
@@ -105,6 +107,15 @@ class Ledger:
         """What was purged, and what must not be."""
         return LedgerRetention(self._database, self.ledger_id)
 
+    @property
+    def erasures(self) -> LedgerErasures:
+        """What was erased of disclosed values, and erasing them."""
+        return LedgerErasures(self._database, self.ledger_id)
+
+    def events(self, origin: str) -> LedgerEvents:
+        """Return what a transparency log of this origin has to tell of."""
+        return LedgerEvents(self, self._database, origin)
+
     def close(self) -> None:
         """Close the connections; a second call does nothing."""
         self.postures.close()
@@ -150,11 +161,11 @@ class Ledger:
                 if values:
                     connection.execute(insert(table), [{**value, "execution": stored.lastrowid} for value in values])
             # The journal may go once this is committed: what stands there now is what counts.
-            difference = _difference(connection, rows)
-            if difference:
+            differs = difference(connection, rows)
+            if differs:
                 message = (
                     f"{self.home.database}: execution {execution_id!r} does not come back as it was stored "
-                    f"({difference}); nothing was stored. Something else writes into this database: find out what"
+                    f"({differs}); nothing was stored. Something else writes into this database: find out what"
                 )
                 raise LedgerError(message)
             return True
@@ -205,7 +216,7 @@ class Ledger:
         Lists and searches use these; all of them follow from the record. An id that is not there is a difference.
         """
         rows = rows_of(record)
-        return self._database.read(lambda connection: _difference(connection, rows))
+        return self._database.read(lambda connection: difference(connection, rows))
 
     def loose_rows(self) -> str:
         """Return which table has rows of an execution that is not there, "" if none has."""
@@ -354,33 +365,6 @@ class Ledger:
                 "the record itself may be whole: `hearth verify` reads that"
             )
             raise LedgerError(message) from error
-
-
-def _difference(connection: Connection, rows: Rows) -> str:
-    # NullType: a damaged row may hold anything, and a conversion would fail in its own way.
-    columns = [type_coerce(executions.c[name], NullType()).label(name) for name in rows.execution]
-    query = select(executions.c.id.label("row"), *columns)
-    found = (
-        connection.execute(query.where(executions.c.execution_id == rows.execution["execution_id"]))
-        .mappings()
-        .one_or_none()
-    )
-    if found is None:
-        return "it is not there"
-    for name, value in rows.execution.items():
-        if type(found[name]) is not type(value) or found[name] != value:
-            told = "the record differs" if name == "record" else f"{name} is {found[name]!r}, not {value!r}"
-            return f"in its row, {told}"
-    wanted = {(text["kind"], text["step_index"], text["text"]) for text in rows.texts}
-    table = execution_texts
-    kept = connection.execute(
-        select(table.c.kind, table.c.step_index, type_coerce(table.c.text, NullType())).where(
-            table.c.execution == found["row"]
-        )
-    ).all()
-    if len(kept) != len(wanted) or {tuple(row) for row in kept} != wanted:
-        return "its texts for the search differ"
-    return ""
 
 
 def _of(kind: type[Value], value: object) -> Value:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hearth.ledger._database import Database
 
-__all__ = ["Hold", "LedgerRetention", "refuse_purged"]
+__all__ = ["Hold", "LedgerRetention", "objection_to", "refuse_purged"]
 
 SCHEMA = "hearth/tombstone/v1"
 _DOMAIN = b"HEARTH-tombstone-v1\0"
@@ -110,7 +110,7 @@ class LedgerRetention:
 
     def objection(self, execution_id: str, plan_id: str) -> str:
         """Return the hold that stands against purging a record now, "" for none."""
-        return self._database.read(lambda connection: _objection(connection, execution_id, plan_id))
+        return self._database.read(lambda connection: objection_to(connection, execution_id, plan_id))
 
     def purge(self, facts: Mapping[str, Any], *, by: str, reason: str) -> dict[str, Any]:
         """Remove one record with its texts and disclosures, leave its tombstone, and return that; all or nothing.
@@ -128,7 +128,7 @@ class LedgerRetention:
                     table.c.execution_id == execution_id, table.c.execution_hash == facts["execution_hash"]
                 )
             ).one_or_none()
-            objection = _objection(connection, execution_id, facts["plan_id"])
+            objection = objection_to(connection, execution_id, facts["plan_id"])
             if found is None or objection:
                 raise LedgerError(objection or f"the execution {execution_id} is not there as it was read before")
             last = connection.execute(select(tombstones.c.document).order_by(tombstones.c.id.desc()).limit(1)).scalar()
@@ -209,7 +209,8 @@ def _document(raw: object) -> dict[str, Any]:
     return document
 
 
-def _objection(connection: Connection, execution_id: str, plan_id: str) -> str:
+def objection_to(connection: Connection, execution_id: str, plan_id: str) -> str:
+    """Return the hold that stands against removing anything of a record now, "" for none."""
     for kind, name in (("execution", execution_id), ("plan", plan_id)):
         held = _held(connection, kind, name)
         if held:

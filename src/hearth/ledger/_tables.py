@@ -28,6 +28,7 @@ __all__ = [
     "approval_requests",
     "approval_uses",
     "disclosures",
+    "erasures",
     "execution_texts",
     "executions",
     "ledger_meta",
@@ -228,5 +229,15 @@ legal_holds = Table(
     Column("released", _Told),
     Column("released_by", _Told),
     Index("legal_holds_by_name", "kind", "name"),
+    sqlite_autoincrement=True,
+)
+
+# Which disclosed values of a record were erased, when, by whom and why (canonical JSON).
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("execution_id", Text, nullable=False),
+    Column("document", LargeBinary, nullable=False),
     sqlite_autoincrement=True,
 )

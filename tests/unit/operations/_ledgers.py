@@ -125,11 +125,16 @@ def _emergency(home: LedgerHome, work: Path, folder: Path, signer: Any) -> None:
 
 
 def _disclosing(ledger: Ledger) -> None:
-    observer = ExecutionObserver("told", "p", live_mode="STAGING", redactor=Redactor(disclosable=("customer",)))
-    observer.record_step_started(0, "Ask", {"customer": "ACME"})
+    observer = ExecutionObserver(
+        "told", "p", live_mode="STAGING", redactor=Redactor(disclosable=("customer", "street"))
+    )
+    observer.record_step_started(0, "Ask", {"customer": "ACME", "street": "Main St 1"})
     observer.record_step_completed(0, "Ask")
     observer.mark_completed()
     ledger.store(observer.get_execution_record("STAGING").with_disclosures(observer.disclosures))
+    gone = [one for one in ledger.disclosures("told") if one.pointer.endswith("street")]
+    for one in gone:
+        ledger.erasures.erase("told", [(one.sequence, one.pointer, one.digest)], by="ann", reason="they asked")
 
 
 def _killed(home: LedgerHome) -> None:

@@ -14,6 +14,7 @@ from hearth.operations._fsck._approvals import check_approvals
 from hearth.operations._fsck._commits import check_commits
 from hearth.operations._fsck._database import check_file, check_identity, check_numbers, check_schema, connect
 from hearth.operations._fsck._envelope import Keys
+from hearth.operations._fsck._erasures import check_erasures
 from hearth.operations._fsck._executions import check_executions
 from hearth.operations._fsck._facts import Facts
 from hearth.operations._fsck._files import check_files
@@ -109,6 +110,7 @@ def _check_database(root: Path, connection: sqlite3.Connection, findings: Findin
         keys = Keys(root / "policy.yaml")
         check_executions(connection, findings, facts)
         check_tombstones(connection, findings, facts)
+        check_erasures(connection, findings, facts)
         check_numbers(connection, findings, facts)
         check_approvals(connection, findings, facts, keys)
         check_postures(connection, findings, keys)

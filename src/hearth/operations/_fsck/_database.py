@@ -14,6 +14,7 @@ from hearth.operations._fsck._schema import (
     APPLICATION_ID,
     DECIDING,
     INDEXES,
+    LAST_OF,
     MADE_BY,
     NUMBERED,
     REVISIONS,
@@ -134,9 +135,10 @@ def check_schema(connection: sqlite3.Connection, findings: Findings, facts: Fact
         findings.damage(
             "schema", f"the schema's revision is {versions!r}, not {REVISIONS[-1]!r}", where="alembic_version"
         )
-    old = facts.revision == REVISIONS[0]
+    old = facts.revision in REVISIONS[:-1]
     _check_sql(connection, findings)
-    tables = [name for name in TABLES if not old or list(TABLES).index(name) <= list(TABLES).index("disclosures")]
+    last = LAST_OF.get(facts.revision, "")
+    tables = list(TABLES)[: list(TABLES).index(last) + 1] if last else list(TABLES)
     whole = True
     for table in tables:
         names = tuple(row[1] for row in connection.execute(f"PRAGMA table_info({table})"))

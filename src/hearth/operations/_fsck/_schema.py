@@ -6,6 +6,7 @@ __all__ = [
     "APPLICATION_ID",
     "DECIDING",
     "INDEXES",
+    "LAST_OF",
     "MADE_BY",
     "NUMBERED",
     "REVISIONS",
@@ -15,7 +16,7 @@ __all__ = [
 ]
 
 APPLICATION_ID = 0x48525448
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 
 TABLES = {
     "alembic_version": "version_num",
@@ -32,8 +33,12 @@ TABLES = {
     "postures": "version security boundary who why source created envelope",
     "tombstones": "id execution_id execution_hash purged document",
     "legal_holds": "id kind name who why created released released_by",
+    "erasures": "id execution_id document",
 }
 """Each table's columns, in their order."""
+
+LAST_OF = {"0001": "disclosures", "0002": "legal_holds"}
+"""The last of these tables that an older revision has."""
 
 MADE_BY = {
     "alembic_version": "c85bfd889cff304bc45779b35249633d",
@@ -49,6 +54,7 @@ MADE_BY = {
     "postures": "9528013f9f06b7d1f5b2f64cb517f41d",
     "tombstones": "ae3d28d5b4c7910cc80f10822234e31b",
     "legal_holds": "2fe24f1bc3a6075bb473a605791b60b4",
+    "erasures": "09396afc3e76374fcda4b4e85b25934c",
     "sqlite_sequence": "4cb1eaf14467f226196148cb56885696",
 }
 """Each table's SQL, as the first half of its SHA-256 (hex): each run of white space is one space."""
@@ -68,7 +74,7 @@ INDEXES = {
 
 NUMBERED = (
     "executions", "approval_requests", "approval_decisions", "approval_uses", "reviews", "refusals", "tombstones",
-    "legal_holds", "postures",
+    "legal_holds", "postures", "erasures",
 )  # fmt: skip
 """Tables whose rows are numbered without a gap, for none is ever removed (but for purged executions)."""
 
