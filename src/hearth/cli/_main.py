@@ -44,6 +44,9 @@ COMMANDS = (
     CommandName("verify", "hearth.cli._verify:verify", "Check that records are whole and unchanged.", "Records"),
     CommandName("rollback", "hearth.cli._rollback:rollback", "Show how an execution can be taken back.", "Records"),
     CommandName("export", "hearth.cli._export:export", "Write a record as JSON, for others to check.", "Records"),
+    CommandName(
+        "witness", "hearth.cli._witness:witness", "Cosign the checkpoints of logs of others, over HTTP.", "Evidence"
+    ),
     CommandName("recover", "hearth.cli._recover:recover", "Seal what a killed process left behind.", "Upkeep"),
     CommandName(
         "fsck",

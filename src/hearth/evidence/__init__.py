@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from hearth.evidence._tiles import TileHashes, bundle_path, tile_path
     from hearth.evidence._witness import Witness, WitnessAnswer, add_checkpoint_body
+    from hearth.evidence._witness_http import WitnessRequest, WitnessServer, witness_app
 
 __all__ = [
     "COSIGNATURE",
@@ -52,6 +53,8 @@ __all__ = [
     "TransparencyLog",
     "Witness",
     "WitnessAnswer",
+    "WitnessRequest",
+    "WitnessServer",
     "add_checkpoint_body",
     "bundle_path",
     "consistency_proof",
@@ -65,6 +68,7 @@ __all__ = [
     "tree_root",
     "verify_consistency",
     "verify_inclusion",
+    "witness_app",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -73,22 +77,22 @@ __getattr__, __dir__ = lazy_names(
         "COSIGNATURE": "_note",
         "Checkpoint": "_checkpoint",
         "ED25519": "_note",
+        "ExecutionStatement": "_statement",
         "Frontier": "_merkle",
         "GrowingTiles": "_growing_tiles",
+        "LARGEST_ENVELOPE": "_statement",
         "LogProof": "_proof",
         "Note": "_note",
         "NoteKey": "_note",
         "NoteSignature": "_note",
-        "LARGEST_ENVELOPE": "_statement",
         "PREDICATE_TYPE": "_statement",
         "STATEMENT_TYPE": "_statement",
-        "ExecutionStatement": "_statement",
-        "sign_statement": "_statement",
-        "statement_of": "_statement",
         "TileHashes": "_tiles",
         "TransparencyLog": "_log",
         "Witness": "_witness",
         "WitnessAnswer": "_witness",
+        "WitnessRequest": "_witness_http",
+        "WitnessServer": "_witness_http",
         "add_checkpoint_body": "_witness",
         "bundle_path": "_tiles",
         "consistency_proof": "_merkle",
@@ -96,9 +100,12 @@ __getattr__, __dir__ = lazy_names(
         "leaf_hash": "_merkle",
         "node_hash": "_merkle",
         "root_from_inclusion": "_merkle",
+        "sign_statement": "_statement",
+        "statement_of": "_statement",
         "tile_path": "_tiles",
         "tree_root": "_merkle",
         "verify_consistency": "_merkle",
         "verify_inclusion": "_merkle",
+        "witness_app": "_witness_http",
     },
 )

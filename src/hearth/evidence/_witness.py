@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hearth.errors import EvidenceError
@@ -30,17 +30,23 @@ _OLD = re.compile(r"old (0|[1-9][0-9]{0,18})", re.ASCII)
 _MOST_HASHES = 63
 _LARGEST = 1 << 20
 _SIZE_TYPE = "text/x.tlog.size"
+_LONGEST_TOLD = 200
 _MOST_CONFLICTS = 1000  # of one log: a single one is proof enough
 
 
 @dataclass(frozen=True, slots=True)
 class WitnessAnswer:
-    """What is answered over HTTP: the status, the body, its type, and why, for the witness's own log."""
+    """What is answered over HTTP: the status, the body, its type, and why, for the witness's own log.
+
+    `origin` and `size` are what was asked for, where the log is known and signed it.
+    """
 
     status: int
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
     why: str = ""
+    origin: str = ""
+    size: int | None = None
 
 
 class Witness:
@@ -74,7 +80,7 @@ class Witness:
             return _refused(400, str(error))
         keys = self._logs.get(checkpoint.origin)
         if keys is None:
-            return _refused(404, f"the log {checkpoint.origin} is not known here")
+            return _refused(404, f"the log {checkpoint.origin[:_LONGEST_TOLD]} is not known here")
         try:
             signed = note.verified_by(keys)
         except EvidenceError as error:
@@ -88,7 +94,8 @@ class Witness:
         note = Note(note.text, tuple(one for one in note.signatures if (one.name, one.key_id) in known))
         files = self._files(checkpoint.origin)
         with locked(files.folder):
-            return self._compared(files, old, proof, note, checkpoint)
+            answer = self._compared(files, old, proof, note, checkpoint)
+        return replace(answer, origin=checkpoint.origin, size=checkpoint.size)
 
     def _files(self, origin: str) -> LogFiles:
         """Return what is kept of a log, in a folder with the hash of its origin as its name."""
