@@ -8,6 +8,7 @@ from hearth._lazy import lazy_names
 
 if TYPE_CHECKING:
     from hearth.evidence._checkpoint import Checkpoint
+    from hearth.evidence._cosigning import CosignFailure, CosignResult, cosign
     from hearth.evidence._growing_tiles import GrowingTiles
     from hearth.evidence._log import TransparencyLog
     from hearth.evidence._merkle import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from hearth.evidence._tiles import TileHashes, bundle_path, tile_path
     from hearth.evidence._witness import Witness, WitnessAnswer, add_checkpoint_body
+    from hearth.evidence._witness_address import WitnessAddress
     from hearth.evidence._witness_http import WitnessRequest, WitnessServer, witness_app
 
 __all__ = [
@@ -42,6 +44,8 @@ __all__ = [
     "PREDICATE_TYPE",
     "STATEMENT_TYPE",
     "Checkpoint",
+    "CosignFailure",
+    "CosignResult",
     "ExecutionStatement",
     "Frontier",
     "GrowingTiles",
@@ -52,12 +56,14 @@ __all__ = [
     "TileHashes",
     "TransparencyLog",
     "Witness",
+    "WitnessAddress",
     "WitnessAnswer",
     "WitnessRequest",
     "WitnessServer",
     "add_checkpoint_body",
     "bundle_path",
     "consistency_proof",
+    "cosign",
     "inclusion_proof",
     "leaf_hash",
     "node_hash",
@@ -76,6 +82,8 @@ __getattr__, __dir__ = lazy_names(
     {
         "COSIGNATURE": "_note",
         "Checkpoint": "_checkpoint",
+        "CosignFailure": "_cosigning",
+        "CosignResult": "_cosigning",
         "ED25519": "_note",
         "ExecutionStatement": "_statement",
         "Frontier": "_merkle",
@@ -90,12 +98,14 @@ __getattr__, __dir__ = lazy_names(
         "TileHashes": "_tiles",
         "TransparencyLog": "_log",
         "Witness": "_witness",
+        "WitnessAddress": "_witness_address",
         "WitnessAnswer": "_witness",
         "WitnessRequest": "_witness_http",
         "WitnessServer": "_witness_http",
         "add_checkpoint_body": "_witness",
         "bundle_path": "_tiles",
         "consistency_proof": "_merkle",
+        "cosign": "_cosigning",
         "inclusion_proof": "_merkle",
         "leaf_hash": "_merkle",
         "node_hash": "_merkle",

@@ -177,6 +177,27 @@ class TransparencyLog:
         LogFiles(self._signed.parent).write([(self._signed.name, json.dumps(told).encode())])
         self.files.write([(_CHECKPOINT, note.to_bytes())])
 
+    def publish_note(self, note: Note) -> None:
+        """Add the cosignatures of a note to the published checkpoint; one of the same witness takes the other's place.
+
+        EvidenceError where the note is not of the present state: the log has grown meanwhile. Whose the cosignatures
+        are whoever asked for them has verified; the log's own signature stays as it is.
+        """
+        with locked(self.files.folder):
+            present = self._read_note()
+            checkpoint = self._verified(present)
+            state = checkpoint.text()
+            if note.text != state or present.text != state:
+                raise EvidenceError(
+                    "the log is not what was cosigned any more: it has grown; ask for cosignatures anew"
+                )
+            signed = {(one.name, one.key_id): one for one in present.signatures}
+            # What bears the log's own name is its signature, which nobody else's line may take the place of.
+            signed |= {(one.name, one.key_id): one for one in note.signatures if one.name != checkpoint.origin}
+            data = Note(state, tuple(signed.values())).to_bytes()
+            self._verified(Note.parse(data))  # it has to be readable, too: there is a limit to signatures
+            self.files.write([(_CHECKPOINT, data)])
+
 
 def _superseded(before: int, after: int) -> Iterator[str]:
     """Yield the partial tiles and bundles of a state for which that of now has wider ones."""
