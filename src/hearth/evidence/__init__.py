@@ -33,6 +33,13 @@ if TYPE_CHECKING:
         statement_of,
     )
     from hearth.evidence._tiles import TileHashes, bundle_path, tile_path
+    from hearth.evidence._timestamp import (
+        Timestamp,
+        request_timestamp,
+        stamped_bytes,
+        timestamp_name,
+        verify_timestamp,
+    )
     from hearth.evidence._witness import Witness, WitnessAnswer, add_checkpoint_body
     from hearth.evidence._witness_address import WitnessAddress
     from hearth.evidence._witness_http import WitnessRequest, WitnessServer, witness_app
@@ -54,6 +61,7 @@ __all__ = [
     "NoteKey",
     "NoteSignature",
     "TileHashes",
+    "Timestamp",
     "TransparencyLog",
     "Witness",
     "WitnessAddress",
@@ -67,13 +75,17 @@ __all__ = [
     "inclusion_proof",
     "leaf_hash",
     "node_hash",
+    "request_timestamp",
     "root_from_inclusion",
     "sign_statement",
+    "stamped_bytes",
     "statement_of",
     "tile_path",
+    "timestamp_name",
     "tree_root",
     "verify_consistency",
     "verify_inclusion",
+    "verify_timestamp",
     "witness_app",
 ]
 
@@ -97,6 +109,11 @@ __getattr__, __dir__ = lazy_names(
         "STATEMENT_TYPE": "_statement",
         "TileHashes": "_tiles",
         "TransparencyLog": "_log",
+        "Timestamp": "_timestamp",
+        "request_timestamp": "_timestamp",
+        "stamped_bytes": "_timestamp",
+        "timestamp_name": "_timestamp",
+        "verify_timestamp": "_timestamp",
         "Witness": "_witness",
         "WitnessAddress": "_witness_address",
         "WitnessAnswer": "_witness",
