@@ -236,6 +236,7 @@ class HearthKernel:
         tasks of a plan run in sandboxes; `in_place` says that they were asked to run on the host.
         An unreadable policy raises GateRefusedError.
         """
+        from hearth.evidence import LogTeller
         from hearth.execution import ApprovalExecutor, ContentStore, Listeners, RunNotices, load_policy
 
         if self._home is None or self._ledger is None or self._notifier is None:
@@ -268,6 +269,7 @@ class HearthKernel:
             plan_copy=plan_copy,
             policy=policy,
             keep=self._keep,
+            announce=LogTeller(self._ledger).opened,
             sandbox=sandbox,
             in_place=in_place,
         )
@@ -358,7 +360,10 @@ class HearthKernel:
     def _keep(self, record: ExecutionRecord) -> None:
         if self._home is None:
             raise LedgerError("this kernel has no ledger folder")
+        from hearth.evidence import LogTeller
+
         self.ledger.store(record)
+        LogTeller(self.ledger).sealed(record.execution_id)
         if self._keeper.in_doubt:
             return  # a database that could not be read may not give back what it took: the journal stays too
         try:

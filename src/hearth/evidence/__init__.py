@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from hearth.evidence._checkpoint import Checkpoint
     from hearth.evidence._cosigning import CosignFailure, CosignResult, cosign
     from hearth.evidence._growing_tiles import GrowingTiles
+    from hearth.evidence._ledger_check import check_ledger_log
+    from hearth.evidence._ledger_log import LedgerLog, LogUpdate, load_log_key, name_of_leaf, update_log
     from hearth.evidence._log import TransparencyLog
+    from hearth.evidence._log_check import LogReport, check_log
+    from hearth.evidence._log_files import LogFiles
+    from hearth.evidence._log_place import LogPlace, LogSettings
+    from hearth.evidence._log_teller import LogTeller
     from hearth.evidence._merkle import (
         Frontier,
         consistency_proof,
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
     )
     from hearth.evidence._note import COSIGNATURE, ED25519, Note, NoteKey, NoteSignature
     from hearth.evidence._proof import LogProof
+    from hearth.evidence._publish import Published, publish
     from hearth.evidence._statement import (
         LARGEST_ENVELOPE,
         PREDICATE_TYPE,
@@ -56,10 +63,18 @@ __all__ = [
     "ExecutionStatement",
     "Frontier",
     "GrowingTiles",
+    "LedgerLog",
+    "LogFiles",
+    "LogPlace",
     "LogProof",
+    "LogReport",
+    "LogSettings",
+    "LogTeller",
+    "LogUpdate",
     "Note",
     "NoteKey",
     "NoteSignature",
+    "Published",
     "TileHashes",
     "Timestamp",
     "TransparencyLog",
@@ -70,11 +85,16 @@ __all__ = [
     "WitnessServer",
     "add_checkpoint_body",
     "bundle_path",
+    "check_ledger_log",
+    "check_log",
     "consistency_proof",
     "cosign",
     "inclusion_proof",
     "leaf_hash",
+    "load_log_key",
+    "name_of_leaf",
     "node_hash",
+    "publish",
     "request_timestamp",
     "root_from_inclusion",
     "sign_statement",
@@ -83,6 +103,7 @@ __all__ = [
     "tile_path",
     "timestamp_name",
     "tree_root",
+    "update_log",
     "verify_consistency",
     "verify_inclusion",
     "verify_timestamp",
@@ -101,19 +122,23 @@ __getattr__, __dir__ = lazy_names(
         "Frontier": "_merkle",
         "GrowingTiles": "_growing_tiles",
         "LARGEST_ENVELOPE": "_statement",
+        "LedgerLog": "_ledger_log",
+        "LogFiles": "_log_files",
+        "LogPlace": "_log_place",
         "LogProof": "_proof",
+        "LogReport": "_log_check",
+        "LogSettings": "_log_place",
+        "LogTeller": "_log_teller",
+        "LogUpdate": "_ledger_log",
         "Note": "_note",
         "NoteKey": "_note",
         "NoteSignature": "_note",
         "PREDICATE_TYPE": "_statement",
+        "Published": "_publish",
         "STATEMENT_TYPE": "_statement",
         "TileHashes": "_tiles",
-        "TransparencyLog": "_log",
         "Timestamp": "_timestamp",
-        "request_timestamp": "_timestamp",
-        "stamped_bytes": "_timestamp",
-        "timestamp_name": "_timestamp",
-        "verify_timestamp": "_timestamp",
+        "TransparencyLog": "_log",
         "Witness": "_witness",
         "WitnessAddress": "_witness_address",
         "WitnessAnswer": "_witness",
@@ -121,18 +146,28 @@ __getattr__, __dir__ = lazy_names(
         "WitnessServer": "_witness_http",
         "add_checkpoint_body": "_witness",
         "bundle_path": "_tiles",
+        "check_ledger_log": "_ledger_check",
+        "check_log": "_log_check",
         "consistency_proof": "_merkle",
         "cosign": "_cosigning",
         "inclusion_proof": "_merkle",
         "leaf_hash": "_merkle",
+        "load_log_key": "_ledger_log",
+        "name_of_leaf": "_ledger_log",
         "node_hash": "_merkle",
+        "publish": "_publish",
+        "request_timestamp": "_timestamp",
         "root_from_inclusion": "_merkle",
         "sign_statement": "_statement",
+        "stamped_bytes": "_timestamp",
         "statement_of": "_statement",
         "tile_path": "_tiles",
+        "timestamp_name": "_timestamp",
         "tree_root": "_merkle",
+        "update_log": "_ledger_log",
         "verify_consistency": "_merkle",
         "verify_inclusion": "_merkle",
+        "verify_timestamp": "_timestamp",
         "witness_app": "_witness_http",
     },
 )

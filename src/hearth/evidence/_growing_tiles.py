@@ -53,9 +53,11 @@ class GrowingTiles:
         """Return the tree's root."""
         return tree_root(self.size, self._subtree)
 
-    def take_files(self) -> list[tuple[str, bytes]]:
-        """Return the files to be written, by their paths in the log's folder."""
+    def take_files(self, *, partial: bool = True) -> list[tuple[str, bytes]]:
+        """Return the files to be written, by their paths in the log's folder; without `partial` only the full ones."""
         files, self._files = self._files, []
+        if not partial:
+            return files
         for level, count in tile_sizes(self.size):
             if edge := self._edges[level]:
                 files.append((tile_path(level, count // TILE_WIDTH, len(edge)), b"".join(edge)))

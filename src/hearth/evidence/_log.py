@@ -15,10 +15,10 @@ from hearth.evidence._note import Note, NoteKey
 from hearth.evidence._tiles import TILE_WIDTH, TileHashes, bundle_path, split_bundle, tile_path, tile_sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from hearth.signing import SigningKey
+    from hearth.signing import PublicKey, SigningKey
 
 __all__ = ["TransparencyLog"]
 
@@ -28,19 +28,23 @@ _CHECKPOINT = "checkpoint"
 class TransparencyLog:
     """A log in a folder. `signed` is a file elsewhere that holds what was signed last: no less is ever signed again.
 
+    `key` gives the private key, and is asked only where something is signed; the present checkpoint has to be signed by
+    one of the `publics`, of which the first is that of `key`.
+
     Entries are durable, and the state that has them signed, when `append` returns. A crash in between leaves tiles that
     no checkpoint tells of; they are written anew. One process at a time appends; any number read.
     """
 
-    def __init__(self, folder: Path, signed: Path, key: SigningKey) -> None:
+    def __init__(self, folder: Path, signed: Path, key: Callable[[], SigningKey], publics: Sequence[PublicKey]) -> None:
         self.files = LogFiles(folder)
         self._signed = signed
         self._key = key
+        self._publics = tuple(publics)
 
     @classmethod
     def create(cls, folder: Path, signed: Path, key: SigningKey, *, origin: str) -> Self:
         """Make an empty log; EvidenceError where there is one, or where one of this name was signed before."""
-        log = cls(folder, signed, key)
+        log = cls(folder, signed, lambda: key, (key.public,))
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(folder):
             if (folder / _CHECKPOINT).exists():
@@ -52,6 +56,11 @@ class TransparencyLog:
                 )
             log._sign(Checkpoint(origin, 0, EMPTY_ROOT))
         return log
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a log in the folder."""
+        return (self.files.folder / _CHECKPOINT).exists()
 
     def checkpoint(self) -> Checkpoint:
         """Return the present state; EvidenceError where it is not signed by the log's key, or older than one signed."""
@@ -90,11 +99,11 @@ class TransparencyLog:
         number, offset = divmod(index, TILE_WIDTH)
         return self._bundle(number, size)[offset]
 
-    def entries(self) -> Iterator[bytes]:
-        """Yield every entry, in order."""
+    def entries(self, start: int = 0) -> Iterator[bytes]:
+        """Yield every entry from number `start` on, in order."""
         size = self.checkpoint().size
-        for number in range(-(-size // TILE_WIDTH)):
-            yield from self._bundle(number, size)
+        for number in range(start // TILE_WIDTH, -(-size // TILE_WIDTH)):
+            yield from self._bundle(number, size)[max(start - number * TILE_WIDTH, 0) :]
 
     def inclusion(self, index: int, size: int | None = None) -> list[bytes]:
         """Return the proof that an entry is in the log of `size` entries (that of now by default)."""
@@ -129,7 +138,7 @@ class TransparencyLog:
 
     def _verified(self, note: Note) -> Checkpoint:
         found = Checkpoint.parse(note.text)
-        if not note.verified_by([NoteKey(found.origin, self._key.public)]):
+        if not note.verified_by([NoteKey(found.origin, public) for public in self._publics]):
             raise EvidenceError(f"the checkpoint in {self.files.folder} is not signed by the log's key")
         last = self._last_signed()
         if last is None:
@@ -171,7 +180,7 @@ class TransparencyLog:
 
     def _sign(self, checkpoint: Checkpoint) -> None:
         """Sign a state and publish it. That it was signed is durable before anybody can see it."""
-        note = Note(checkpoint.text()).signed(checkpoint.origin, self._key)
+        note = Note(checkpoint.text()).signed(checkpoint.origin, self._key())
         told = {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()}
         self._signed.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         LogFiles(self._signed.parent).write([(self._signed.name, json.dumps(told).encode())])

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import secrets
 import shutil
-import tempfile
 import threading
 import weakref
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import ApprovalRefusedError, LedgerError, PlanError, RecorderError, TaskError
+from hearth.errors import ApprovalRefusedError, LedgerError, PlanError, RecorderError
+from hearth.execution._announce import Announcement
 from hearth.execution._approval import ApprovalGuard
 from hearth.execution._bounded import bounded
 from hearth.execution._called_plan import CalledPlan
@@ -24,17 +23,19 @@ from hearth.execution._listener import SafeListener
 from hearth.execution._preflight import check_called_plan, check_plan, check_states, prepare_tasks
 from hearth.execution._results import PlanResult
 from hearth.execution._run import Run
+from hearth.execution._run_folder import private_folder, run_folder
 from hearth.execution._sensors import endings_reported
 from hearth.execution._steps import CalledSteps, DrySteps, StepRunner, TaskSteps
 from hearth.execution._store import ContentStore
 from hearth.execution._watch import RunWatch
 from hearth.plan import InputCopies, Plan, check_consistent, load_tasks
-from hearth.record import Redactor, percent_encode, utc_now
+from hearth.record import Redactor, utc_now
 from hearth.recorder import ExecutionObserver
 from hearth.security import LiveMode, LiveModeGate, Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from hearth.execution._listener import RunListener
     from hearth.execution._sandbox_steps import Sandboxing
@@ -59,10 +60,11 @@ class ApprovalExecutor:
     `runs_folder` takes the private copies of inputs while a run lasts, `locks_folder` counts runs against the plan's
     `concurrency`, `plan_copy` is the SHA-256 (hex) of the copy that is kept of the plan (entry 0 names it), `policy`
     says what STAGING may act on, `approval` is what lets it run (an `ApprovalGuard`, without which nothing runs LIVE on
-    a ledger; otherwise it may be a mapping, which entry 0 repeats), `keep` takes each sealed record, with the values
-    that the plan marks as disclosable beside it; results and errors carry it without them. With a `sandbox` the tasks
-    of a plan run in sandboxes: a DRY_RUN then previews, else what a step did is compared and committed. Without, they
-    run on the host, observed where that can be had (`InPlaceSteps`); `in_place` says that this was asked for.
+    a ledger; otherwise it may be a mapping, which entry 0 repeats), `announce` is called before the first step, `keep`
+    takes each sealed record, with the values that the plan marks as disclosable beside it; results and errors carry it
+    without them. With a `sandbox` the tasks of a plan run in sandboxes: a DRY_RUN then previews, else what a step did
+    is compared and committed. Without, they run on the host, observed where that can be had (`InPlaceSteps`);
+    `in_place` says that this was asked for.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class ApprovalExecutor:
         plan_copy: str | None = None,
         policy: Policy | None = None,
         keep: Callable[[ExecutionRecord], None] | None = None,
+        announce: Callable[[], object] | None = None,
         sandbox: Sandboxing | None = None,
         in_place: bool = False,
     ) -> None:
@@ -101,6 +104,7 @@ class ApprovalExecutor:
         self._plan_copy = plan_copy
         self._policy = policy or Policy()
         self._keep = keep
+        self._announce = announce
         self._lock = threading.Lock()
 
     @property
@@ -108,7 +112,7 @@ class ApprovalExecutor:
         """Where outputs are kept whole; a temporary folder, unless one was given."""
         with self._lock:
             if self._store is None:
-                folder = _private_folder("hearth-outputs-", None)
+                folder = private_folder("hearth-outputs-", None)
                 weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
                 self._store = ContentStore(folder, durable=False)
             return self._store
@@ -173,12 +177,13 @@ class ApprovalExecutor:
                 redactor=prepared.redactor,
             )
             listener.tell("run_started", plan, execution_id)
+            told = Announcement(journal, self._announce).before(prepared.check)
             run = Run(
                 prepared.steps,
                 prepared.runner,
                 observer=observer,
                 watch=watch,
-                check=RecorderHealth(journal, self._policy).before(prepared.check),
+                check=RecorderHealth(journal, self._policy).before(told),
                 listener=listener,
                 completion_reason=prepared.completion_reason,
             )
@@ -246,7 +251,7 @@ class ApprovalExecutor:
         if self._locks_folder is not None and not dry:
             stack.enter_context(plan_slot(self._locks_folder, plan.id, plan.concurrency, execution_id))
         prepare_tasks(plan, tasks)
-        copies = InputCopies.create(plan, stack.enter_context(_run_folder(self._runs_folder, execution_id)))
+        copies = InputCopies.create(plan, stack.enter_context(run_folder(self._runs_folder, execution_id)))
         guard.add_copies(plan, copies)
         watch.start_thread(polls=True)
         acting = TaskSteps(
@@ -365,31 +370,6 @@ def _redactor_of(plan: Any) -> Redactor:  # noqa: ANN401 - any plan
     for value in plan.secret_variables(redactor.telling):
         redactor.add_secret(value)
     return redactor
-
-
-@contextmanager
-def _run_folder(runs: Path | None, execution_id: str) -> Iterator[Path]:
-    """Make the private folder of a run, and remove it with all that is in it at the end."""
-    # The name begins with the execution's, so that a folder left by a killed process can be told.
-    folder = _private_folder(f"{percent_encode(execution_id)}.", runs)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if folder.exists():
-            _log.warning("%s is left over from a run and cannot be removed", folder)
-
-
-def _private_folder(prefix: str, parent: Path | None) -> Path:
-    """Make a new folder (0700) in `parent`, or where temporary files belong."""
-    try:
-        if parent is not None:
-            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    except OSError as error:
-        raise TaskError(
-            f"{error.filename or parent}: no private folder can be made: {error.strerror}; nothing was started"
-        ) from error
 
 
 def _close_quietly(journal: JournalSink) -> None:

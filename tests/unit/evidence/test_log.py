@@ -41,7 +41,7 @@ class Place:
         self.log = TransparencyLog.create(self.folder, self.signed, self.key, origin=ORIGIN)
 
     def opened(self) -> TransparencyLog:
-        return TransparencyLog(self.folder, self.signed, self.key)
+        return TransparencyLog(self.folder, self.signed, lambda: self.key, (self.key.public,))
 
 
 @pytest.fixture
@@ -189,7 +189,8 @@ def test_what_tells_how_far_it_was_signed_is_needed(place: Place) -> None:
 def test_another_key_or_an_edited_file_is_refused(place: Place) -> None:
     place.log.append([b"one", b"two"])
     with pytest.raises(EvidenceError, match="not signed by the log's key"):
-        TransparencyLog(place.folder, place.signed, SigningKey.generate()).checkpoint()
+        other = SigningKey.generate()
+        TransparencyLog(place.folder, place.signed, lambda: other, (other.public,)).checkpoint()
     path = place.folder / "tile/entries/000.p/2"
     content = path.read_bytes()
     path.write_bytes(content.replace(b"two", b"TWO"))

@@ -1,0 +1,103 @@
+"""Where in a log the leaf of an event stands: a small database beside the log, derived from its entries alone."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from hearth.errors import EvidenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+    from types import TracebackType
+
+__all__ = ["LeafIndex"]
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE leaves (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL);
+CREATE INDEX leaves_by_name ON leaves (kind, name);
+CREATE TABLE rows_seen (kind TEXT PRIMARY KEY, row INTEGER NOT NULL);
+"""
+
+
+class LeafIndex:
+    """Numbers of leaves by kind and name, and the last row of the ledger that was looked at of each kind.
+
+    It saves work and proves nothing: whoever uses a number compares the entry there. One that is damaged is made anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._connection = self._open()
+        except sqlite3.DatabaseError:
+            with suppress(FileNotFoundError):
+                path.unlink()
+            try:
+                self._connection = self._open()
+            except sqlite3.Error as error:
+                raise EvidenceError(f"{path}, the index of the log, cannot be made: {error}") from error
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=10.0)
+        try:
+            # Lost with a crash, it is made anew.
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA journal_mode = MEMORY").fetchall()
+            if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+                dropped = "".join(f"DROP TABLE {name};" for name in tables)
+                connection.executescript(f"BEGIN; {dropped}{_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+            connection.execute("SELECT number, kind, name FROM leaves LIMIT 1").fetchall()
+            connection.execute("SELECT kind, row FROM rows_seen LIMIT 1").fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @property
+    def size(self) -> int:
+        """How many leaves are in it, from the first on."""
+        return int(self._connection.execute("SELECT coalesce(max(number) + 1, 0) FROM leaves").fetchone()[0])
+
+    def find(self, kind: str, name: str) -> int | None:
+        """Return the number of the first leaf of this kind and name."""
+        query = "SELECT min(number) FROM leaves WHERE kind = ? AND name = ?"
+        found = self._connection.execute(query, (kind, name)).fetchone()[0]
+        return None if found is None else int(found)
+
+    def seen(self, kind: str) -> int:
+        """Return the last row of the ledger that was looked at for this kind."""
+        found = self._connection.execute("SELECT row FROM rows_seen WHERE kind = ?", (kind,)).fetchone()
+        return 0 if found is None else int(found[0])
+
+    def add(self, leaves: Iterable[tuple[int, str, str]], seen: Iterable[tuple[str, int]] = ()) -> None:
+        """Add leaves (number, kind, name) and the rows that were looked at, together."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._connection.executemany("INSERT OR REPLACE INTO leaves VALUES (?, ?, ?)", leaves)
+            self._connection.executemany("INSERT OR REPLACE INTO rows_seen VALUES (?, ?)", seen)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+
+    def clear(self) -> None:
+        """Forget everything: it told of entries that the log does not have."""
+        self._connection.execute("DELETE FROM leaves")
+        self._connection.execute("DELETE FROM rows_seen")
+
+    def close(self) -> None:
+        """Close it."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,233 @@
+"""LedgerLog: the transparency log of one ledger. Each event of the ledger becomes a leaf, once and in order."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import EvidenceError, SigningError
+from hearth.evidence._leaf_index import LeafIndex
+from hearth.evidence._log import TransparencyLog
+from hearth.evidence._log_lock import locked
+from hearth.evidence._log_place import LogPlace, LogSettings
+from hearth.evidence._note import Note, NoteKey
+from hearth.evidence._proof import LogProof
+from hearth.ledger import LEAVES_OF_ROWS
+from hearth.record import LeafKind, format_time, leaf_bytes, named_in_leaf, parse_leaf, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from hearth.ledger import Ledger, LedgerEvent
+    from hearth.signing import SigningKey
+
+__all__ = ["PASSPHRASE_VARIABLE", "LedgerLog", "LogUpdate", "load_log_key", "name_of_leaf", "update_log"]
+
+PASSPHRASE_VARIABLE = "HEARTH_LOG_PASSPHRASE"  # noqa: S105 - the name of a variable
+
+_BATCH = 1000
+_NAMED_BY = {
+    LeafKind.LOG_CREATED: "log_key",
+    LeafKind.APPROVAL_USED: "request_id",
+    LeafKind.POSTURE_CHANGED: "version",
+    LeafKind.VALUES_ERASED: "erasure_sha256",
+    LeafKind.KEY_CHANGED: "statement_sha256",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LogUpdate:
+    """What an update added to the log; `problems` are the events that could not become leaves, and why."""
+
+    added: range
+    problems: tuple[str, ...] = ()
+
+
+class LedgerLog:
+    """The log of a ledger, beside its database: what the database loses or is given later, the log does not follow.
+
+    `signing_key` gives the log's private key; it is asked only where something is signed. What a crash left out is
+    added by the next `update`.
+    """
+
+    def __init__(self, ledger: Ledger, signing_key: Callable[[Path], SigningKey] | None = None) -> None:
+        self.ledger = ledger
+        self.place = LogPlace.of(ledger.home)
+        self.settings = LogSettings.load(self.place)
+        if self.settings.ledger_id != ledger.ledger_id:
+            raise EvidenceError(
+                f"the log in {self.place.root} is that of the ledger {self.settings.ledger_id}, and this one is "
+                f"{ledger.ledger_id}: somebody has put another log, or another database, in its place"
+            )
+        self._signing_key = signing_key
+        self.log = self._log(self.settings)
+
+    @classmethod
+    def create(
+        cls,
+        ledger: Ledger,
+        *,
+        origin: str,
+        key: SigningKey,
+        key_file: Path | None = None,
+        signed_file: Path | None = None,
+    ) -> LedgerLog:
+        """Make the log of a ledger, with a leaf for all that is in the ledger by now; EvidenceError where there is one.
+
+        The key has to be in `key_file` already; a crash in between leaves nothing that a second try would not finish.
+        """
+        place = LogPlace.of(ledger.home)
+        place.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(place.root):
+            if place.exists:
+                raise EvidenceError(f"this ledger has a log already, in {place.root}; `hearth log status` shows it")
+            settings = LogSettings(
+                origin=origin,
+                ledger_id=ledger.ledger_id,
+                keys=(NoteKey(origin, key.public),),
+                key_file=key_file or place.key,
+                signed_file=signed_file or place.signed,
+                created=format_time(utc_now()),
+            )
+            log = TransparencyLog(place.log, settings.signed_file, lambda: key, (key.public,))
+            if not log.exists:
+                log = TransparencyLog.create(place.log, settings.signed_file, key, origin=origin)
+            if not log.checkpoint().size:
+                log.append([_genesis(settings)])
+            settings.save(place)
+        made = cls(ledger, lambda _: key)
+        made.update()
+        return made
+
+    def _log(self, settings: LogSettings) -> TransparencyLog:
+        def key() -> SigningKey:
+            if self._signing_key is None:
+                raise EvidenceError("the log's key was not given, and nothing can be signed without it")
+            found = self._signing_key(settings.key_file)
+            if found.public != settings.key.public:
+                raise EvidenceError(
+                    f"{settings.key_file} is not the key that signs this log ({settings.key}); bring that one back, or "
+                    "change to another with `hearth log rotate`"
+                )
+            return found
+
+        publics = tuple(one.public for one in reversed(settings.keys))
+        return TransparencyLog(self.place.log, settings.signed_file, key, publics)
+
+    def update(self) -> LogUpdate:
+        """Add a leaf for every event that has none yet, durably, and return which.
+
+        EvidenceError where the log cannot be continued: it was changed or set back, its key is not there, or the disk
+        does not take it (OSError). Events that cannot be read are told, and not in the log.
+        """
+        problems: list[str] = []
+        with locked(self.place.root), LeafIndex(self.place.index) as index:
+            self._catch_up(index)
+            start = end = index.size
+            batch: list[LedgerEvent] = []
+            for event in self._pending(index):
+                if event.why_not:
+                    problems.append(f"{event.kind} {event.name}: {event.why_not}")
+                elif index.find(event.kind, event.name) is None:
+                    batch.append(event)
+                if len(batch) == _BATCH:
+                    end = self._append(index, batch)
+                    batch = []
+            if batch:
+                end = self._append(index, batch)
+            return LogUpdate(range(start, end), tuple(problems))
+
+    def append(self, kind: LeafKind, **said: Any) -> int:
+        """Add a leaf that is no event of the database (a change of keys), after all that are; return its number."""
+        self.update()
+        with locked(self.place.root), LeafIndex(self.place.index) as index:
+            self._catch_up(index)
+            leaf = leaf_bytes(
+                kind, origin=self.settings.origin, ledger_id=self.settings.ledger_id, at=format_time(utc_now()), **said
+            )
+            (number,) = self.log.append([leaf])
+            self._catch_up(index)
+            return number
+
+    def find(self, kind: LeafKind, name: str) -> int | None:
+        """Return the number of the leaf of an event, None where the log has none."""
+        with locked(self.place.root), LeafIndex(self.place.index) as index:
+            self._catch_up(index)
+            return index.find(kind, named_in_leaf(name))
+
+    def prove(self, kind: LeafKind, name: str) -> tuple[bytes, LogProof]:
+        """Return an event's leaf and the proof that the log has it; EvidenceError where it has none."""
+        number = self.find(kind, name)
+        if number is None:
+            raise EvidenceError(f"the log {self.settings.origin} has no leaf {kind} of {name}; see `hearth log status`")
+        note = Note.parse(self.log.note())
+        size = self.log.checkpoint().size
+        return self.log.entry(number), LogProof(number, tuple(self.log.inclusion(number, size)), note)
+
+    # --- inside
+
+    def _append(self, index: LeafIndex, events: list[LedgerEvent]) -> int:
+        added = self.log.append(event.leaf for event in events)
+        leaves = ((number, str(event.kind), event.name) for number, event in zip(added, events, strict=True))
+        seen: dict[str, int] = {}
+        for event in events:
+            seen[event.kind] = max(seen.get(event.kind, 0), event.row)
+        index.add(leaves, ((kind, row) for kind, row in seen.items() if kind in LEAVES_OF_ROWS))
+        return added.stop
+
+    def _catch_up(self, index: LeafIndex) -> None:
+        """Take into the index what is in the log and not in it: all of it, where the index is new."""
+        size = self.log.checkpoint().size
+        if index.size > size:
+            index.clear()
+        start = index.size
+        if start < size:
+            index.add(
+                (number, str(leaf["kind"]), name_of_leaf(leaf))
+                for number, leaf in enumerate(map(parse_leaf, self.log.entries(start)), start)
+            )
+
+    def _pending(self, index: LeafIndex) -> Iterator[LedgerEvent]:
+        """Yield the events after the rows that were looked at, as they came by their times; then what is open."""
+        events = self.ledger.events(self.settings.origin)
+        yield from heapq.merge(
+            *(events.after(kind, index.seen(kind)) for kind in LEAVES_OF_ROWS), key=lambda event: event.at
+        )
+        yield from events.opened(lambda name: index.find(LeafKind.EXECUTION_OPENED, name) is not None)
+
+
+def load_log_key(path: Path) -> SigningKey:
+    """Read a log's private key; a passphrase comes from `HEARTH_LOG_PASSPHRASE`. SigningError."""
+    from hearth.signing import SigningKey
+
+    def passphrase() -> str:
+        if PASSPHRASE_VARIABLE not in os.environ:
+            raise SigningError(f"{path}: the log's key has a passphrase; set {PASSPHRASE_VARIABLE}")
+        return os.environ[PASSPHRASE_VARIABLE]
+
+    return SigningKey.load(path, passphrase)
+
+
+def update_log(ledger: Ledger) -> LogUpdate | None:
+    """Add what is new in a ledger to its log; None where it has none. Errors are those of `LedgerLog.update`."""
+    if not LogPlace.of(ledger.home).exists:
+        return None
+    return LedgerLog(ledger, load_log_key).update()
+
+
+def name_of_leaf(leaf: dict[str, Any]) -> str:
+    """Return by what a leaf is known within its kind."""
+    return str(leaf.get(_NAMED_BY.get(LeafKind(leaf["kind"]), "execution_id")))
+
+
+def _genesis(settings: LogSettings) -> bytes:
+    return leaf_bytes(
+        LeafKind.LOG_CREATED,
+        origin=settings.origin,
+        ledger_id=settings.ledger_id,
+        at=settings.created,
+        log_key=str(settings.key),
+    )

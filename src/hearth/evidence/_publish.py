@@ -1,0 +1,94 @@
+"""Publishing a log: its files in a folder that any web server can serve, tiles before the checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hearth.errors import EvidenceError
+from hearth.evidence._checkpoint import Checkpoint
+from hearth.evidence._log_files import LogFiles
+from hearth.evidence._merkle import verify_consistency
+from hearth.evidence._note import Note
+from hearth.evidence._tiles import TILE_WIDTH, bundle_path, tile_path, tile_sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hearth.evidence._log import TransparencyLog
+
+__all__ = ["Published", "publish"]
+
+_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The checkpoint that was published, how many entries the folder had before, and how many files were written."""
+
+    checkpoint: Checkpoint
+    before: int
+    files: int
+
+
+def publish(log: TransparencyLog, folder: Path, extra: tuple[tuple[str, bytes], ...] = ()) -> Published:
+    """Bring a folder to the log's present state; what is there and complete is not written again.
+
+    `extra` are files beside the checkpoint (the history of the log's keys), written before it. EvidenceError where the
+    folder holds a log that this one does not continue; OSError as the system says.
+    """
+    note = Note.parse(log.note())
+    now = log.checkpoint()
+    folder.mkdir(parents=True, exist_ok=True)
+    target = LogFiles(folder)
+    before = _continued(log, target, now)
+    written = 0
+    batch: list[tuple[str, bytes]] = []
+    for path in _paths(before, now.size):
+        content = log.files.read(path)
+        try:
+            if target.read(path) == content:
+                continue
+        except FileNotFoundError:
+            pass
+        batch.append((path, content))
+        if len(batch) == _BATCH:
+            written += len(batch)
+            target.write(batch)
+            batch = []
+    target.write([*batch, *extra])
+    target.write([("checkpoint", note.to_bytes())])
+    return Published(now, before, written + len(batch) + len(extra) + 1)
+
+
+def _continued(log: TransparencyLog, target: LogFiles, now: Checkpoint) -> int:
+    try:
+        there = Checkpoint.parse(Note.parse(target.read("checkpoint")).text)
+    except FileNotFoundError:
+        return 0
+    if there.origin != now.origin or there.size > now.size:
+        raise EvidenceError(
+            f"{target.folder} holds the log {there.origin} with {there.size} entries, and this is {now.origin} with "
+            f"{now.size}: a published log is never replaced by another or an older one. Name another folder, or bring "
+            "the newer log back"
+        )
+    if not there.size:
+        return 0
+    try:
+        verify_consistency(there.size, now.size, there.root, now.root, log.consistency(there.size, now.size))
+    except EvidenceError as error:
+        raise EvidenceError(
+            f"{target.folder} holds another history of the log {there.origin}, which this one does not continue "
+            f"({error}); keep both, their checkpoints are proof"
+        ) from None
+    return there.size
+
+
+def _paths(before: int, size: int) -> Iterator[str]:
+    """Yield the files of a log of this size; not the full ones that one of `before` entries had."""
+    for number in range(before // TILE_WIDTH, -(-size // TILE_WIDTH)):
+        yield bundle_path(number, min(TILE_WIDTH, size - number * TILE_WIDTH))
+    for level, count in tile_sizes(size):
+        for number in range((before >> 8 * level) // TILE_WIDTH, -(-count // TILE_WIDTH)):
+            yield tile_path(level, number, min(TILE_WIDTH, count - number * TILE_WIDTH))
