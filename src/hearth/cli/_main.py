@@ -47,6 +47,12 @@ COMMANDS = (
     CommandName(
         "witness", "hearth.cli._witness:witness", "Cosign the checkpoints of logs of others, over HTTP.", "Evidence"
     ),
+    CommandName(
+        "timestamp",
+        "hearth.cli._timestamp:timestamp",
+        "Have a log's checkpoint stamped by an authority, or check a stamp.",
+        "Evidence",
+    ),
     CommandName("recover", "hearth.cli._recover:recover", "Seal what a killed process left behind.", "Upkeep"),
     CommandName(
         "fsck",
