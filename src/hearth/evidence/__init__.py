@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from hearth.evidence._witness import Witness, WitnessAnswer, add_checkpoint_body
     from hearth.evidence._witness_address import WitnessAddress
     from hearth.evidence._witness_http import WitnessRequest, WitnessServer, witness_app
+    from hearth.evidence._witness_policy import PolicyGroup, PolicyWitness, WitnessPolicy
 
 __all__ = [
     "COSIGNATURE",
@@ -74,6 +75,8 @@ __all__ = [
     "Note",
     "NoteKey",
     "NoteSignature",
+    "PolicyGroup",
+    "PolicyWitness",
     "Published",
     "TileHashes",
     "Timestamp",
@@ -81,6 +84,7 @@ __all__ = [
     "Witness",
     "WitnessAddress",
     "WitnessAnswer",
+    "WitnessPolicy",
     "WitnessRequest",
     "WitnessServer",
     "add_checkpoint_body",
@@ -134,6 +138,8 @@ __getattr__, __dir__ = lazy_names(
         "NoteKey": "_note",
         "NoteSignature": "_note",
         "PREDICATE_TYPE": "_statement",
+        "PolicyGroup": "_witness_policy",
+        "PolicyWitness": "_witness_policy",
         "Published": "_publish",
         "STATEMENT_TYPE": "_statement",
         "TileHashes": "_tiles",
@@ -142,6 +148,7 @@ __getattr__, __dir__ = lazy_names(
         "Witness": "_witness",
         "WitnessAddress": "_witness_address",
         "WitnessAnswer": "_witness",
+        "WitnessPolicy": "_witness_policy",
         "WitnessRequest": "_witness_http",
         "WitnessServer": "_witness_http",
         "add_checkpoint_body": "_witness",
