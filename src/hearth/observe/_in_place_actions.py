@@ -50,8 +50,10 @@ class Actions:
 
     def is_own_file(self, path: str) -> bool:
         """Whether a path below /proc is about a process of the step itself."""
+        if not path.startswith("/proc/"):
+            return False
         number = path.split("/")[2]
-        return path.startswith("/proc/") and number.isdecimal() and self._is_own(int(number))
+        return number.isdecimal() and self._is_own(int(number))
 
     def of(self, pid: int, name: str, arguments: list[int], text: Callable[[int], bytes]) -> Callable[[], None] | None:
         """Return what keeps the action that a call is; None where it is none."""

@@ -1,6 +1,8 @@
 """Which file a system call means: the names that a process gives, as paths of this host. Linux.
 
-The process waits in the call, so its folder, its descriptors and its root are those that the kernel will use.
+The process waits in the call, so its folder, its descriptors and its root are those that the kernel will use. Most
+names lead through folders that mean the same to everybody; those are opened at once. What leads through a link of
+/proc, to /proc, or starts below another root is followed by hand (`_in_place_walk`).
 """
 
 from __future__ import annotations
@@ -9,26 +11,31 @@ import errno
 import os
 import stat
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from hearth.observe._in_place_walk import HIDDEN, KERNEL, PROC, Elsewhere, file_system, own_path, walk
 from hearth.observe._linux import system_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["HERE", "Elsewhere", "PathFinder", "ancestors"]
+__all__ = ["HERE", "Elsewhere", "KernelPath", "PathFinder", "ancestors"]
 
 HERE = -100  # AT_FDCWD
-_OPENAT2, _IN_ROOT = 437, 0x10  # openat2(2), the same number on every architecture
-_MOST_LINKS = 40  # path_resolution(7)
+_OPENAT2, _NO_MAGIC_LINKS = 437, 0x02  # openat2(2), the same number on every architecture
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EBADF)
 _DELETED = " (deleted)"
 _PATH_MAX = 4096
 _TOO_LONG = "it changed files whose paths are longer than 4,096 bytes: they were looked at in new folders alone"
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC if hasattr(os, "O_PATH") else 0
+_HOW = struct.pack("=QQQ", _FOLDER, 0, _NO_MAGIC_LINKS)
 
 
-class Elsewhere(Exception):  # noqa: N818 - it is no error
-    """What is named lies in a mount namespace of the process' own; the text says so."""
+class KernelPath(str):
+    """A path on a file system of the kernel's own (/proc, /sys, …), wherever that is mounted."""
+
+    __slots__ = ()
 
 
 class PathFinder:
@@ -36,9 +43,8 @@ class PathFinder:
 
     def __init__(self, proc: int) -> None:
         self._proc = proc
-        self._own = f"/proc/{os.getpid()}"
-        status = os.stat(f"{os.getpid()}/ns/mnt", dir_fd=proc)
-        self._mounts = (status.st_dev, status.st_ino)
+        self._mounts = self._key(f"{os.getpid()}/ns/mnt")
+        self._root = self._key(f"{os.getpid()}/root")
 
     def find(self, pid: int, folder: int, name: bytes, *, follow: bool, in_folder: bool = False) -> str | None:
         """Return the path that a process means by a name; None where the call cannot get anywhere.
@@ -52,119 +58,140 @@ class PathFinder:
         if not text:
             return None
         try:
-            root = os.readlink(f"{pid}/root", dir_fd=self._proc)
-            start = f"/proc/{pid}/cwd" if folder == HERE else f"/proc/{pid}/fd/{folder}"
-            if in_folder:
-                root, text = _link(start), "/" + text.lstrip("/")
-            elif root != "/":
-                start = _link(start)
-            return self._resolved(pid, root, start, text, follow=follow)
+            if not in_folder and self._has_our_root(pid):
+                found = self._at_once(pid, folder, text, follow=follow)
+                if found is not None:
+                    return found
+            descriptor, last = self._walked(pid, folder, text, follow=follow, in_folder=in_folder)
+            try:
+                return self._path(descriptor, last)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             if error.errno in _GONE:
                 return None
             raise
+
+    def status(self, pid: int, folder: int, name: bytes) -> os.stat_result:
+        """Return what lies where a name leads to, links followed. OSError; Elsewhere."""
+        descriptor, last = self._walked(pid, folder, os.fsdecode(name), follow=True, in_folder=False)
+        try:
+            return os.lstat(last, dir_fd=descriptor) if last else os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
 
     def descriptor(self, pid: int, number: int) -> str | None:
         """Return the path of what a process has open; None for what has none (a pipe, a file that was removed)."""
         self._require_here(pid)
-        where = f"{pid}/fd/{number}"
         try:
-            path = _link(f"/proc/{where}")
-            status = os.stat(where, dir_fd=self._proc)
+            descriptor = os.open(f"{pid}/fd/{number}", os.O_PATH | os.O_CLOEXEC, dir_fd=self._proc)
+            try:
+                return self._path(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             if error.errno in _GONE:
                 return None
             raise
-        return path if path[:1] == "/" and status.st_nlink else None
 
     def _require_here(self, pid: int) -> None:
-        status = os.stat(f"{pid}/ns/mnt", dir_fd=self._proc)
-        if (status.st_dev, status.st_ino) != self._mounts:
+        if self._key(f"{pid}/ns/mnt") != self._mounts:
             raise Elsewhere("it changed files in a mount namespace of its own: which ones was not observed")
 
-    def _resolved(self, pid: int, root: str, start: str, text: str, *, follow: bool) -> str | None:
-        for _ in range(_MOST_LINKS):
-            head, _, tail = text.rstrip("/").rpartition("/")
-            if text[:1] == "/":
-                head = "/" + head.lstrip("/")
-            if tail in ("", ".", ".."):
-                return self._directory(pid, root, start, text)
-            parent = self._directory(pid, root, start, head)
-            if parent is None:
-                return None
-            path = f"{parent.rstrip('/')}/{tail}"
-            open_file = self._open_file(parent, tail) if follow else None
-            if open_file is not None:
-                return open_file or None
-            if not (follow or text.endswith("/")) or not stat.S_ISLNK(_mode(path)):
-                return path
-            text = _link(path)
-            start = parent
-        return None
+    def _has_our_root(self, pid: int) -> bool:
+        return os.readlink(f"{pid}/root", dir_fd=self._proc) == "/" and self._key(f"{pid}/root") == self._root
 
-    def _open_file(self, parent: str, tail: str) -> str | None:
-        """Return what a name in /proc/PID/fd stands for ("": no file of any name); None for other names."""
-        parts = parent.split("/")
-        if len(parts) < 4 or parts[1] != "proc" or not parts[2].isdecimal():  # noqa: PLR2004 - /proc/PID/fd
+    def _key(self, name: str) -> tuple[int, int]:
+        status = os.stat(name, dir_fd=self._proc)
+        return status.st_dev, status.st_ino
+
+    def _at_once(self, pid: int, folder: int, text: str, *, follow: bool) -> str | None:
+        """Return the path where a name leads through nothing that means something else to the process; else None."""
+        bare = text.rstrip("/")
+        head, slash, tail = bare.rpartition("/")
+        if tail in ("", ".", ".."):
             return None
-        if parts[-1] == "fd" and tail.isdecimal():
-            return self.descriptor(int(parts[2]), int(tail)) or ""
-        return None
-
-    def _directory(self, pid: int, root: str, start: str, text: str) -> str | None:
-        """Return a folder's own path; None where it was removed. A process' own folder in /proc is told as its own."""
-        if text[:1] == "/":
-            for own in ("/proc/self", "/proc/thread-self"):
-                if text == own or text.startswith(own + "/"):
-                    text = f"/proc/{pid}{text[len(own) :]}"
-            if root == "/":
-                descriptor = os.open(text, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            else:
-                descriptor = _open_in(root, text)
-        elif root == "/":
-            descriptor = os.open(f"{start}/{text}" if text else start, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        else:
-            descriptor = _open_in(root, f"{start.removeprefix(root)}/{text}")
+        absolute = text[:1] == "/"
+        here = HERE if absolute else os.open(self._start(pid, folder), _FOLDER, dir_fd=self._proc)
         try:
-            found = _link(f"/proc/self/fd/{descriptor}")
-            if found.endswith(_DELETED) and os.fstat(descriptor).st_nlink == 0:
+            if slash:
+                there = _open_plain(here, head or "/")
+                if there < 0:
+                    return None
+                if here >= 0:
+                    os.close(here)
+                here = there
+            if (follow or bare != text) and stat.S_ISLNK(_mode(tail, here)):
                 return None
+            return self._path(here, tail, plain=True)
         finally:
-            os.close(descriptor)
-        if found == self._own or found.startswith(self._own + "/"):
-            found = f"/proc/{pid}{found[len(self._own) :]}"
-        return found
+            if here >= 0:
+                os.close(here)
+
+    def _start(self, pid: int, folder: int) -> str:
+        return f"{pid}/cwd" if folder == HERE else f"{pid}/fd/{folder}"
+
+    def _walked(self, pid: int, folder: int, text: str, *, follow: bool, in_folder: bool) -> tuple[int, str]:
+        opened: list[int] = []
+        try:
+            if in_folder or text[:1] != "/":
+                opened.append(os.open(self._start(pid, folder), _FOLDER, dir_fd=self._proc))
+            if not in_folder:
+                opened.append(os.open(f"{pid}/root", _FOLDER, dir_fd=self._proc))
+            return walk(pid, self._proc, (opened[-1], opened[0]), text, follow=follow)
+        finally:
+            for one in opened:
+                os.close(one)
+
+    def _path(self, descriptor: int, last: str = "", *, plain: bool = False) -> str | None:
+        """Return the path of what is open, or of a name in it; None for what has none.
+
+        With `plain` also None for what lies on a /proc. Elsewhere where the path leads to something else, for it lies
+        below another mount, or was mounted for other processes alone.
+        """
+        try:
+            found = own_path(descriptor)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise Elsewhere(_TOO_LONG) from None
+            raise
+        if found[:1] != "/" or not _leads_to(found, descriptor):
+            return None
+        kind = file_system(descriptor)
+        if plain and kind == PROC:
+            return None
+        if last:
+            found = f"{found.rstrip('/')}/{last}"
+            if len(os.fsencode(found)) >= _PATH_MAX:
+                raise Elsewhere(_TOO_LONG)
+        return KernelPath(found) if kind in KERNEL else found
 
 
-def _open_in(root: str, text: str) -> int:
-    """Open a folder below another root: absolute links lead there, too (openat2(2), RESOLVE_IN_ROOT)."""
-    here = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+def _leads_to(path: str, descriptor: int) -> bool:
+    """Whether a path leads to what is open; not where that was removed. Elsewhere where it leads to something else."""
+    status = os.fstat(descriptor)
+    with suppress(FileNotFoundError, NotADirectoryError):
+        there = os.lstat(path)
+        if there.st_ino == status.st_ino and there.st_dev == status.st_dev:
+            return True
+    if status.st_nlink == 0 and path.endswith(_DELETED):
+        return False
+    raise Elsewhere(HIDDEN)
+
+
+def _open_plain(here: int, text: str) -> int:
+    """Open a folder that no link of /proc leads to; -1 where there is none, or the kernel cannot tell (Linux 5.6)."""
     try:
-        how = struct.pack("=QQQ", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _IN_ROOT)
-        return system_call("openat2", _OPENAT2, here, os.fsencode(text), how, len(how))
-    finally:
-        os.close(here)
+        return system_call("openat2", _OPENAT2, here, os.fsencode(text), _HOW, len(_HOW))
+    except OSError:
+        return -1
 
 
-def _link(path: str) -> str:
-    """Return where a link leads; Elsewhere for what is beyond PATH_MAX."""
+def _mode(name: str, folder: int) -> int:
     try:
-        return os.readlink(path)  # noqa: PTH115 - a text of any bytes
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise Elsewhere(_TOO_LONG) from None
-        raise
-
-
-def _mode(path: str) -> int:
-    try:
-        return os.lstat(path).st_mode
+        return os.lstat(name, dir_fd=folder).st_mode
     except FileNotFoundError:
         return 0
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG and len(os.fsencode(path)) >= _PATH_MAX:
-            raise Elsewhere(_TOO_LONG) from None
-        raise
 
 
 def ancestors(path: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from hearth.observe._bpf import ARCHITECTURES, X32
 from hearth.observe._in_place_calls import DESCRIPTORS, EMPTY_PATH, NAMES
 from hearth.observe._in_place_filter import CALLS, MAKES_OR_WRITES, OPENS
-from hearth.observe._in_place_paths import HERE, Elsewhere, PathFinder
+from hearth.observe._in_place_paths import HERE, Elsewhere, KernelPath, PathFinder
 from hearth.observe._sandbox_watch import HostServices, Watch
 
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ _EXCLUSIVE = os.O_CREAT | os.O_EXCL
 _WITHOUT_NAME = 0o20000000  # of O_TMPFILE
 _IN_ROOT = 0x10  # of openat2(2)
 _FAMILIES = (socket.AF_UNSPEC, socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, 16, 17)  # netlink, packet
-# Devices that nothing lasts of what is written to them (/dev, ptmx and pts: terminals).
-_IDLE_DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "console")
+# Devices that nothing lasts of what is written to them, by major and minor number: null, zero, full, random, urandom;
+# and terminals: tty, console and ptmx, and the majors of the others (the kernel's admin-guide/devices.txt).
+_IDLE_DEVICES = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)}
+_PSEUDOTERMINALS = range(136, 144)
 
 
 class InPlaceWatch(Watch):
@@ -154,6 +156,8 @@ class InPlaceWatch(Watch):
             if path is not None:
                 found.append((path, one.written))
         if name.startswith("rename"):
+            if any(_is_of_kernel(path) for path, _ in found):
+                return lambda: self.actions.add(f"{name} {' '.join(path for path, _ in found)}")
             paths = [path for path, _ in found]
             return lambda: self._states.note_move(paths)
 
@@ -181,11 +185,11 @@ class InPlaceWatch(Watch):
         return None if path is None else lambda: self._note(path, written=False)
 
     def _note(self, path: str, *, written: bool) -> None:
-        if path.startswith(("/proc/", "/sys/")):
+        if _is_of_kernel(path):
             if not self.actions.is_own_file(path):
                 self.actions.add(f"write {path}")
             return
-        if written and path.startswith("/dev/") and not path.startswith("/dev/shm/") and self._is_device(path):  # noqa: S108 - it is the kernel's
+        if written and self._is_device(path):
             return
         first = self._states.note(path, written=written)
         node = self._states.node(path) if first else None
@@ -194,20 +198,56 @@ class InPlaceWatch(Watch):
 
     def _is_device(self, path: str) -> bool:
         try:
-            status = os.stat(path)  # noqa: PTH116 - a text of any bytes
+            status = os.lstat(path)
         except OSError:
             return False
         if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
             return False
-        if path.removeprefix("/dev/") not in _IDLE_DEVICES and not path.startswith("/dev/pts/"):
+        device = os.major(status.st_rdev), os.minor(status.st_rdev)
+        idle = stat.S_ISCHR(status.st_mode) and (device in _IDLE_DEVICES or device[0] in _PSEUDOTERMINALS)
+        if not idle:
             self.actions.add(f"write {path}")
-        return True
+        return path.startswith("/dev/")  # elsewhere it may be the step's own, with a mode that it changes
+
+    # --- programs
+
+    def _can_be_run(self, there: str) -> bool:
+        """Whether there is such a program, also by a name that leads through the caller's own part of /proc."""
+        if super()._can_be_run(there):
+            return True
+        pid, start, rest = there.split("/", 2)
+        if start == "root":
+            folder, rest = HERE, f"/{rest}"
+        elif start == "cwd":
+            folder = HERE
+        else:
+            number, _, rest = rest.partition("/")
+            folder = int(number)
+        try:
+            status = self._paths.status(int(pid), folder, os.fsencode(rest))
+        except OSError:
+            return False
+        except Elsewhere:
+            return True  # perhaps
+        return stat.S_ISREG(status.st_mode) and bool(status.st_mode & 0o111)
 
     # --- connections
 
     def _told(self, raw: bytes, pid: int, descriptor: int) -> str:
         (family,) = struct.unpack_from("=H", raw)
         return super()._told(raw, pid, descriptor) if family in _FAMILIES else f"family {family}"
+
+    def _told_unix(self, name: bytes, pid: int) -> str:
+        """Return what a Unix socket is told as: its path is the caller's."""
+        given = name.split(b"\0")[0]
+        if not given:
+            return super()._told_unix(name, pid)
+        try:
+            path = self._paths.find(pid, HERE, given, follow=True)
+        except Elsewhere as reason:
+            self._miss(str(reason))
+            return super()._told_unix(name, pid)
+        return "" if path is None else super()._told_unix(os.fsencode(path), pid)
 
     # --- reading
 
@@ -231,6 +271,10 @@ class InPlaceWatch(Watch):
         with suppress(OSError), os.fdopen(os.open(f"{pid}/comm", os.O_RDONLY, dir_fd=self._proc), "rb") as file:
             return os.fsdecode(file.read().strip())
         return "a program"
+
+
+def _is_of_kernel(path: str) -> bool:
+    return isinstance(path, KernelPath) or path.startswith(("/proc/", "/sys/"))
 
 
 def _ioctl(descriptor: int, request: int, argument: bytearray) -> None:
