@@ -35,18 +35,19 @@ def export_record(records: Records, found: Found, *, indent: bool = False, discl
     return canonical_bytes(document) + b"\n"
 
 
-def export_envelope(
-    records: Records, found: Found, key: SigningKey, *, log_origin: str | None = None, detached: bool = False
-) -> bytes:
+def export_envelope(records: Records, found: Found, key: SigningKey, *, detached: bool = False) -> bytes:
     """Return the signed envelope of a record's statement as JSON with a line break at its end.
 
+    It names the ledger's transparency log, where there is one.
     EvidenceError, and nothing is signed, for a record that is not sealed or does not hold, in itself or in the ledger.
     """
-    from hearth.evidence import sign_statement
+    from hearth.evidence import LogPlace, LogSettings, sign_statement
 
     record = records.read(found)
     if record.is_sealed and not (verdict := verify_found(records, found).verdict):
         raise EvidenceError(f"the record of {found.execution_id} does not hold, so it is not signed: {verdict.why}")
+    place = LogPlace.of(records.home)
+    log_origin = LogSettings.load(place).origin if place.exists else None
     return sign_statement(record, key, log_origin=log_origin, detached=detached).to_json() + b"\n"
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hearth.errors import EvidenceError, SigningError
+from hearth.evidence import LedgerLog, LogPlace
 from hearth.operations import (
     TrustedKeys,
     Verified,
@@ -65,6 +66,18 @@ def test_a_signed_export_holds(envelope: bytes, check: Callable[..., Verified], 
     assert found.to_dict()["signed_by"] == ["ann"]
     assert check(json.dumps(json.loads(envelope), indent=4).encode()).verdict  # told by its content
     assert "signed_by" not in check(export_record(records, records.find("one"))).to_dict()
+
+
+def test_the_ledgers_log_is_named(envelope: bytes, records: Records, check: Callable[..., Verified]) -> None:
+    assert json.loads(Envelope.parse(envelope).payload)["predicate"]["log"] is None
+    log_key = SigningKey.generate()
+    place = LogPlace.of(records.home)
+    place.root.mkdir()
+    log_key.save(place.key)
+    LedgerLog.create(records.ledger, origin="example.org/ledger", key=log_key)
+    again = export_envelope(records, records.find("one"), KEY)
+    assert json.loads(Envelope.parse(again).payload)["predicate"]["log"] == {"origin": "example.org/ledger"}
+    assert check(again).verdict
 
 
 def test_a_key_that_nobody_trusts_verifies_nothing(envelope: bytes, check: Callable[..., Verified]) -> None:
