@@ -348,6 +348,29 @@ def test_undeclared_rows_of_a_program_stop_the_run(folder: Path) -> None:
     assert state(folder) == [5, 0, 0]
 
 
+@pytest.mark.parametrize(
+    "more, named",
+    [
+        ("shutil.copy('/bin/sh', 'app.db-journal'); os.chmod('app.db-journal', 0o6755)", "app.db-journal was created"),
+        ("os.symlink('/etc/shadow', 'app.db-shm')", "app.db-shm was created"),
+        ("os.mkdir('app.db-wal'); os.chmod('app.db-wal', 0o1777)", "app.db-wal was created"),
+        ("os.chmod('app.db', 0o6777)", "app.db was modified"),
+    ],
+)
+@pytest.mark.parametrize("declared", ["users}, {data_mutation: log", "app.db"])
+def test_who_declares_rows_declares_the_content_of_the_databases_files_alone(
+    folder: Path, more: str, named: str, declared: str
+) -> None:
+    write_program(folder, PROGRAM.replace("data_mutation: app.db", f"data_mutation: {declared}"), f"{SCRIPT}{more}\n")
+    (folder / "change.py").write_text("import shutil\n" + (folder / "change.py").read_text())
+    before = (folder / "app.db").stat(), state(folder)
+    unapproved(code=4)
+    stopped(named)
+    after = (folder / "app.db").stat()
+    assert ((before[0].st_ino, before[0].st_mode), before[1]) == ((after.st_ino, after.st_mode), state(folder))
+    assert not [one for one in folder.iterdir() if one.name.startswith("app.db-")]
+
+
 # PostgreSQL
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hearth.observe._change import ChangeKind
+from hearth.observe._database_files import database_of, is_change_of_data, is_change_of_rows
 from hearth.observe._node import NodeType
 from hearth.observe._program import program_name, unquoted
 from hearth.plan import escaped, has_wildcard, name_matches, path_matches, url_matches
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Reconciliation", "declared_path", "reconcile"]
 
 _PROGRAM, _CALL = "program:", "call:"
-_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database (sqlite.org/tempfiles.html)
 _SPECIAL = 0o7000
 
 
@@ -57,7 +57,8 @@ def reconcile(seen: StepManifest, declared: Sequence[DeclaredEffect], cwd: Path)
     directory with all that is in it), and so are the directories made on the way to it: those that the pattern names,
     and those above something that was made and is declared. With set-id or sticky bits, another owner or an ACL, a
     directory has to be declared itself. Rows are declared by
-    `data_mutation`, with the table, `DATABASE:TABLE`, or the database's path; requests and connections by `network`,
+    `data_mutation`, with the table, `DATABASE:TABLE`, or the database's path; that covers the content of the database's
+    files as well, and never their type, permissions, owner or attributes; requests and connections by `network`,
     with a host, `HOST:PORT` or URL, and the method before it where it is to be one alone. Programs count only where the
     step declares some (`system: "program:NAME"`). Actions are declared by `system: "call:NAME"`, with the name of the
     system call; what writes to a file of the kernel or to a device, by its path as well.
@@ -101,7 +102,10 @@ class _Held:
         databases = {row.database for row in seen.rows}
         covers = {}
         for one in changes:
-            covers[one.path] = [pattern.covers_path(one.path) for pattern in self.patterns]
+            of_data = is_change_of_data(one)
+            covers[one.path] = [
+                pattern.covers_path(one.path) and (of_data or not pattern.is_of_data) for pattern in self.patterns
+            ]
             if True not in covers[one.path]:
                 covers[one.path] = self._covers_of_database(one, databases, seen)
         for change in changes:
@@ -125,17 +129,17 @@ class _Held:
         """Tell which effects declare a file because of the database that it is of.
 
         What SQLite keeps beside a database belongs to it. The file of one all of whose rows were seen is declared by
-        what declares these.
+        what declares these. That holds for the content alone: the rest is declared by the file's own path.
         """
-        base = next((change.path.removesuffix(end) for end in _BESIDE if change.path.endswith(end)), change.path)
+        base = database_of(change.path)
+        if not is_change_of_rows(change, seen.changes):
+            return [False] * len(self.patterns)
         if base != change.path:
             covers = [
                 pattern.covers_path(base) and (pattern.is_of_data or base in databases) for pattern in self.patterns
             ]
             if True in covers:
                 return covers
-        elif change.kind is not ChangeKind.MODIFIED:
-            return [False] * len(self.patterns)
         rows = [row for row in seen.rows if row.database == base and row.total]
         each = [[pattern.covers_rows(row) for pattern in self.patterns] for row in rows]
         more = any(reason.removeprefix("rows in ").startswith(f"{base}: ") for reason in seen.unseen)

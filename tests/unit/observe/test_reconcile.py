@@ -264,6 +264,67 @@ def test_what_sqlite_keeps_beside_a_database_belongs_to_it_and_to_no_other_file(
     assert reconcile(seen(gone), [effect("data_mutation", "other.db")], CWD).undeclared != ()
 
 
+SCRIPT = Node(type=NodeType.FILE, mode=0o6755, uid=0, gid=0, size=1, sha256="c" * 64)
+DATABASE = Node(type=NodeType.FILE, mode=0o600, uid=UID, gid=GID, size=1, sha256="a" * 64)
+
+
+@pytest.mark.parametrize(
+    "name, before, after",
+    [
+        ("app.db", DATABASE, replace(DATABASE, mode=0o6777, sha256="b" * 64)),
+        ("app.db", DATABASE, replace(DATABASE, uid=65534, sha256="b" * 64)),
+        ("app.db", DATABASE, replace(DATABASE, xattrs={"user.x": "d" * 64}, sha256="b" * 64)),
+        ("app.db", DATABASE, replace(DATABASE, mode=0o644)),
+        ("app.db", DATABASE, Node(type=NodeType.SYMLINK, mode=0o777, uid=0, gid=0, target="/etc/shadow")),
+        ("app.db-journal", None, SCRIPT),
+        ("app.db-journal", None, replace(DATABASE, mode=0o700)),
+        ("app.db-journal", None, replace(DATABASE, mode=0o644)),
+        ("app.db-journal", None, replace(DATABASE, links=2)),
+        ("app.db-wal", None, replace(DATABASE, xattrs={"user.x": "d" * 64})),
+        ("app.db-wal", None, replace(FOLDER, mode=0o1777)),
+        ("app.db-shm", None, Node(type=NodeType.SYMLINK, mode=0o777, uid=0, gid=0, target="/etc/shadow")),
+        ("app.db-shm", DATABASE, replace(DATABASE, uid=65534)),
+        ("app.db-shm", FOLDER, None),
+    ],
+)
+def test_a_declared_change_of_rows_covers_the_content_of_a_databases_files_alone(
+    name: str, before: Node | None, after: Node | None
+) -> None:
+    change = Change.between(f"/srv/app/{name}", before, after)
+    content = Change.between("/srv/app/app.db", DATABASE, replace(DATABASE, sha256="b" * 64))
+    assert change is not None
+    assert content is not None
+    changes = (change,) if name == "app.db" else (content, change)
+    for pattern in ("users", "app.db"):
+        found = reconcile(seen(*changes, rows=ROWS), [effect("data_mutation", pattern)], CWD)
+        assert found.undeclared == (f"{change.path} was {change.kind.words}",)
+    assert reconcile(seen(change), [effect("file_system", name)], CWD).undeclared == ()
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+def test_what_sqlite_makes_beside_a_database_has_its_permissions(end: str) -> None:
+    content = Change.between("/srv/app/app.db", DATABASE, replace(DATABASE, sha256="b" * 64))
+    assert content is not None
+    beside = made(f"/srv/app/app.db{end}", replace(DATABASE, sha256="e" * 64))
+    for pattern in ("users", "app.db"):
+        assert reconcile(seen(content, beside, rows=ROWS), [effect("data_mutation", pattern)], CWD).undeclared == ()
+
+
+def test_beside_a_database_that_did_not_change_itself_its_permissions_are_those_on_the_host(tmp_path: Path) -> None:
+    (tmp_path / "app.db").write_bytes(b"x")
+    (tmp_path / "app.db").chmod(0o660)
+    rows = (RowChanges(database=str(tmp_path / "app.db"), table="users", inserted=1),)
+    for mode, covered in ((0o660, True), (0o644, False), (0o666, False)):
+        beside = made(str(tmp_path / "app.db-wal"), replace(DATABASE, mode=mode))
+        found = reconcile(seen(beside, rows=rows), [effect("data_mutation", "users")], tmp_path)
+        assert (found.undeclared == ()) is covered
+    (tmp_path / "app.db").unlink()
+    for mode, covered in ((0o600, True), (0o644, True), (0o755, False), (0o666, False)):
+        beside = made(str(tmp_path / "app.db-wal"), replace(DATABASE, mode=mode))
+        found = reconcile(seen(beside, rows=rows), [effect("data_mutation", "users")], tmp_path)
+        assert (found.undeclared == ()) is covered
+
+
 def test_connections_are_declared_by_host_and_port() -> None:
     tried = seen(connections=("tcp 10.0.0.1:80",))
     assert reconcile(tried, [effect("network", "10.0.0.1:80")], CWD).undeclared == ()
