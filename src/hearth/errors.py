@@ -25,6 +25,7 @@
     │   └── DriftError                  what lies on the host is not what was looked at: nothing was changed
     ├── SigningError                    a key, a signature or an envelope is not usable
     ├── EvidenceError                   a proof, checkpoint or log does not hold, or is malformed
+    │   └── EquivocationError           two signed statements that cannot both be true (`notes` are both)
     └── LedgerError
         ├── LedgerNotFoundError         no ledger here
         ├── LedgerDamagedError          its database is damaged, or another file
@@ -53,6 +54,7 @@ __all__ = [
     "ConcurrencyRefusedError",
     "DriftError",
     "DuplicateExecutionError",
+    "EquivocationError",
     "EvidenceError",
     "ExecutionError",
     "ExecutionNotFoundError",
@@ -254,6 +256,14 @@ class SigningError(HearthError):
 
 class EvidenceError(HearthError):
     """A proof, a checkpoint, a signed note or a log does not hold, or is malformed."""
+
+
+class EquivocationError(EvidenceError):
+    """Two signed statements cannot both be true; `notes` are both, as they were signed: they are the proof."""
+
+    def __init__(self, message: str, notes: tuple[bytes, bytes]) -> None:
+        super().__init__(message)
+        self.notes = notes
 
 
 class LedgerError(HearthError):

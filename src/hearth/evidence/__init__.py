@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from hearth.evidence._checkpoint import Checkpoint
     from hearth.evidence._cosigning import CosignFailure, CosignResult, cosign
     from hearth.evidence._growing_tiles import GrowingTiles
+    from hearth.evidence._key_history import KeyHistory
+    from hearth.evidence._key_statement import KeyStatement
     from hearth.evidence._ledger_check import check_ledger_log
     from hearth.evidence._ledger_log import LedgerLog, LogUpdate, load_log_key, name_of_leaf, update_log
     from hearth.evidence._log import TransparencyLog
@@ -64,6 +66,8 @@ __all__ = [
     "ExecutionStatement",
     "Frontier",
     "GrowingTiles",
+    "KeyHistory",
+    "KeyStatement",
     "LedgerLog",
     "LogFiles",
     "LogPlace",
@@ -125,6 +129,8 @@ __getattr__, __dir__ = lazy_names(
         "ExecutionStatement": "_statement",
         "Frontier": "_merkle",
         "GrowingTiles": "_growing_tiles",
+        "KeyHistory": "_key_history",
+        "KeyStatement": "_key_statement",
         "LARGEST_ENVELOPE": "_statement",
         "LedgerLog": "_ledger_log",
         "LogFiles": "_log_files",
