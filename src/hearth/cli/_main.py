@@ -45,6 +45,9 @@ COMMANDS = (
     CommandName("rollback", "hearth.cli._rollback:rollback", "Show how an execution can be taken back.", "Records"),
     CommandName("export", "hearth.cli._export:export", "Write a record as JSON, for others to check.", "Records"),
     CommandName(
+        "dossier", "hearth.cli._dossier:dossier", "Write a run and its proof as one page that checks itself.", "Records"
+    ),
+    CommandName(
         "witness", "hearth.cli._witness:witness", "Cosign the checkpoints of logs of others, over HTTP.", "Evidence"
     ),
     CommandName(

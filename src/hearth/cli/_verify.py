@@ -62,8 +62,8 @@ def verify(
 ) -> int:
     """Check that records are whole and unchanged: files, executions, or all.
 
-    A file is an exported record, a journal, or a signed envelope (export --dsse); its content says which. It needs no
-    ledger for files, but for an envelope a key that is trusted. Every hash, link and count is computed anew; of a
+    A file is an exported record, a journal, a dossier, or a signed envelope (export --dsse); its content says which.
+    It needs no ledger for files, but for an envelope a key that is trusted. Every hash, link and count is computed anew; of a
     stored record also the row that lists show. Ends with 5 when something does not hold, and names the first bad entry.
     """
     if bool(subjects) == everything:
@@ -135,6 +135,7 @@ def _verify_one(settings: Settings, subject: str, keys: tuple[str, ...], record:
             path,
             trusted=lambda: trusted_keys(keys, settings.home),
             record=None if record is None else Path(record),
+            keys=keys,
         )
     if path.parent != Path() or path.suffix in {".json", ".journal", ".dsse"}:
         what = "is a folder, and no record" if path.is_dir() else "is not there"
@@ -200,7 +201,11 @@ def _print(screen: Screen, found: Verified, *, whole: bool = False) -> None:
         )
     if found.emergency:
         screen.line(("EMERGENCY: the glass was broken for this run", "bold red"), indent=2)
-    for note in verdict.notes:
+    if found.checks:
+        from hearth.cli._dossier import print_checks
+
+        print_checks(screen, found.checks)
+    for note in verdict.notes if not found.checks else ():
         screen.line((f"note: {note}", "yellow"), indent=2)
     if verdict and found.signed_by:
         screen.line(("signed by ", "dim"), ", ".join(found.signed_by), indent=2)

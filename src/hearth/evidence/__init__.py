@@ -9,6 +9,10 @@ from hearth._lazy import lazy_names
 if TYPE_CHECKING:
     from hearth.evidence._checkpoint import Checkpoint
     from hearth.evidence._cosigning import CosignFailure, CosignResult, cosign
+    from hearth.evidence._dossier_checks import DossierVerdict, Finding
+    from hearth.evidence._dossier_data import is_dossier
+    from hearth.evidence._dossier_page import make_dossier
+    from hearth.evidence._dossier_verify import verify_dossier
     from hearth.evidence._growing_tiles import GrowingTiles
     from hearth.evidence._key_history import KeyHistory
     from hearth.evidence._key_statement import KeyStatement
@@ -63,7 +67,9 @@ __all__ = [
     "Checkpoint",
     "CosignFailure",
     "CosignResult",
+    "DossierVerdict",
     "ExecutionStatement",
+    "Finding",
     "Frontier",
     "GrowingTiles",
     "KeyHistory",
@@ -98,8 +104,10 @@ __all__ = [
     "consistency_proof",
     "cosign",
     "inclusion_proof",
+    "is_dossier",
     "leaf_hash",
     "load_log_key",
+    "make_dossier",
     "name_of_leaf",
     "node_hash",
     "publish",
@@ -113,6 +121,7 @@ __all__ = [
     "tree_root",
     "update_log",
     "verify_consistency",
+    "verify_dossier",
     "verify_inclusion",
     "verify_timestamp",
     "witness_app",
@@ -182,5 +191,10 @@ __getattr__, __dir__ = lazy_names(
         "verify_inclusion": "_merkle",
         "verify_timestamp": "_timestamp",
         "witness_app": "_witness_http",
+        "DossierVerdict": "_dossier_checks",
+        "Finding": "_dossier_checks",
+        "is_dossier": "_dossier_data",
+        "make_dossier": "_dossier_page",
+        "verify_dossier": "_dossier_verify",
     },
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hearth.operations._checks import HANDOFF, Check, checks
     from hearth.operations._command import command_plan
     from hearth.operations._envelopes import TrustedKeys, read_public_key, trusted_keys
+    from hearth.operations._dossier import DossierMade, dossier_of
     from hearth.operations._examples import EXAMPLES, Example
     from hearth.operations._export import export_envelope, export_record, write_file
     from hearth.operations._find import Found, JournalNote, Records
@@ -74,6 +75,7 @@ __all__ = [
     "Backup",
     "Check",
     "Confirmation",
+    "DossierMade",
     "Example",
     "Finding",
     "Found",
@@ -110,6 +112,7 @@ __all__ = [
     "command_plan",
     "contents_in_manifests",
     "default_key",
+    "dossier_of",
     "emergency_runs",
     "export_envelope",
     "export_record",
@@ -252,5 +255,7 @@ __getattr__, __dir__ = lazy_names(
         "verify_file": "_verify",
         "verify_found": "_verify",
         "write_file": "_export",
+        "DossierMade": "_dossier",
+        "dossier_of": "_dossier",
     },
 )

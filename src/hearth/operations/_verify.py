@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,7 +24,7 @@ from hearth.record import (
 from hearth.recorder import verify_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -35,6 +36,7 @@ __all__ = ["UNSEALED", "Verified", "verify_all", "verify_file", "verify_found", 
 
 _JOURNAL_START = 66
 _CHUNK = 1 << 20
+_VKEY = re.compile(r"(?!ed25519:)[^\s+]+\+[0-9a-f]{8}\+\S+", re.ASCII)
 _HEX = frozenset(b"0123456789abcdef")
 
 
@@ -43,20 +45,24 @@ class Verified:
     """What was checked and what came out: `subject` is a file's path or an execution id.
 
     `emergency` says that the record, as far as it can be read, is that of a run under broken glass. `signed_by` names
-    the trusted keys that signed an envelope; None for what is none.
+    the trusted keys that signed an envelope; None for what is none. `checks` are those of a dossier, each with its
+    finding.
     """
 
     subject: str
-    kind: Literal["record", "journal", "ledger", "envelope"]
+    kind: Literal["record", "journal", "ledger", "envelope", "dossier"]
     verdict: Verdict
     execution_id: str | None = None
     execution_hash: str | None = None
     emergency: bool = False
     signed_by: tuple[str, ...] | None = None
+    checks: tuple[dict[str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form; `signed_by` of envelopes only."""
-        signed = {} if self.signed_by is None else {"signed_by": list(self.signed_by)}
+        """Return the JSON form; `signed_by` of envelopes only, `checks` of dossiers."""
+        signed: dict[str, Any] = {} if self.signed_by is None else {"signed_by": list(self.signed_by)}
+        if self.checks:
+            signed["checks"] = list(self.checks)
         return {
             "subject": self.subject,
             "kind": self.kind,
@@ -69,13 +75,17 @@ class Verified:
 
 
 def verify_file(
-    path: Path, *, trusted: Callable[[], TrustedKeys] | None = None, record: Path | None = None
+    path: Path,
+    *,
+    trusted: Callable[[], TrustedKeys] | None = None,
+    record: Path | None = None,
+    keys: Sequence[str] = (),
 ) -> Verified:
-    """Check an exported record (JSON), a journal, or an envelope over a record; what it is, its content says.
+    """Check an exported record (JSON), a journal, a dossier, or an envelope over a record; its content says which.
 
     A journal of any length takes bounded memory. `trusted` is asked whose signature counts where the file is an
     envelope (without it: the keys of the nearest ledger's policy); `record` is then the file of a record that does not
-    stand in it.
+    stand in it. `keys`, as text or files, are those that have to have signed something in a dossier.
 
     What is neither is not verified, and the verdict says why; so is a record of more bytes or values than its entries
     can have, before it is read whole. LedgerError when the file cannot be read.
@@ -85,6 +95,8 @@ def verify_file(
             start = file.read(_JOURNAL_START)
             if _is_journal(start):
                 return Verified(subject=str(path), kind="journal", verdict=_journal_verdict(path))
+            if start.startswith(b"<!doctype html>"):
+                return _dossier(path, start + file.read(2 * LARGEST_EXPORT), keys)
             if (size := os.fstat(file.fileno()).st_size) > LARGEST_EXPORT:
                 why = f"it is refused: {size:,} bytes; a record in a file has {LARGEST_EXPORT:,} at most"
                 return Verified(subject=str(path), kind="record", verdict=Verdict(ok=False, why=why))
@@ -104,6 +116,26 @@ def verify_file(
     except RecordError as error:
         verdict = Verdict(ok=False, first_bad=error.first_bad, why=str(error))
     return _verified(str(path), "record", document, verdict)
+
+
+def _dossier(path: Path, page: bytes, keys: Sequence[str]) -> Verified:
+    from hearth.evidence import Finding, verify_dossier  # with the library for signatures
+    from hearth.operations._envelopes import read_public_key
+
+    # A verifier key (NAME+ID+KEY) is told by its form; all else is a public key, or a file with one.
+    given = [text if _VKEY.fullmatch(text) else str(read_public_key(text)) for text in keys]
+    found = verify_dossier(page, given)
+    bad = next(iter(found.failed), None)
+    left = [f"not checked: {one.check.title}: {one.says}" for one in found.finds if one.finding is Finding.UNCHECKED]
+    return Verified(
+        subject=str(path),
+        kind="dossier",
+        verdict=Verdict(ok=bool(found), why="" if bad is None else f"{bad.check.title}: {bad.says}", notes=tuple(left)),
+        execution_id=found.execution_id,
+        execution_hash=found.execution_hash,
+        emergency=found.emergency,
+        checks=tuple(one.to_dict() for one in found.finds),
+    )
 
 
 def _envelope(

@@ -1,0 +1,110 @@
+"""The request and the decisions in a dossier: who signed them, and whether they are for this run."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import EvidenceError
+from hearth.evidence._dossier_keys import require, unchecked
+from hearth.evidence._dossier_plan import started_of
+from hearth.record import canonical_bytes
+from hearth.signing import Envelope, PublicKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hearth.evidence._dossier_keys import DossierKeys
+
+__all__ = ["bindings", "signatures"]
+
+_SIGNED_KINDS = ("approval", "emergency")
+_SHOWN = 16
+_TYPES = {
+    "request": "application/vnd.hearth.approval-request.v1+json",
+    "decision": "application/vnd.hearth.approval.v1+json",
+    "review": "application/vnd.hearth.emergency-review.v1+json",
+}
+
+
+def signatures(document: dict[str, Any], keys: DossierKeys) -> str:
+    """Verify each envelope with the keys that the policy trusted."""
+    _present(document)
+    known = {one["name"]: PublicKey.parse(one["key"]) for one in document["policy"]["keys"]}
+    said, strangers = [], []
+    for what, signed in _all_signed(document):
+        envelope = Envelope.parse(canonical_bytes(signed["envelope"]))
+        require(envelope.payload == canonical_bytes(signed["says"]), f"the {what} says something else than was signed")
+        require(envelope.payload_type == _TYPES[what], f"the envelope of the {what} is of another kind")
+        names = envelope.verified_by(known)
+        said += [f"{what} by {keys.said_of(known[name], name)}" for name in names]
+        if not names:
+            hints = {one.key_id for one in envelope.signatures}
+            require(
+                not hints & {key.key_id for key in known.values()}, f"the signature under the {what} does not verify"
+            )
+            strangers.append(f"{what} (key id {min(hints)[:_SHOWN]}…)")
+    if strangers:
+        unchecked(f"signed by keys that are not in the file: {', '.join(strangers)}")
+    return "; ".join(said)
+
+
+def bindings(document: dict[str, Any]) -> str:
+    """See that request, decisions, plan, preview, ledger and run belong together."""
+    signed = _present(document)
+    started, record = started_of(document), document["record"]
+    named, asked = started["approval"], signed["request"]["says"]
+    pairs = {
+        "request_id": named["request_id"],
+        "plan_id": started["plan_id"],
+        "plan_digest": started["plan_digest"],
+        "plan_copy": started["plan_copy"],
+        "preview_digest": named.get("preview_digest"),
+        "ledger_id": started["ledger_id"],
+        "mode": record["live_mode_state"],
+        "emergency": named["kind"] == "emergency",
+    }
+    for name, value in pairs.items():
+        require(asked[name] == value, f"the request is not for this run: {name} differs")
+    digest = hashlib.sha256(canonical_bytes(asked)).hexdigest()
+    approvers = []
+    for one in signed["decisions"]:
+        says = one["says"]
+        require(says["request_digest"] == digest, f"the decision of {says['approver']} is on another request")
+        require(says["verdict"] in ("approve", "deny"), "a decision has no verdict")
+        if says["verdict"] == "approve":
+            approvers.append(says["approver"])
+        elif says["created"] <= record["timestamp_start"]:
+            raise EvidenceError(f"{says['approver']} had denied it before the run began")
+    for name in named["approvers"]:
+        require(name in approvers, f"entry 0 names {name} as an approver, who signed no approval here")
+    require(bool(approvers), "nobody approved it")
+    for one in signed["decisions"]:
+        require(
+            record["timestamp_start"] < one["says"]["expires"] or one["says"]["verdict"] == "deny",
+            "an approval had expired when the run began",
+        )
+    use = signed["use"]
+    require(use is not None and use["execution_id"] == record["execution_id"], "the approval was used by another run")
+    return f"request {asked['request_id']}, approved by {', '.join(approvers)}, used by this run alone"
+
+
+def _present(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what was signed; UncheckedError where the run needed nothing, or it is not in the file."""
+    named, signed = started_of(document).get("approval"), document["approval"]
+    if not isinstance(named, dict) or named.get("kind") not in _SIGNED_KINDS:
+        require(signed is None, "there is an approval that the record does not name")
+        unchecked(f"the run was not approved by signatures; its live mode was {document['record']['live_mode_state']}")
+    require(isinstance(signed, dict), "the record names an approval that is not in the file")
+    if signed["request"] is None:
+        unchecked(signed["missing"] or "what was signed is not in the file")
+    return dict(signed)
+
+
+def _all_signed(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    signed = document["approval"]
+    yield "request", signed["request"]
+    for one in signed["decisions"]:
+        yield "decision", one
+    for one in signed["reviews"]:
+        yield "review", one

@@ -1,0 +1,67 @@
+"""Which keys are believed, from where; and the two ways in which a check of a dossier does not succeed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from hearth.errors import EvidenceError
+from hearth.evidence._note import NoteKey
+from hearth.signing import PublicKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["DossierKeys", "UncheckedError", "require", "unchecked"]
+
+_SHOWN = 16
+
+
+class UncheckedError(Exception):
+    """A check that could not be made, and why."""
+
+
+def unchecked(why: str) -> NoReturn:
+    """Say that a check could not be made."""
+    raise UncheckedError(why)
+
+
+def require(truth: bool, why: str) -> None:
+    """Raise EvidenceError with `why` unless it is true."""
+    if not truth:
+        raise EvidenceError(why)
+
+
+@dataclass(slots=True)
+class DossierKeys:
+    """Keys that were given from elsewhere, by their text, and which of them have signed something."""
+
+    given: dict[str, PublicKey] = field(default_factory=dict)
+    used: set[bytes] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Self:
+        """Read keys; EvidenceError and SigningError for what is none."""
+        return cls({text: _parsed(text) for text in texts})
+
+    def said_of(self, key: PublicKey, name: str = "") -> str:
+        """Say whose signature was found: of a trusted key, or of one that only stands in the file."""
+        who = f"{name}, key id {key.key_id[:_SHOWN]}…" if name else f"the key id {key.key_id[:_SHOWN]}…"
+        if any(one.raw == key.raw for one in self.given.values()):
+            self.used.add(key.raw)
+            return f"{who} (a key that was given)"
+        return f"{who} (the key that is in the file)"
+
+    def outcome(self, text: str) -> str:
+        """Say that a given key signed something; EvidenceError where it did not."""
+        key = self.given[text]
+        require(key.raw in self.used, f"no signature here is by the key {text}")
+        return f"the key {text} did"
+
+
+def _parsed(text: str) -> PublicKey:
+    if text.startswith("ed25519:"):
+        return PublicKey.parse(text)
+    if text.count("+") >= 2:  # noqa: PLR2004 - NAME+ID+KEY
+        return NoteKey.parse(text).public
+    raise EvidenceError(f"{text[:80]!r} is no key: ed25519:… (`hearth keygen`), or a verifier key NAME+ID+KEY")

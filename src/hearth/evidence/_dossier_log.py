@@ -1,0 +1,82 @@
+"""The log in a dossier: the leaf of the record, its place in the tree, and who signed the root."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import EvidenceError
+from hearth.evidence._checkpoint import Checkpoint
+from hearth.evidence._dossier_keys import require, unchecked
+from hearth.evidence._dossier_plan import started_of
+from hearth.evidence._merkle import leaf_hash, verify_inclusion
+from hearth.evidence._note import NoteKey
+from hearth.evidence._proof import LogProof
+from hearth.record import ExecutionRecord, sealed_leaf
+
+if TYPE_CHECKING:
+    from hearth.evidence._dossier_keys import DossierKeys
+
+__all__ = ["check_checkpoint", "check_inclusion", "check_leaf", "check_witnesses"]
+
+
+def check_leaf(document: dict[str, Any]) -> str:
+    """Make the leaf anew from the record."""
+    proof = _present(document)
+    record = ExecutionRecord.from_dict(document["record"])
+    made = sealed_leaf(record, origin=proof["origin"], ledger_id=str(started_of(document)["ledger_id"]))
+    require(made == proof["leaf"].encode(), "the leaf in the file is not the one of this record")
+    return f"the leaf of {record.execution_id} in {proof['origin']}"
+
+
+def check_inclusion(document: dict[str, Any]) -> str:
+    """Follow the path from the leaf to the root."""
+    proof = _present(document)
+    parsed, checkpoint = _proof(proof)
+    verify_inclusion(parsed.index, checkpoint.size, leaf_hash(proof["leaf"].encode()), parsed.hashes, checkpoint.root)
+    return f"entry {parsed.index} of {checkpoint.size}"
+
+
+def check_checkpoint(document: dict[str, Any], keys: DossierKeys) -> str:
+    """Verify the log's own signature."""
+    proof = _present(document)
+    parsed, checkpoint = _proof(proof)
+    key = NoteKey.parse(proof["log_key"])
+    require(checkpoint.origin == proof["origin"] == key.name, f"the checkpoint is of another log: {checkpoint.origin}")
+    if key not in parsed.note.verified_by([key]):
+        raise EvidenceError(f"the checkpoint is not signed by the log's key {key.key_id.hex()}")
+    return f"signed by {keys.said_of(key.public, f'{key.name} ({key.key_id.hex()})')}"
+
+
+def check_witnesses(document: dict[str, Any], keys: DossierKeys) -> str:
+    """Verify the cosignatures, and count them."""
+    proof, said = _present(document), document["witnesses"]
+    parsed, _ = _proof(proof)
+    known = [NoteKey.parse(text) for text in said["keys"]]
+    quorum = said["quorum"]
+    require(type(quorum) is int and quorum >= 0, "how many witnesses are needed is not a number")
+    found = parsed.note.verified_by(known)
+    seen = [f"{keys.said_of(key.public, key.name)}" for key in found]
+    count = len({key.public.raw for key in found})
+    require(count >= quorum, f"{count} of the {quorum} cosignatures that are needed are there")
+    if not known:
+        unchecked("no witness is known for this log: that it shows everybody the same history is its owner's word")
+    require(bool(seen) or not quorum, "no witness has seen it")
+    if not seen:
+        unchecked(f"none of the {len(known)} known witnesses has cosigned this checkpoint, and none has to")
+    return "seen by " + "; ".join(seen)
+
+
+def _present(document: dict[str, Any]) -> dict[str, str]:
+    proof = document["proof"]
+    if proof is None:
+        unchecked(document["proof_missing"] or "there is no proof of a log in the file")
+    require(
+        isinstance(proof, dict) and proof.keys() == {"origin", "log_key", "leaf", "proof"},
+        "the proof has not the form of one",
+    )
+    return dict(proof)
+
+
+def _proof(proof: dict[str, str]) -> tuple[LogProof, Checkpoint]:
+    parsed = LogProof.parse(proof["proof"].encode())
+    return parsed, Checkpoint.parse(parsed.note.text)

@@ -1,0 +1,156 @@
+"""Checking a dossier offline, with this program's own code: nothing in the page is run or believed."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import EvidenceError, HearthError, SigningError
+from hearth.evidence._dossier_approvals import bindings, signatures
+from hearth.evidence._dossier_checks import CHECKS, DossierCheck, DossierVerdict, Finding, Finds
+from hearth.evidence._dossier_data import SEAL_SCHEMA, SEAL_TYPE, Embedded, embedded_text, signed_words
+from hearth.evidence._dossier_keys import DossierKeys, UncheckedError, require, unchecked
+from hearth.evidence._dossier_log import check_checkpoint, check_inclusion, check_leaf, check_witnesses
+from hearth.evidence._dossier_page import frame, render_page
+from hearth.evidence._dossier_plan import check_guidance, check_manifests, check_plan, started_of
+from hearth.evidence._dossier_record import check_chain, check_entries, check_fields, check_hash
+from hearth.record import canonical_bytes, strict_loads
+from hearth.signing import Envelope, PublicKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["verify_dossier"]
+
+_SEAL = {"schema", "sha256", "frame", "key", "envelope"}
+_GIVEN = DossierCheck("key.given", "Keys", "Each key that was given has signed something in it", "")
+
+
+def verify_dossier(page: bytes, trusted: Sequence[str] = ()) -> DossierVerdict:
+    """Make every check. `trusted` are keys from elsewhere, as text (ed25519:… or a verifier key NAME+ID+KEY).
+
+    Keys in the file itself prove only that whoever has them signed; a finding says which of the two it is.
+    EvidenceError and SigningError for a trusted key that is none; what is no dossier gives a verdict that says so.
+    """
+    keys = DossierKeys.of(trusted)
+    checks = {check.id: check for check in CHECKS}
+    finds: list[Finds] = []
+
+    def look(name: str, work: Callable[[], str]) -> None:
+        finds.append(_find(checks[name], work))
+
+    try:
+        embedded = Embedded.find(page)
+    except EvidenceError as error:
+        return DossierVerdict((Finds(CHECKS[0], Finding.FAILS, str(error)),))
+    look("data.bytes", lambda: _bytes(embedded))
+    document: dict[str, Any] = {}
+    look("data.canonical", lambda: _read(embedded, document))
+    if not document:
+        finds += [Finds(check, Finding.FAILS, "the data cannot be read") for check in CHECKS[2:]]
+        return DossierVerdict(tuple(finds))
+    look("data.signature", lambda: _signature(embedded, document, keys))
+    look("page.values", lambda: _values(page, embedded, document))
+    record = document["record"]
+    look("record.entries", lambda: check_entries(record))
+    look("record.chain", lambda: check_chain(record))
+    look("record.fields", lambda: check_fields(record))
+    look("record.hash", lambda: check_hash(record))
+    look("plan.copy", lambda: check_plan(document))
+    look("approval.signatures", lambda: signatures(document, keys))
+    look("approval.binding", lambda: bindings(document))
+    look("manifests", lambda: check_manifests(document))
+    look("rollback.plan", lambda: check_guidance(document))
+    look("log.leaf", lambda: check_leaf(document))
+    look("log.inclusion", lambda: check_inclusion(document))
+    look("log.checkpoint", lambda: check_checkpoint(document, keys))
+    look("log.witnesses", lambda: check_witnesses(document, keys))
+    look("erasures", lambda: _erasures(document))
+    finds += [_find(_GIVEN, lambda text=text: keys.outcome(text)) for text in keys.given]  # type: ignore[misc]
+    said = record if isinstance(record, dict) else {}
+    return DossierVerdict(
+        tuple(finds),
+        execution_id=_text(said.get("execution_id")),
+        execution_hash=_text(said.get("execution_hash")),
+        emergency=_is_emergency(document),
+    )
+
+
+def _find(check: DossierCheck, work: Callable[[], str]) -> Finds:
+    try:
+        return Finds(check, Finding.HOLDS, work())
+    except UncheckedError as why:
+        return Finds(check, Finding.UNCHECKED, str(why))
+    except HearthError as error:
+        return Finds(check, Finding.FAILS, str(error))
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        return Finds(check, Finding.FAILS, f"it has not the form of a dossier ({type(error).__name__}: {error})")
+
+
+def _is_emergency(document: dict[str, Any]) -> bool:
+    try:
+        return bool(started_of(document)["approval"]["kind"] == "emergency")
+    except (EvidenceError, LookupError, TypeError, AttributeError):
+        return False
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _seal(embedded: Embedded) -> dict[str, Any]:
+    seal = strict_loads(embedded.seal)
+    if not isinstance(seal, dict) or seal.keys() != _SEAL or seal["schema"] != SEAL_SCHEMA:
+        raise EvidenceError("the seal beside the data has not the form of one")
+    require(embedded_text(seal).encode() == embedded.seal, "the seal is not in canonical form")
+    return seal
+
+
+def _bytes(embedded: Embedded) -> str:
+    digest = hashlib.sha256(embedded.data).hexdigest()
+    require(_seal(embedded)["sha256"] == digest, f"the data have the SHA-256 {digest}, and not the one beside them")
+    return f"{len(embedded.data):,} bytes, SHA-256 {digest}"
+
+
+def _read(embedded: Embedded, document: dict[str, Any]) -> str:
+    found = embedded.document()
+    require(embedded_text(found).encode() == embedded.data, "the data are not in canonical form")
+    document.update(found)
+    return "canonical, byte for byte"
+
+
+def _signature(embedded: Embedded, document: dict[str, Any], keys: DossierKeys) -> str:
+    seal = _seal(embedded)
+    if seal["envelope"] is None:
+        unchecked("the file is not signed: nothing vouches for what stands outside the record but its own SHA-256")
+    key = PublicKey.parse(str(seal["key"]))
+    envelope = Envelope.parse(canonical_bytes(seal["envelope"]))
+    require(envelope.payload_type == SEAL_TYPE, "the envelope is of another kind")
+    require(bool(envelope.verified_by({"": key})), "the signature does not verify with the key beside it")
+    require(envelope.payload == canonical_bytes(signed_words(seal, document)), "what was signed is another file")
+    return f"signed by {keys.said_of(key)}"
+
+
+def _values(page: bytes, embedded: Embedded, document: dict[str, Any]) -> str:
+    """Make the page anew: what it shows has to be what is made of these data."""
+    seal = _seal(embedded)
+    if seal["frame"] != frame():
+        unchecked(
+            "the page was made by another version of HEARTH, so what it shows was not compared with "
+            "the data; what the data say is checked all the same"
+        )
+    try:
+        made = render_page(document, seal)
+    except (LookupError, TypeError, ValueError, AttributeError, SigningError) as error:
+        raise EvidenceError(f"no page can be made of these data: {error}") from None
+    if made != page:
+        place = next((n for n, (one, other) in enumerate(zip(made, page, strict=False)) if one != other), len(made))
+        line = page[:place].count(b"\n") + 1
+        raise EvidenceError(f"the page was changed, first in line {line}: it does not show what the data say")
+    return "the page is, byte for byte, the one that is made of these data"
+
+
+def _erasures(document: dict[str, Any]) -> str:
+    erased = document["erasures"]
+    require(isinstance(erased, list), "what was erased is not said as a list")
+    return "nothing was erased" if not erased else f"{len(erased)} erasures, each with when and by whom"
