@@ -63,14 +63,17 @@ def witness(
     known = _known_logs(log_keys, logs)
     host, port = _address(listen)
     server_type = _server_type()
+    from hearth.errors import EvidenceError
     from hearth.evidence import Witness
 
     signer = load_key(None, key, passphrase=ask_passphrase).key
-    service = Witness(name, signer, known, Path(folder))
     try:
+        service = Witness(name, signer, known, Path(folder))
         server = server_type(
             service, host, port, prefix=prefix.rstrip("/"), told=lambda request: _tell(_told(request), as_json=as_json)
         )
+    except EvidenceError as error:  # the name or the prefix
+        raise click.UsageError(str(error)) from None
     except OSError as error:
         raise click.UsageError(f"--listen {listen}: nobody can listen there: {error.strerror or error}") from None
     _tell(
