@@ -45,11 +45,16 @@ COMMANDS = (
     CommandName("rollback", "hearth.cli._rollback:rollback", "Show how an execution can be taken back.", "Records"),
     CommandName("export", "hearth.cli._export:export", "Write a record as JSON, for others to check.", "Records"),
     CommandName(
-        "dossier", "hearth.cli._dossier:dossier", "Write a run and its proof as one page that checks itself.", "Records"
+        "dossier",
+        "hearth.cli._dossier:dossier",
+        "Write all that is known of a sealed execution, and its proof, into one HTML file.",
+        "Records",
     ),
+    CommandName("log", "hearth.cli._log:log", "Keep a transparency log: init, status, verify, publish.", "Evidence"),
     CommandName(
-        "witness", "hearth.cli._witness:witness", "Cosign the checkpoints of logs of others, over HTTP.", "Evidence"
+        "prove", "hearth.cli._prove:prove", "Write a proof that the transparency log has this record.", "Evidence"
     ),
+    CommandName("witness", "hearth.cli._witness:witness", "Cosign the checkpoints of logs, over HTTP.", "Evidence"),
     CommandName(
         "timestamp",
         "hearth.cli._timestamp:timestamp",

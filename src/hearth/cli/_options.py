@@ -19,6 +19,7 @@ __all__ = [
     "confirmation_options",
     "execution_argument",
     "id_option",
+    "log_key_options",
     "mode_option",
     "plan_argument",
     "read_variables",
@@ -90,6 +91,27 @@ def id_option(function: _Function) -> _Function:
         callback=_nameable,
         help="The execution's id, instead of a fresh one.",
     )(function)
+
+
+def log_key_options(name: str) -> Callable[[_Function], _Function]:
+    """Give a command the options that say whose checkpoints are believed; `name` is that of the log's key."""
+
+    def add(function: _Function) -> _Function:
+        function = click.option(
+            "--quorum", type=click.IntRange(0), metavar="N", help="How many of the witnesses have to cosign; else all."
+        )(function)
+        function = click.option(
+            "--witness", "witnesses", multiple=True, metavar="VKEY|FILE", help="A witness's verifier key; repeatable."
+        )(function)
+        return click.option(
+            name,
+            "log_keys",
+            multiple=True,
+            metavar="VKEY|FILE",
+            help="The log's verifier key, kept elsewhere; repeatable.",
+        )(function)
+
+    return add
 
 
 def _nameable(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:

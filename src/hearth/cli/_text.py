@@ -66,9 +66,9 @@ def seconds_text(seconds: float) -> str:
     return f"{hours} h {rest:02d} min"
 
 
-def count(number: int, noun: str) -> str:
-    """Return `1 effect`, `2 effects`, `no effects`."""
-    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+def count(number: int, noun: str, nouns: str = "") -> str:
+    """Return `1 effect`, `2 effects`, `no effects`; `nouns` is the plural, where it is not the noun and an s."""
+    return f"{number or 'no'} {noun if number == 1 else nouns or f'{noun}s'}"
 
 
 def left_behind(details: Mapping[str, Any]) -> list[str]:

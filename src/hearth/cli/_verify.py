@@ -10,7 +10,7 @@ import click
 
 from hearth.cli._errors import Exit
 from hearth.cli._json import json_option, print_json
-from hearth.cli._options import EXECUTION
+from hearth.cli._options import EXECUTION, log_key_options
 from hearth.cli._tombstone import show_tombstone
 from hearth.errors import ExecutionNotFoundError, ExecutionPurgedError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hearth.cli._screen import Screen
     from hearth.cli._settings import Settings
-    from hearth.operations import Verified
+    from hearth.operations import LogKeys, Verified
 
     Check = Callable[[str], Verified]
 
@@ -47,6 +47,8 @@ class SubjectType(click.ParamType[str]):
     metavar="PUBLIC|FILE",
     help="A public key (ed25519:…) whose envelopes count; repeatable; else those of the ledger's policy.",
 )
+@click.option("--proof", metavar="FILE", help="A proof that a log has the record (hearth prove); needs --log-key.")
+@log_key_options("--log-key")
 @click.option("--record", metavar="FILE", help="The record of a detached envelope (export --dsse --detached).")
 @json_option
 @click.pass_obj
@@ -58,24 +60,29 @@ def verify(
     quiet: bool,
     keys: tuple[str, ...],
     record: str | None,
+    proof: str | None,
+    log_keys: tuple[str, ...],
+    witnesses: tuple[str, ...],
+    quorum: int | None,
     as_json: bool,
 ) -> int:
     """Check that records are whole and unchanged: files, executions, or all.
 
     A file is an exported record, a journal, a dossier, or a signed envelope (export --dsse); its content says which.
-    It needs no ledger for files, but for an envelope a key that is trusted. Every hash, link and count is computed anew; of a
-    stored record also the row that lists show. Ends with 5 when something does not hold, and names the first bad entry.
+    It needs no ledger for files, but for an envelope a key that is trusted. Every hash, link and count is computed
+    anew; of a stored record also the row that lists show. Ends with 5 when something does not hold, and names the first
+    bad entry.
     """
-    if bool(subjects) == everything:
-        both = "not both of a name and --all" if everything else "name a FILE or an ID, or give --all"
-        raise click.UsageError(both)
+    _require_subjects(subjects, everything=everything, one=record is not None or proof is not None)
     if not subjects:
         return _verify_all(settings, quiet=quiet, as_json=as_json)
-    if record is not None and len(subjects) > 1:
-        raise click.UsageError("--record FILE is the record of one envelope: name that one alone")
 
     def check(subject: str) -> Verified:
         found = _verify_one(settings, subject, keys, record)
+        if proof is not None:
+            from hearth.operations import LogKeys
+
+            return _with_proof(settings, found, proof, LogKeys.read(log_keys, witnesses, quorum))
         return _refuse_unsigned(found) if keys or record is not None else found
 
     if len(subjects) > 1:
@@ -91,6 +98,30 @@ def verify(
     elif not quiet or not found.verdict:
         _print(settings.screen(), found, whole=True)
     return Exit.DONE if found.verdict else Exit.NOT_VERIFIED
+
+
+def _require_subjects(subjects: tuple[str, ...], *, everything: bool, one: bool) -> None:
+    if bool(subjects) == everything:
+        both = "not both of a name and --all" if everything else "name a FILE or an ID, or give --all"
+        raise click.UsageError(both)
+    if one and len(subjects) != 1:
+        raise click.UsageError("--record and --proof are of one record or envelope: name that one alone")
+
+
+def _with_proof(settings: Settings, found: Verified, proof: str, keys: LogKeys) -> Verified:
+    """Check a record's proof, too; what was verified is a file with a record, or an execution of the ledger."""
+    from hearth.operations import check_proof
+    from hearth.record import LARGEST_EXPORT
+
+    if found.kind not in {"ledger", "record"}:
+        raise click.UsageError(f"--proof FILE is of a record, and {found.subject} is another kind of file")
+    if found.kind == "ledger":
+        with settings.records() as records:
+            record = records.ledger.get_bytes(found.subject)
+    else:
+        with Path(found.subject).open("rb") as file:
+            record = file.read(LARGEST_EXPORT)
+    return check_proof(found, record, Path(proof), keys)
 
 
 def _verify_each(settings: Settings, subjects: tuple[str, ...], check: Check, *, quiet: bool, as_json: bool) -> int:

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from hearth.evidence._key_history import KeyHistory
     from hearth.evidence._key_statement import KeyStatement
     from hearth.evidence._ledger_check import check_ledger_log
-    from hearth.evidence._ledger_log import LedgerLog, LogUpdate, load_log_key, name_of_leaf, update_log
+    from hearth.evidence._ledger_log import (
+        LOG_PASSPHRASE_VARIABLE,
+        LedgerLog,
+        LogUpdate,
+        load_log_key,
+        name_of_leaf,
+        update_log,
+    )
     from hearth.evidence._log import TransparencyLog
     from hearth.evidence._log_check import LogReport, check_log
     from hearth.evidence._log_files import LogFiles
@@ -62,6 +69,7 @@ __all__ = [
     "COSIGNATURE",
     "ED25519",
     "LARGEST_ENVELOPE",
+    "LOG_PASSPHRASE_VARIABLE",
     "PREDICATE_TYPE",
     "STATEMENT_TYPE",
     "Checkpoint",
@@ -134,13 +142,16 @@ __getattr__, __dir__ = lazy_names(
         "Checkpoint": "_checkpoint",
         "CosignFailure": "_cosigning",
         "CosignResult": "_cosigning",
+        "DossierVerdict": "_dossier_checks",
         "ED25519": "_note",
         "ExecutionStatement": "_statement",
+        "Finding": "_dossier_checks",
         "Frontier": "_merkle",
         "GrowingTiles": "_growing_tiles",
         "KeyHistory": "_key_history",
         "KeyStatement": "_key_statement",
         "LARGEST_ENVELOPE": "_statement",
+        "LOG_PASSPHRASE_VARIABLE": "_ledger_log",
         "LedgerLog": "_ledger_log",
         "LogFiles": "_log_files",
         "LogPlace": "_log_place",
@@ -173,8 +184,10 @@ __getattr__, __dir__ = lazy_names(
         "consistency_proof": "_merkle",
         "cosign": "_cosigning",
         "inclusion_proof": "_merkle",
+        "is_dossier": "_dossier_data",
         "leaf_hash": "_merkle",
         "load_log_key": "_ledger_log",
+        "make_dossier": "_dossier_page",
         "name_of_leaf": "_ledger_log",
         "node_hash": "_merkle",
         "publish": "_publish",
@@ -188,13 +201,9 @@ __getattr__, __dir__ = lazy_names(
         "tree_root": "_merkle",
         "update_log": "_ledger_log",
         "verify_consistency": "_merkle",
+        "verify_dossier": "_dossier_verify",
         "verify_inclusion": "_merkle",
         "verify_timestamp": "_timestamp",
         "witness_app": "_witness_http",
-        "DossierVerdict": "_dossier_checks",
-        "Finding": "_dossier_checks",
-        "is_dossier": "_dossier_data",
-        "make_dossier": "_dossier_page",
-        "verify_dossier": "_dossier_verify",
     },
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from hearth.ledger import Ledger, LedgerEvent
     from hearth.signing import SigningKey
 
-__all__ = ["PASSPHRASE_VARIABLE", "LedgerLog", "LogUpdate", "load_log_key", "name_of_leaf", "update_log"]
+__all__ = ["LOG_PASSPHRASE_VARIABLE", "LedgerLog", "LogUpdate", "load_log_key", "name_of_leaf", "update_log"]
 
-PASSPHRASE_VARIABLE = "HEARTH_LOG_PASSPHRASE"  # noqa: S105 - the name of a variable
+LOG_PASSPHRASE_VARIABLE = "HEARTH_LOG_PASSPHRASE"  # noqa: S105 - the name of a variable
 
 _BATCH = 1000
 _NAMED_BY = {
@@ -124,8 +125,7 @@ class LedgerLog:
         does not take it (OSError). Events that cannot be read are told, and not in the log.
         """
         problems: list[str] = []
-        with locked(self.place.root), LeafIndex(self.place.index) as index:
-            self._catch_up(index)
+        with self.index() as index:
             start = end = index.size
             batch: list[LedgerEvent] = []
             for event in self._pending(index):
@@ -143,8 +143,7 @@ class LedgerLog:
     def append(self, kind: LeafKind, **said: Any) -> int:
         """Add a leaf that is no event of the database (a change of keys), after all that are; return its number."""
         self.update()
-        with locked(self.place.root), LeafIndex(self.place.index) as index:
-            self._catch_up(index)
+        with self.index() as index:
             leaf = leaf_bytes(
                 kind, origin=self.settings.origin, ledger_id=self.settings.ledger_id, at=format_time(utc_now()), **said
             )
@@ -152,10 +151,16 @@ class LedgerLog:
             self._catch_up(index)
             return number
 
-    def find(self, kind: LeafKind, name: str) -> int | None:
-        """Return the number of the leaf of an event, None where the log has none."""
+    @contextmanager
+    def index(self) -> Iterator[LeafIndex]:
+        """Open the index of leaves, brought up to date; nobody adds to the log meanwhile."""
         with locked(self.place.root), LeafIndex(self.place.index) as index:
             self._catch_up(index)
+            yield index
+
+    def find(self, kind: LeafKind, name: str) -> int | None:
+        """Return the number of the leaf of an event, None where the log has none."""
+        with self.index() as index:
             return index.find(kind, named_in_leaf(name))
 
     def prove(self, kind: LeafKind, name: str) -> tuple[bytes, LogProof]:
@@ -204,9 +209,9 @@ def load_log_key(path: Path) -> SigningKey:
     from hearth.signing import SigningKey
 
     def passphrase() -> str:
-        if PASSPHRASE_VARIABLE not in os.environ:
-            raise SigningError(f"{path}: the log's key has a passphrase; set {PASSPHRASE_VARIABLE}")
-        return os.environ[PASSPHRASE_VARIABLE]
+        if LOG_PASSPHRASE_VARIABLE not in os.environ:
+            raise SigningError(f"{path}: the log's key has a passphrase; set {LOG_PASSPHRASE_VARIABLE}")
+        return os.environ[LOG_PASSPHRASE_VARIABLE]
 
     return SigningKey.load(path, passphrase)
 

@@ -21,10 +21,11 @@ _PATH = re.compile(
 
 
 class LogFiles:
-    """The folder of a log, as any web server can serve it."""
+    """The folder of a log, as any web server can serve it; for its owner alone unless it is `public`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, public: bool = False) -> None:
         self.folder = folder
+        self._modes = (0o666, 0o777) if public else (0o600, 0o700)
 
     def read(self, path: str) -> bytes:
         """Return a file's content; FileNotFoundError where there is none, EvidenceError where it cannot be read."""
@@ -47,7 +48,8 @@ class LogFiles:
                 self._make_folders(path.parent, folders)
                 draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
                 named.append((draft, path))
-                with draft.open("xb") as file:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+                with os.fdopen(os.open(draft, flags, self._modes[0]), "wb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
@@ -74,7 +76,7 @@ class LogFiles:
             return
         if folder != self.folder and not folder.is_dir():
             self._make_folders(folder.parent, seen)
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(mode=self._modes[1], exist_ok=True)
         seen[folder] = None
 
 

@@ -41,7 +41,7 @@ def publish(log: TransparencyLog, folder: Path, extra: tuple[tuple[str, bytes], 
     note = Note.parse(log.note())
     now = log.checkpoint()
     folder.mkdir(parents=True, exist_ok=True)
-    target = LogFiles(folder)
+    target = LogFiles(folder, public=True)
     before = _continued(log, target, now)
     written = 0
     batch: list[tuple[str, bytes]] = []

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from hearth.operations._backup import Backup, back_up
     from hearth.operations._checks import HANDOFF, Check, checks
     from hearth.operations._command import command_plan
-    from hearth.operations._envelopes import TrustedKeys, read_public_key, trusted_keys
     from hearth.operations._dossier import DossierMade, dossier_of
+    from hearth.operations._envelopes import TrustedKeys, read_public_key, trusted_keys
     from hearth.operations._examples import EXAMPLES, Example
     from hearth.operations._export import export_envelope, export_record, write_file
     from hearth.operations._find import Found, JournalNote, Records
@@ -34,6 +34,19 @@ if TYPE_CHECKING:
         trust_key,
         untrusted_key,
     )
+    from hearth.operations._log import (
+        LogStatus,
+        LogVerified,
+        log_init,
+        log_status,
+        log_update,
+        opened_log,
+        prove_execution,
+        publish_log,
+        read_note,
+        verify_log,
+    )
+    from hearth.operations._log_keys import LogKeys
     from hearth.operations._manifests import approved_manifest, keep_manifest
     from hearth.operations._material import InputText, Material
     from hearth.operations._notify import notify, notify_of_request, probe_hooks
@@ -54,6 +67,7 @@ if TYPE_CHECKING:
         restore_posture,
     )
     from hearth.operations._preview import Preview, StepPreview, plan_warnings, preview_plan
+    from hearth.operations._proof import check_proof
     from hearth.operations._purge import Purged, PurgeReport, purge
     from hearth.operations._recover import Recovered, recover
     from hearth.operations._restore import Restored, restore_backup
@@ -86,6 +100,9 @@ __all__ = [
     "KeptPlan",
     "LastApproved",
     "Lockdown",
+    "LogKeys",
+    "LogStatus",
+    "LogVerified",
     "Material",
     "PlanArchive",
     "PostureEntry",
@@ -108,6 +125,7 @@ __all__ = [
     "add_hold",
     "approved_manifest",
     "back_up",
+    "check_proof",
     "checks",
     "command_plan",
     "contents_in_manifests",
@@ -125,10 +143,14 @@ __all__ = [
     "list_holds",
     "load_key",
     "lock_down",
+    "log_init",
+    "log_status",
+    "log_update",
     "named_contents",
     "notify",
     "notify_of_request",
     "observation_plan",
+    "opened_log",
     "person",
     "plan_rollback",
     "plan_warnings",
@@ -137,7 +159,10 @@ __all__ = [
     "preview_in_sandbox",
     "preview_plan",
     "probe_hooks",
+    "prove_execution",
+    "publish_log",
     "purge",
+    "read_note",
     "read_output",
     "read_posture",
     "read_public_key",
@@ -158,12 +183,25 @@ __all__ = [
     "verify_all",
     "verify_file",
     "verify_found",
+    "verify_log",
     "write_file",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "verify_log": "_log",
+        "read_note": "_log",
+        "publish_log": "_log",
+        "prove_execution": "_log",
+        "opened_log": "_log",
+        "log_update": "_log",
+        "log_status": "_log",
+        "log_init": "_log",
+        "check_proof": "_proof",
+        "LogVerified": "_log",
+        "LogStatus": "_log",
+        "LogKeys": "_log_keys",
         "record_refusal": "_sensors",
         "tell_damage": "_sensors",
         "restore_posture": "_posture",

@@ -12,6 +12,7 @@ from hearth.execution import Notifier, PolicyFile, load_policy, posture_notice, 
 from hearth.kernel import HearthKernel
 from hearth.ledger import require_kept
 from hearth.operations._find import Records
+from hearth.operations._log_follows import log_follows
 from hearth.operations._stopping import StoppedRun, despite, journals_running, outcomes
 from hearth.record import Redactor, format_time, utc_now
 from hearth.security import (
@@ -154,6 +155,7 @@ def posture_doubt(home: LedgerHome) -> str:
         return kernel.ledger.postures.judged()[1]
 
 
+@log_follows
 def lock_down(home: LedgerHome, *, who: str, why: str, wait: float = _WAIT_SECONDS) -> Lockdown:
     """Commit LOCKDOWN, which kills every running step on this ledger, and wait for the runs to seal their records.
 
@@ -204,6 +206,7 @@ def _locked_down(
     return Lockdown(kept=kept, new=new, runs=runs)
 
 
+@log_follows
 def report_states(
     home: LedgerHome,
     *,
@@ -249,6 +252,7 @@ def _reported(home: LedgerHome, postures: LedgerPostures, finding: Finding) -> P
             return PostureEntry(kept=new, signature=postures.judged()[1])
 
 
+@log_follows
 def restore_posture(
     home: LedgerHome,
     signer: TrustedAs,

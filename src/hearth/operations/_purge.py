@@ -12,6 +12,7 @@ from hearth.execution import load_policy
 from hearth.ledger import Ledger
 from hearth.operations._fsck._canonical import DIGEST
 from hearth.operations._fsck._kept import content_digests, plan_digests
+from hearth.operations._log_follows import log_follows
 from hearth.operations._people import person
 from hearth.operations._review import emergency_runs
 from hearth.operations._unreferenced import is_commit_of, referenced, remove_unreferenced
@@ -72,6 +73,7 @@ class PurgeReport:
         }
 
 
+@log_follows
 def purge(
     home: LedgerHome,
     *,

@@ -257,7 +257,7 @@ def test_a_decision_is_read_back(
     "statement",
     [
         "PRAGMA application_id = 0",
-        "UPDATE alembic_version SET version_num = '0003'",
+        "UPDATE alembic_version SET version_num = '0009'",
         "DELETE FROM alembic_version",
         "UPDATE alembic_version SET version_num = CAST(x'ff' AS TEXT)",
         "ALTER TABLE postures RENAME COLUMN why TO why2",

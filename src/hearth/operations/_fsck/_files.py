@@ -21,7 +21,10 @@ __all__ = ["check_files"]
 
 _OTHERS = 0o077
 _OWN = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal", "policy.yaml", ".gitignore")
-_FOLDERS = ("journals", "outputs", "inputs", "plans", "quarantine", "runs", "locks", "reports", "sandboxes", "commits")
+_FOLDERS = (
+    "journals", "outputs", "inputs", "plans", "quarantine", "runs", "locks", "reports", "sandboxes", "commits",
+    "transparency",
+)  # fmt: skip
 _DRAFTS = (
     re.compile(r"ledger\.db\.[0-9a-f]{16}\.new(-wal|-shm|-journal)?"),
     re.compile(r"(outputs|inputs)/(tmp|purged)/[0-9a-f]+"),

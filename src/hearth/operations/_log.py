@@ -1,0 +1,257 @@
+"""A ledger's transparency log: making it, bringing it up to date, looking at it, checking and publishing it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import EvidenceError
+from hearth.evidence import (
+    LedgerLog,
+    LogFiles,
+    LogPlace,
+    LogReport,
+    Note,
+    check_ledger_log,
+    check_log,
+    load_log_key,
+    publish,
+)
+from hearth.ledger import LEAVES_OF_ROWS, Ledger
+from hearth.operations._log_keys import LogKeys
+from hearth.record import LeafKind
+from hearth.signing import SigningKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from hearth.evidence import LogProof, LogUpdate, Published
+    from hearth.ledger import LedgerHome
+
+__all__ = [
+    "LogStatus",
+    "LogVerified",
+    "log_init",
+    "log_status",
+    "log_update",
+    "opened_log",
+    "prove_execution",
+    "publish_log",
+    "read_note",
+    "verify_log",
+]
+
+_LARGEST_NOTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogStatus:
+    """What a log is called and how far it is: its size and root, its keys, who cosigned, and what it does not have yet.
+
+    `waiting` are the events that are not in it; `problems` those that cannot be.
+    """
+
+    folder: Path
+    origin: str
+    ledger_id: str
+    keys: tuple[str, ...]
+    size: int
+    root: str
+    cosigned_by: tuple[str, ...]
+    waiting: int
+    problems: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "folder": str(self.folder),
+            "origin": self.origin,
+            "ledger_id": self.ledger_id,
+            "keys": list(self.keys),
+            "size": self.size,
+            "root": self.root,
+            "cosigned_by": list(self.cosigned_by),
+            "waiting": self.waiting,
+            "problems": list(self.problems),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogVerified:
+    """What a check of a log found, by whose key, and whether the key came from elsewhere than the log itself."""
+
+    report: LogReport
+    folder: Path
+    own_key: bool
+    compared_with_ledger: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether all of it holds."""
+        return self.report.ok
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "ok": self.ok,
+            "folder": str(self.folder),
+            "origin": self.report.checkpoint.origin,
+            "size": self.report.checkpoint.size,
+            "root": self.report.checkpoint.root.hex(),
+            "own_key": self.own_key,
+            "compared_with_ledger": self.compared_with_ledger,
+            "problems": list(self.report.problems),
+            "notes": list(self.notes),
+        }
+
+
+def log_init(
+    home: LedgerHome,
+    *,
+    origin: str | None = None,
+    key_file: Path | None = None,
+    signed_file: Path | None = None,
+    passphrase: str | None = None,
+) -> LogStatus:
+    """Make a ledger's log, with a leaf of all that is in the ledger by now, and a key of its own where none is named.
+
+    EvidenceError where there is a log; SigningError for a key that cannot be used.
+    """
+    with Ledger.open(home) as ledger:
+        place = LogPlace.of(home)
+        if place.exists:
+            raise EvidenceError(f"this ledger has a log already, in {place.root}; `hearth log status` shows it")
+        path = place.key if key_file is None else key_file.absolute()
+        if path.exists():
+            key = load_log_key(path)
+        else:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            key = SigningKey.generate()
+            key.save(path, passphrase)
+        LedgerLog.create(
+            ledger,
+            origin=origin or f"hearth/{ledger.ledger_id}",
+            key=key,
+            key_file=path,
+            signed_file=None if signed_file is None else signed_file.absolute(),
+        )
+    return log_status(home)
+
+
+def log_update(home: LedgerHome) -> LogUpdate:
+    """Add to the log what is in the ledger and not in it; EvidenceError where there is no log."""
+    with opened_log(home) as log:
+        return log.update()
+
+
+def log_status(home: LedgerHome) -> LogStatus:
+    """Return how far a ledger's log is; nothing is added to it."""
+    with opened_log(home) as log:
+        note = Note.parse(log.log.note())
+        checkpoint = log.log.checkpoint()
+        waiting, problems = 0, []
+        events = log.ledger.events(log.settings.origin)
+        with log.index() as index:
+            pending = [events.after(kind, index.seen(kind)) for kind in LEAVES_OF_ROWS]
+            pending.append(events.opened(lambda name: index.find(LeafKind.EXECUTION_OPENED, name) is not None))
+            for event in (event for part in pending for event in part):
+                if event.why_not:
+                    problems.append(f"{event.kind} {event.name}: {event.why_not}")
+                elif index.find(event.kind, event.name) is None:
+                    waiting += 1
+        own = {key.key_id for key in log.settings.keys}
+        return LogStatus(
+            folder=log.place.log,
+            origin=log.settings.origin,
+            ledger_id=log.settings.ledger_id,
+            keys=tuple(map(str, log.settings.keys)),
+            size=checkpoint.size,
+            root=checkpoint.root.hex(),
+            cosigned_by=tuple(dict.fromkeys(one.name for one in note.signatures if one.key_id not in own)),
+            waiting=waiting,
+            problems=tuple(problems),
+        )
+
+
+def verify_log(
+    home: LedgerHome | None,
+    *,
+    folder: Path | None = None,
+    keys: LogKeys | None = None,
+    since: Path | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> LogVerified:
+    """Check a ledger's log and hold the ledger against it; or check the published log in a folder by itself.
+
+    Without `keys` a ledger's log is checked by the key that its settings name, which proves nothing against whoever
+    holds that; a folder is never checked without. `since` is a file with a checkpoint that was kept elsewhere.
+    EvidenceError where there is nothing to check.
+    """
+    older = None if since is None else read_note(since)
+    if folder is not None:
+        if keys is None or not keys.given:
+            raise EvidenceError(
+                f"{folder}: whose log this is only a key tells that came from elsewhere; give it with --key, as "
+                "`hearth log status` of the ledger prints it"
+            )
+        report = check_log(LogFiles(folder), keys.check, since=older, progress=progress)
+        return LogVerified(report=report, folder=folder, own_key=False, compared_with_ledger=False)
+    if home is None:
+        raise EvidenceError("there is neither a ledger nor a folder to check; name one")
+    with opened_log(home) as log:
+        own = keys is None or not keys.given
+        checking = LogKeys.of_log(log) if own or keys is None else keys
+        report = check_ledger_log(log, checking.check, since=older, progress=progress)
+        notes = []
+        if own:
+            notes.append(
+                "checked by the key in the ledger's own folder: whoever can write there could have signed anything. "
+                "Keep the key elsewhere, and give it with --key"
+            )
+        if older is None:
+            notes.append(
+                "no earlier checkpoint was given: an old state that was brought back as a whole would not be seen. "
+                "Keep checkpoints elsewhere, and give one with --since"
+            )
+        return LogVerified(
+            report=report, folder=log.place.log, own_key=own, compared_with_ledger=True, notes=tuple(notes)
+        )
+
+
+def publish_log(home: LedgerHome, folder: Path) -> Published:
+    """Bring the log up to date and write it into a folder that any web server can serve; see `hearth.evidence.publish`.
+
+    Besides tiles and checkpoint the folder holds the history of the log's keys, where there is one (`keys`).
+    """
+    with opened_log(home) as log:
+        log.update()
+        history = log.place.log / "keys"
+        extra = (("keys", history.read_bytes()),) if history.exists() else ()
+        return publish(log.log, folder, extra)
+
+
+def prove_execution(home: LedgerHome, execution_id: str) -> tuple[bytes, LogProof]:
+    """Return the leaf of a sealed execution, and the proof that the log has it, with the present checkpoint."""
+    with opened_log(home) as log:
+        if log.find(LeafKind.EXECUTION_SEALED, execution_id) is None:
+            log.update()
+        return log.prove(LeafKind.EXECUTION_SEALED, execution_id)
+
+
+def read_note(path: Path) -> Note:
+    """Read a signed note from a file; EvidenceError where it is none."""
+    try:
+        with path.open("rb") as file:
+            return Note.parse(file.read(_LARGEST_NOTE + 1))
+    except OSError as error:
+        raise EvidenceError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+@contextmanager
+def opened_log(home: LedgerHome) -> Iterator[LedgerLog]:
+    """Open a ledger and its log; EvidenceError where it has none."""
+    with Ledger.open(home) as ledger:
+        yield LedgerLog(ledger, load_log_key)

@@ -1,0 +1,84 @@
+"""Whose checkpoints of a log are believed: keys that were given, with their history where the log has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from hearth.errors import EvidenceError
+from hearth.evidence import Checkpoint, NoteKey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hearth.evidence import LedgerLog, Note
+
+__all__ = ["LogKeys"]
+
+_LARGEST = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class LogKeys:
+    """Keys of a log, and the witnesses of whose cosignatures so many (`quorum`) are needed under each checkpoint."""
+
+    logs: tuple[NoteKey, ...]
+    witnesses: tuple[NoteKey, ...] = ()
+    quorum: int = 0
+
+    @property
+    def given(self) -> bool:
+        """Whether there is any key."""
+        return bool(self.logs)
+
+    @classmethod
+    def of_log(cls, log: LedgerLog) -> Self:
+        """Return the keys that a log's own settings name."""
+        return cls(log.settings.keys)
+
+    @classmethod
+    def read(cls, keys: Sequence[str], witnesses: Sequence[str] = (), quorum: int | None = None) -> Self:
+        """Read keys as they were given: a verifier key (NAME+ID+KEY), or a file that holds some, a line each."""
+        read = tuple(key for text in keys for key in _keys(text))
+        known = tuple(key for text in witnesses for key in _keys(text))
+        wanted = len(known) if quorum is None else quorum
+        if wanted > len(known):
+            raise EvidenceError(f"{wanted} cosignatures are wanted, and {len(known)} witnesses are known")
+        return cls(read, known, wanted)
+
+    def check(self, note: Note) -> Checkpoint:
+        """Return a note's checkpoint; EvidenceError unless one of the keys signed it, and enough witnesses cosigned."""
+        checkpoint = Checkpoint.parse(note.text)
+        keys = [key for key in self.logs if key.name == checkpoint.origin]
+        if not keys:
+            names = ", ".join(sorted({key.name for key in self.logs}))
+            raise EvidenceError(f"the checkpoint is of the log {checkpoint.origin}, and the key given is of {names}")
+        signed = note.verified_by([*keys, *self.witnesses])
+        if not set(keys) & set(signed):
+            raise EvidenceError(
+                f"the checkpoint of {checkpoint.size} entries is not signed by the key given of the log "
+                f"{checkpoint.origin}: whoever signed it is somebody else"
+            )
+        cosigned = len({key.public for key in signed if key in self.witnesses})
+        if cosigned < self.quorum:
+            raise EvidenceError(
+                f"the checkpoint of {checkpoint.size} entries has {cosigned} cosignatures of the witnesses that are "
+                f"known, and {self.quorum} are needed; `hearth log cosign` asks for them"
+            )
+        return checkpoint
+
+
+def _keys(text: str) -> list[NoteKey]:
+    path = Path(text)
+    if text.count("+") >= 2 and not path.is_file():  # noqa: PLR2004 - NAME+ID+KEY
+        return [NoteKey.parse(text)]
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_LARGEST).decode("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise EvidenceError(f"{text[:200]!r} is no verifier key (NAME+ID+KEY), and no file of keys: {error}") from None
+    found = [NoteKey.parse(line) for line in map(str.strip, lines) if line and not line.startswith("#")]
+    if not found:
+        raise EvidenceError(f"{text} holds no verifier key (NAME+ID+KEY)")
+    return found
