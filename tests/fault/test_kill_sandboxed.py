@@ -19,9 +19,10 @@ from hearth.observe import probe
 from hearth.operations import Records, fsck, initialise, load_key, recover
 from hearth.plan import load_plan
 from tests import approving
+from tests.e2e.command import document, hearth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 STEPS, FILES = 3, 25
 PLAN = "plan: victim\nsteps:\n" + "".join(
@@ -137,3 +138,88 @@ def test_a_commit_that_was_cut_off_is_named_by_recover(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)
     assert not list(home.commits.iterdir())
+
+
+# Runs the command line until a commit's journal gets a mark, and dies before that is written, or right after.
+DIES = """
+import os, sys
+from hearth.observe._commit_journal import CommitJournal
+from hearth.cli import main
+kind, before = sys.argv.pop(1), sys.argv.pop(1) == "before"
+mark = CommitJournal.mark
+def dying(self, said, **more):
+    if said == kind and before:
+        os._exit(77)
+    mark(self, said, **more)
+    if said == kind:
+        os._exit(77)
+CommitJournal.mark = dying
+main()
+"""
+
+
+@pytest.fixture
+def begun(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """What runs the plan until its first step's commit has come so far, and dies there."""
+    monkeypatch.chdir(folder)
+    home = LedgerHome(folder / ".hearth")
+    for number in range(1, FILES + 1):
+        (folder / f"f{number}").write_text("before\n")
+    request = approving.approve(home, load_plan(folder / "plan.yaml"), load_key(home, folder / "ann.pem"))
+
+    def run_until(kind: str, when: str) -> None:
+        words = ["run", "plan.yaml", "--mode", "live", "--sandbox", "--approval", request, "--id", "cut", "-q"]
+        died = subprocess.run([sys.executable, "-c", DIES, kind, when, *words], cwd=folder, check=False)
+        assert died.returncode == 77
+
+    return run_until
+
+
+@pytest.mark.parametrize("kind, when", [("committed", "after"), ("done", "after")])
+def test_a_step_whose_commit_had_reached_the_host_is_recorded_as_completed(
+    folder: Path, begun: Callable[[str, str], None], kind: str, when: str
+) -> None:
+    begun(kind, when)
+    told = hearth("recover", code=0).stdout
+    record = document("show", "cut")["record"]
+    assert on_host(folder) == [{"0"}, {"new-0"}]
+    assert ("finished  cut: a step's changes had all reached the host" in told) == (kind == "committed")
+    (end,) = [event for event in record["step_events"] if event["event_type"] == "step_completed"]
+    assert end["details"]["committed"]
+    assert end["details"]["recovered"]
+    effects = record["side_effects_report"]["side_effects_observed"]
+    assert len(effects) == FILES + 1
+    assert {effect["origin"] for effect in effects} == {"observed"}
+    modified = next(effect for effect in effects if effect["description"].endswith("f1 was modified"))
+    before = modified["details"]["before"]["sha256"]
+    assert hearth("show", "cut", "--content", before, code=0).stdout == "before\n"
+    assert modified["details"]["declared"] == "f*"
+    assert "its outcome is unknown" not in hearth("rollback", "cut").stdout
+    hearth("verify", "cut", code=0)
+    report = fsck(LedgerHome(folder / ".hearth"))
+    assert report.ok
+    assert not [one for one in report.findings if end["details"]["manifest"]["sha256"][2:] in one.where]
+
+
+def test_a_step_whose_commit_was_taken_back_is_recorded_as_failed(
+    folder: Path, begun: Callable[[str, str], None]
+) -> None:
+    begun("committed", "before")
+    told = hearth("recover", code=0).stdout
+    record = document("show", "cut")["record"]
+    assert on_host(folder) == [{"before"}, set()]
+    assert "taken back  cut: what a step had begun to commit to the host was taken back" in told
+    (end,) = [event for event in record["step_events"] if event["event_type"] == "step_failed"]
+    assert end["details"]["committed"] is False
+    assert "what had begun was taken back" in end["error_message"]
+    assert record["side_effects_report"]["side_effects_observed"] == []
+    hearth("verify", "cut", code=0)
+
+
+def test_what_somebody_changed_meanwhile_is_named_by_recover(folder: Path, begun: Callable[[str, str], None]) -> None:
+    begun("committed", "before")
+    (folder / "f1").write_text("somebody else's\n")
+    told = " ".join(hearth("recover", "cut", code=1).stdout.split())
+    assert "CONFLICT cut: of what a step had begun to commit to the host, not everything could be taken back" in told
+    assert "f1: it is neither what it was nor what was committed" in told
+    assert (folder / "f1").read_text() == "somebody else's\n"

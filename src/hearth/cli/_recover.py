@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["recover"]
 
 _WORDS = {
+    "undone": ("taken back", "yellow"),
+    "finished": ("finished", "green"),
+    "conflict": ("CONFLICT", "bold red"),
     "recovered": ("recovered", "green"),
     "stored": ("stored", "green"),
     "known": ("nothing to do", "dim"),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hearth.execution._environment import INPUTS_VARIABLE, scrubbed_environment
     from hearth.execution._executor import ApprovalExecutor, new_execution_id
     from hearth.execution._listener import Listeners, RunListener
+    from hearth.execution._manifest_effects import NOT_KEPT
     from hearth.execution._policy_file import PolicyFile, load_policy
     from hearth.execution._posture_keeper import PostureKeeper
     from hearth.execution._posture_vouching import vouching
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EMPTY_DIGEST",
     "INPUTS_VARIABLE",
+    "NOT_KEPT",
     "ApprovalExecutor",
     "ApprovalGuard",
     "Cancellation",
@@ -73,6 +75,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "EMPTY_DIGEST": "_store",
         "INPUTS_VARIABLE": "_environment",
+        "NOT_KEPT": "_manifest_effects",
         "ApprovalExecutor": "_executor",
         "ApprovalGuard": "_approval",
         "Cancellation": "_cancellation",

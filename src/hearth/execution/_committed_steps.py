@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from hearth.errors import ArtemisEscalationError, DriftError, ObservationError, TaskError
 from hearth.execution._database_rows import databases_in_use
 from hearth.execution._declared import held_step, says_nothing
-from hearth.execution._manifest_effects import MOST_ENTRIES, path_effects, row_effects, without_secrets
+from hearth.execution._manifest_effects import (
+    MOST_ENTRIES,
+    path_effects,
+    row_effects,
+    told_effects,
+    without_secrets,
+)
 from hearth.execution._results import StepOutcome
 from hearth.execution._sandbox_steps import SandboxSteps
 from hearth.execution._step_progress import StepProgress
@@ -105,7 +111,7 @@ class CommittedSteps(SandboxSteps):
         if why := _not_to_be_committed(seen, found):
             return StepOutcome.failure(why, details)
         try:
-            done = self._commit(step, seen, layout, found)
+            done = self._commit(step, seen, layout, found, self._told_then(seen, held, details))
         except DriftError as error:
             self._violation(step, "what it would change is not what it found", (str(error),), details)
         except ObservationError as error:
@@ -222,7 +228,21 @@ class CommittedSteps(SandboxSteps):
         self._require_approved(step, seen, details, stays)
         return held
 
-    def _commit(self, step: Step, seen: StepManifest, layout: Layout, found: LayerChanges) -> CommitResult:
+    def _told_then(self, seen: StepManifest, held: Reconciliation, details: dict[str, Any]) -> dict[str, Any]:
+        """Return what the record is to say of a commit, for that one's journal: whoever recovers it reads it there.
+
+        What the command itself wrote or reported is not in it: that has not been looked at for secrets.
+        """
+        told = without_secrets(seen, self._tasks.redactor)
+        ours: dict[str, Any] = {key: details[key] for key in ("ran", "manifest", "changes", "rows") if key in details}
+        if held.missing:
+            ours["missing"] = [effect.to_dict() for effect in held.missing]
+        effects = told_effects(told, self._plan, held, details["manifest"]["sha256"])
+        return {"details": {**ours, "committed": True}, "effects": effects, "unseen": list(told.unseen)}
+
+    def _commit(
+        self, step: Step, seen: StepManifest, layout: Layout, found: LayerChanges, told: dict[str, Any]
+    ) -> CommitResult:
         progress, total = StepProgress(self._listener, step), len(seen.changes)
         return commit(
             seen.changes,
@@ -233,6 +253,7 @@ class CommittedSteps(SandboxSteps):
             store=self._tasks.store,
             parted=found.parted,
             groups=found.groups,
+            told=told,
         )
 
     def _require_declared(self, step: Step, held: Reconciliation, details: dict[str, Any], stays: str) -> None:

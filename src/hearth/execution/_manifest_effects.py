@@ -16,13 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from hearth.execution._store import ContentStore
-    from hearth.observe import Change, Node, StepManifest
+    from hearth.observe import Change, Node, Reconciliation, StepManifest
     from hearth.plan import Plan
     from hearth.record import Redactor
 
-__all__ = ["MOST_ENTRIES", "action_effects", "kept_manifest", "path_effects", "row_effects", "without_secrets"]
+__all__ = [
+    "MOST_ENTRIES",
+    "NOT_KEPT",
+    "action_effects",
+    "kept_manifest",
+    "path_effects",
+    "row_effects",
+    "told_effects",
+    "without_secrets",
+]
 
 MOST_ENTRIES = 100
+NOT_KEPT = "only the commit's journal can put it back"
 _MOST_NAMED = 20
 _LONGEST_WORDS = 4096  # characters
 
@@ -163,6 +173,28 @@ def path_effects(
     ]
 
 
+def told_effects(seen: StepManifest, plan: Plan, held: Reconciliation, manifest: str) -> list[dict[str, Any]]:
+    """Return what is to be recorded of a step as JSON, as if all that was there before were kept.
+
+    It goes into the journal of a commit, so `seen` is to be `without_secrets`.
+    """
+    before = frozenset(one.before.sha256 for one in seen.changes if one.before is not None and one.before.sha256)
+    effects = (
+        *path_effects(seen, plan, held.covered, before, manifest),
+        *action_effects(seen, held.covered, manifest),
+        *row_effects(seen, held.covered, manifest, reversible=True),
+    )
+    return [
+        {
+            "category": str(effect.category),
+            "description": effect.description,
+            "reversible": effect.reversible,
+            "details": dict(effect.details),
+        }
+        for effect in effects
+    ]
+
+
 def _told(change: Change, kept: frozenset[str] | None) -> dict[str, Any]:
     """Return a change as the record has it; of a file that is not kept under its own digest, the entry says so."""
     told = change.to_dict()
@@ -172,5 +204,5 @@ def _told(change: Change, kept: frozenset[str] | None) -> dict[str, Any]:
     if kept is None:
         before["withheld"] = "it was not kept"
     elif before["sha256"] not in kept:
-        before["withheld"] = "only the commit's journal can put it back"
+        before["withheld"] = NOT_KEPT
     return told

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hearth.observe._category import category_of
     from hearth.observe._change import Change, ChangeKind
     from hearth.observe._commit import CommitOutcome, CommitResult, RecoveredCommit, commit, recover_commits, undo
+    from hearth.observe._committed_then import CommittedThen, committed_then
     from hearth.observe._deviation import deviations
     from hearth.observe._hosts import named_connections
     from hearth.observe._in_place import HostObserver, Observed, host_observer_why_not, prepare_host_observers
@@ -42,6 +43,7 @@ __all__ = [
     "ChangeKind",
     "CommitOutcome",
     "CommitResult",
+    "CommittedThen",
     "DatabaseFiles",
     "HostObserver",
     "LayerChanges",
@@ -66,6 +68,7 @@ __all__ = [
     "Way",
     "category_of",
     "commit",
+    "committed_then",
     "compare",
     "compare_databases",
     "connect_recorded",
@@ -99,6 +102,7 @@ __getattr__, __dir__ = lazy_names(
         "ChangeKind": "_change",
         "CommitOutcome": "_commit",
         "CommitResult": "_commit",
+        "CommittedThen": "_committed_then",
         "DatabaseFiles": "_sqlite",
         "HostObserver": "_in_place",
         "LayerChanges": "_layer",
@@ -123,6 +127,7 @@ __getattr__, __dir__ = lazy_names(
         "Way": "_manifest",
         "category_of": "_category",
         "commit": "_commit",
+        "committed_then": "_committed_then",
         "compare": "_tree",
         "compare_databases": "_sqlite",
         "connect_recorded": "_sqlite",

@@ -21,7 +21,7 @@ from hearth.record import percent_encode
 from hearth.recorder import try_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from hearth.observe._preimage import ContentKeeper
@@ -82,13 +82,15 @@ def commit(
     check: Callable[[], None] | None = None,
     parted: Sequence[str] = (),
     groups: Sequence[Sequence[str]] = (),
+    told: Mapping[str, Any] | None = None,
 ) -> CommitResult:
     """Bring changes to the host, all of them or none.
 
     `content(path)` is where the new content of a path lies; `folder` is where the journal `name` is kept, `store` takes
     the pre-images. A file that has several names is written in place, so all of them change, unless its path is among
     the `parted` (another file took that name); `groups` are paths that become, or stay, names of one file. `check` is
-    called when everything is prepared and nothing touched: what it raises stops the commit.
+    called when everything is prepared and nothing touched: what it raises stops the commit. `told` is what a record is
+    to say of it, kept in the journal for one whose writer dies before it has said that (`committed_then`).
     DriftError (a path is not as `before` says) and ObservationError (no room, not permitted …) leave the host as it
     was; an ObservationError that names conflicts tells what could not be put back, and the journal stays for
     `recover_commits`. Another process may see some paths changed and others not yet: no file system does that at once.
@@ -105,7 +107,8 @@ def commit(
             groups=groups,
         )
         preparation.run()
-        return _carry_out(preparation, folders, layers, folder=folder, name=name, store=store, check=check)
+        about = {} if told is None else {"told": dict(told)}
+        return _carry_out(preparation, folders, layers, folder=folder, name=name, store=store, check=check, **about)
 
 
 def _carry_out(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hearth._visible import visible
 from hearth.errors import (
     ExecutionNotFoundError,
     ExecutionPurgedError,
@@ -16,11 +17,14 @@ from hearth.errors import (
     RecorderError,
 )
 from hearth.execution import running_executions
+from hearth.operations._log_follows import log_follows
+from hearth.operations._recovered_commits import RecoveredCommits
 from hearth.operations._sensors import sense_recovered, tell_findings
 from hearth.record import percent_encode
 from hearth.recorder import recover_journal
 
 if TYPE_CHECKING:
+    from hearth.observe import RecoveredCommit
     from hearth.operations._find import JournalNote, Records
     from hearth.record import ExecutionRecord
     from hearth.recorder import Recovery
@@ -41,14 +45,16 @@ _COMMITS = {
 class Recovered:
     """What became of one journal.
 
-    `outcome`: `undone` (changes of a step that was cut short on their way to the host were taken back), `conflict`
-    (not all of them could be: look at the paths that the message names), `recovered` (sealed now, and stored),
-    `stored` (it was sealed, and is stored now), `known` (the ledger had it already), `empty` (its execution never
-    began), `running` (its process lives: nothing was done), `damaged` (refused and quarantined), `failed` (it could
-    not be finished: try again). `kept` is where the original lies.
+    `outcome`: `undone` (changes of a step that was cut short on their way to the host were taken back), `finished` (all
+    of them had reached it), `conflict` (not all could be taken back: look at the paths that the message names),
+    `recovered` (sealed now, and stored), `stored` (it was sealed, and is stored now), `known` (the ledger had it
+    already), `empty` (its execution never began), `running` (its process lives: nothing was done), `damaged` (refused
+    and quarantined), `failed` (it could not be finished: try again). `kept` is where the original lies.
     """
 
-    outcome: Literal["undone", "conflict", "recovered", "stored", "known", "empty", "running", "damaged", "failed"]
+    outcome: Literal[
+        "undone", "finished", "conflict", "recovered", "stored", "known", "empty", "running", "damaged", "failed"
+    ]
     journal: Path
     execution_id: str | None
     message: str
@@ -72,6 +78,7 @@ class Recovered:
         }
 
 
+@log_follows
 def recover(records: Records, reference: str | None = None) -> list[Recovered]:
     """Recover the journals of a home: all, or the one of the execution that `reference` names (or begins).
 
@@ -93,37 +100,33 @@ def recover(records: Records, reference: str | None = None) -> list[Recovered]:
             raise ExecutionNotFoundError(
                 f"{reference!r} is the beginning of more than one execution id: {names}; give more of it"
             )
-    undone = _undo_commits(records) if reference is None else []
-    recovered = undone + [_recover(records, note) for note in sorted(notes, key=lambda note: note.path.name)]
+    # Before any record is sealed, which is to say what became of them; those of dead processes alone are touched.
+    commits = RecoveredCommits(records.home)
+    recovered = [_told_commit(commit) for commit in commits.found]
+    recovered += [_recover(records, note, commits) for note in sorted(notes, key=lambda note: note.path.name)]
     tell_findings(records.home, map(sense_recovered, recovered))
     if reference is None:
         _remove_left_over(records)
     return recovered
 
 
-def _undo_commits(records: Records) -> list[Recovered]:
-    """Take back what a dead process had begun to commit from a sandbox."""
-    folder = records.home.commits
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return []
-    from hearth.execution import ContentStore
-    from hearth.observe import CommitOutcome, recover_commits
-
-    told = []
-    for commit in recover_commits(folder, ContentStore(records.home.outputs)):
-        execution_id = commit.name.rpartition("-")[0]
-        words = _COMMITS[commit.outcome]
-        outcome: Literal["undone", "conflict"] = "undone"
-        if commit.outcome in (CommitOutcome.CONFLICT, CommitOutcome.DAMAGED):
-            outcome = "conflict"
-        what = f"{words}: {'; '.join(commit.conflicts)}" if commit.conflicts else words
-        told.append(Recovered(outcome=outcome, journal=commit.journal, execution_id=execution_id, message=what))
-    return told
+def _told_commit(commit: RecoveredCommit) -> Recovered:
+    outcome: Literal["undone", "finished", "conflict"] = "undone"
+    if commit.outcome in ("conflict", "damaged"):
+        outcome = "conflict"
+    elif commit.outcome == "finished":
+        outcome = "finished"
+    words = _COMMITS[commit.outcome]
+    what = f"{words}: {'; '.join(commit.conflicts)}" if commit.conflicts else words
+    if commit.left:
+        what += f"; these could not be removed: {', '.join(map(visible, commit.left))}"
+    execution_id = commit.name.rpartition("-")[0]
+    return Recovered(outcome=outcome, journal=commit.journal, execution_id=execution_id, message=what)
 
 
-def _recover(records: Records, note: JournalNote) -> Recovered:
+def _recover(records: Records, note: JournalNote, commits: RecoveredCommits) -> Recovered:
     try:
-        recovery = recover_journal(note.path, quarantine=records.home.quarantine)
+        recovery = recover_journal(note.path, quarantine=records.home.quarantine, known_end=commits.end_of)
     except JournalLockedError:
         return _told(note, "running", "its process is running: nothing was done")
     except JournalDamagedError as error:

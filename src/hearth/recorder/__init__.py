@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hearth.recorder._directory import sync_directory
 from hearth.recorder._journal import Journal
+from hearth.recorder._known_end import KnownEnd
 from hearth.recorder._lock import try_lock
 from hearth.recorder._observer import ExecutionObserver
 from hearth.recorder._reading import read_journal, verify_journal
@@ -15,6 +16,7 @@ __all__ = [
     "ExecutionObserver",
     "Journal",
     "JournalSink",
+    "KnownEnd",
     "Recovery",
     "StepRecording",
     "journal_is_live",

@@ -27,11 +27,14 @@ from hearth.record import (
     utc_now,
 )
 from hearth.recorder._directory import sync_directory
+from hearth.recorder._known_end import end_steps
 from hearth.recorder._lock import lock_soon, try_lock
 from hearth.recorder._reading import Scan, scan_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
+
+    from hearth.recorder._known_end import KnownEnd
 
 __all__ = ["Recovery", "journal_is_live", "recover_journal"]
 
@@ -52,9 +55,15 @@ class Recovery:
     discarded: int = 0
 
 
-def recover_journal(path: Path | str, *, quarantine: Path | None = None) -> Recovery:
+def recover_journal(
+    path: Path | str,
+    *,
+    quarantine: Path | None = None,
+    known_end: Callable[[str, int], KnownEnd | None] | None = None,
+) -> Recovery:
     """Bring a journal to its end; see `Recovery`.
 
+    `known_end(execution_id, step_index)` is asked for each step that was running: how it ended may be known elsewhere.
     Raises JournalLockedError while its writer lives, RecorderError when the disk refuses, and JournalDamagedError
     for damage before a line that still parses: such a file is moved to `quarantine` (where given) and never sealed.
     """
@@ -76,7 +85,7 @@ def recover_journal(path: Path | str, *, quarantine: Path | None = None) -> Reco
             # Recovered by somebody else meanwhile, and perhaps begun anew: what is locked here is not that file.
             message = f"{path} was replaced while it was being opened; run `hearth recover` again"
             raise JournalLockedError(message)
-        return _recover(path, quarantine)
+        return _recover(path, quarantine, known_end)
     except OSError as error:
         message = f"{path}: recovery stopped: {error.strerror}; the original file is untouched or kept beside it"
         raise RecorderError(message) from error
@@ -96,7 +105,7 @@ def journal_is_live(path: Path | str) -> bool:
         os.close(descriptor)
 
 
-def _recover(path: Path, quarantine: Path | None) -> Recovery:
+def _recover(path: Path, quarantine: Path | None, known_end: Callable[[str, int], KnownEnd | None] | None) -> Recovery:
     try:
         scan = scan_journal(path, keep=True)
     except JournalDamagedError as error:
@@ -117,19 +126,21 @@ def _recover(path: Path, quarantine: Path | None) -> Recovery:
         original = path.replace(_free_name(path.parent, original.name))
         sync_directory(path.parent)
         return Recovery("empty", None, original, scan.torn_bytes)
-    seal = _seal(scan)
+    ends, unseen = ([], []) if known_end is None else end_steps(scan, known_end)
+    ends.append(_seal(scan, unseen))
     fresh = path.with_name(path.name + ".recovering")
-    _write_sealed(path, fresh, scan.whole_bytes, seal)
+    _write_sealed(path, fresh, scan.whole_bytes, ends)
     _keep(path, original)
     fresh.replace(path)
     sync_directory(path.parent)
-    return Recovery("recovered", ExecutionRecord.from_entries([*scan.entries, seal]), original, scan.torn_bytes)
+    return Recovery("recovered", ExecutionRecord.from_entries([*scan.entries, ends[-1]]), original, scan.torn_bytes)
 
 
-def _seal(scan: Scan) -> dict[str, Any]:
+def _seal(scan: Scan, unseen: list[dict[str, Any]]) -> dict[str, Any]:
     start, last = scan.entries[0], scan.entries[-1]
     running = sorted(scan.chain.progress.open)
     why = [{"step_index": index, "why": "the process ended while the step was running"} for index in running]
+    why += unseen
     if scan.chain.progress.any:
         why.append({"step_index": None, "why": "the process ended before its last entries were surely written"})
     entry: dict[str, Any] = {
@@ -157,8 +168,7 @@ def _seal(scan: Scan) -> dict[str, Any]:
     return entry
 
 
-def _write_sealed(path: Path, fresh: Path, whole_bytes: int, seal: Mapping[str, Any]) -> None:
-    raw = canonical_bytes({key: value for key, value in seal.items() if key != "event_hash"})
+def _write_sealed(path: Path, fresh: Path, whole_bytes: int, more: list[dict[str, Any]]) -> None:
     with suppress(FileNotFoundError):
         fresh.unlink()
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
@@ -167,7 +177,9 @@ def _write_sealed(path: Path, fresh: Path, whole_bytes: int, seal: Mapping[str, 
         while remaining and (piece := source.read(min(remaining, 1 << 20))):
             target.write(piece)
             remaining -= len(piece)
-        target.write(b"%b %b\n" % (seal["event_hash"].encode(), raw))
+        for entry in more:
+            raw = canonical_bytes({key: value for key, value in entry.items() if key != "event_hash"})
+            target.write(b"%b %b\n" % (entry["event_hash"].encode(), raw))
         target.flush()
         os.fsync(target.fileno())
 
