@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
@@ -42,6 +43,7 @@ class LeafIndex:
                 raise EvidenceError(f"{path}, the index of the log, cannot be made: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
+        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=10.0)
         try:
             # Lost with a crash, it is made anew.

@@ -1,0 +1,193 @@
+"""A ledger's log: every event a leaf, once; what a crash left out is added; both are held against each other."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hearth.errors import EvidenceError, SigningError
+from hearth.evidence import (
+    LedgerLog,
+    LogPlace,
+    Note,
+    check_ledger_log,
+    leaf_hash,
+    load_log_key,
+    update_log,
+    verify_consistency,
+)
+from hearth.record import LeafKind, format_time, parse_leaf, sealed_leaf, utc_now
+from hearth.recorder import ExecutionObserver, Journal
+from hearth.signing import SigningKey
+from tests.unit.evidence._ledgers import ORIGIN, LoggedLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def logged(tmp_path: Path) -> Iterator[LoggedLedger]:
+    made = LoggedLedger(tmp_path)
+    yield made
+    made.close()
+
+
+def kinds(logged: LoggedLedger) -> list[str]:
+    return [str(parse_leaf(entry)["kind"]) for entry in logged.log.log.entries()]
+
+
+def test_a_new_log_has_what_was_in_the_ledger(logged: LoggedLedger) -> None:
+    assert kinds(logged) == ["log_created", *["execution_sealed"] * 3]
+    first = parse_leaf(logged.log.log.entry(0))
+    assert (first["origin"], first["ledger_id"], first["log_key"]) == (
+        ORIGIN,
+        logged.ledger.ledger_id,
+        str(logged.vkey),
+    )
+
+
+def test_every_kind_of_event_becomes_a_leaf_once(logged: LoggedLedger) -> None:
+    logged.ledger.postures.lock_down(who="ann", why="drill", source="test")
+    one = logged.ledger.disclosures("run-1")[0]
+    logged.ledger.erasures.erase("run-1", [(one.sequence, one.pointer, one.digest)], by="ann", reason="asked")
+    record = logged.ledger.get("run-2")
+    facts = {"execution_id": "run-2", "plan_id": "plan", "execution_hash": record.get_execution_hash(), "files": {}}
+    logged.ledger.retention.purge(facts, by="ann", reason="old")
+    journal = Journal.create(logged.home.journal_path("open"))
+    ExecutionObserver("open", "plan", journal=journal)
+    journal.sync()
+    added = logged.log.update().added
+    journal.close()
+    assert sorted(kinds(logged)[added.start :]) == [
+        "execution_opened",
+        "execution_purged",
+        "posture_changed",
+        "values_erased",
+    ]
+    assert not logged.log.update().added
+    assert check_ledger_log(logged.log, logged.checked).ok
+
+
+def test_no_leaf_names_a_person_or_a_reason(logged: LoggedLedger) -> None:
+    logged.ledger.postures.lock_down(who="Ann Onymous", why="a delicate matter", source="test")
+    one = logged.ledger.disclosures("run-1")[0]
+    logged.ledger.erasures.erase(
+        "run-1", [(one.sequence, one.pointer, one.digest)], by="Ann Onymous", reason="delicate"
+    )
+    logged.log.update()
+    everything = b"".join(logged.log.log.entries())
+    assert b"Ann" not in everything
+    assert b"delicate" not in everything
+    assert b"ACME" not in everything
+
+
+def test_a_proof_shows_that_the_log_has_a_record(logged: LoggedLedger) -> None:
+    record = logged.run("mine", log=True)
+    leaf, proof = logged.log.prove(LeafKind.EXECUTION_SEALED, "mine")
+    assert leaf == sealed_leaf(record, origin=ORIGIN, ledger_id=logged.ledger.ledger_id)
+    assert proof.verify(leaf, logged.vkey).size == logged.log.log.checkpoint().size
+    with pytest.raises(EvidenceError, match="no leaf"):
+        logged.log.prove(LeafKind.EXECUTION_SEALED, "nobody's")
+
+
+def test_any_two_states_are_consistent(logged: LoggedLedger) -> None:
+    before = logged.log.log.checkpoint()
+    for number in range(5):
+        logged.run(f"more-{number}", log=True)
+    after = logged.log.log.checkpoint()
+    proof = logged.log.log.consistency(before.size, after.size)
+    verify_consistency(before.size, after.size, before.root, after.root, proof)
+
+
+@pytest.mark.parametrize("damage", ["gone", "garbage", "ahead", "of another version"])
+def test_the_index_is_made_anew_from_the_log(logged: LoggedLedger, damage: str) -> None:
+    path = logged.log.place.index
+    if damage == "gone":
+        path.unlink()
+    elif damage == "garbage":
+        path.write_bytes(b"nothing" * 1000)
+    else:
+        import sqlite3
+
+        connection = sqlite3.connect(path)
+        connection.execute(
+            "INSERT INTO leaves VALUES (99, 'execution_sealed', 'run-1')"
+            if damage == "ahead"
+            else "PRAGMA user_version = 9"
+        )
+        connection.commit()
+        connection.close()
+    assert not logged.log.update().added
+    number = logged.log.find(LeafKind.EXECUTION_SEALED, "run-1")
+    assert number is not None
+    assert parse_leaf(logged.log.log.entry(number))["execution_id"] == "run-1"
+
+
+def test_what_a_crash_left_out_is_added(logged: LoggedLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the log's append and the index; between tiles and checkpoint is the log's own business (test_log.py)."""
+    from hearth.evidence import _leaf_index
+
+    logged.run("lost")
+    with monkeypatch.context() as patch:
+        patch.setattr(_leaf_index.LeafIndex, "add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            logged.log.update()
+    assert not logged.log.update().added
+    assert kinds(logged).count("execution_sealed") == 4
+    assert check_ledger_log(logged.log, logged.checked).ok
+
+
+def test_a_record_that_cannot_be_read_is_told_and_not_logged(logged: LoggedLedger) -> None:
+    logged.run("hurt")
+    logged.edit("UPDATE executions SET record = x'00' WHERE execution_id = 'hurt'")
+    update = logged.log.update()
+    assert not update.added
+    assert "hurt" in update.problems[0]
+    assert any("hurt" in problem for problem in check_ledger_log(logged.log, logged.checked).problems)
+
+
+def test_another_ledger_beside_the_log_is_refused(logged: LoggedLedger, tmp_path: Path) -> None:
+    other = LoggedLedger(tmp_path / "other")
+    other.close()
+    settings = json.loads(logged.log.place.settings.read_bytes())
+    settings["ledger_id"] = "0" * 32
+    logged.log.place.settings.write_text(json.dumps(settings))
+    with pytest.raises(EvidenceError, match="another"):
+        LedgerLog(logged.ledger)
+
+
+def test_a_wrong_or_missing_key_signs_nothing(logged: LoggedLedger) -> None:
+    size = logged.log.log.checkpoint().size
+    logged.run("next")
+    with pytest.raises(SigningError, match="there is no key"):
+        update_log(logged.ledger)
+    SigningKey.generate().save(LogPlace.of(logged.home).key)
+    with pytest.raises(EvidenceError, match="not the key that signs this log"):
+        update_log(logged.ledger)
+    assert logged.log.log.checkpoint().size == size
+
+
+def test_a_key_with_a_passphrase_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "key.pem"
+    key = SigningKey.generate()
+    key.save(path, "long enough")
+    monkeypatch.delenv("HEARTH_LOG_PASSPHRASE", raising=False)
+    with pytest.raises(SigningError, match="HEARTH_LOG_PASSPHRASE"):
+        load_log_key(path)
+    monkeypatch.setenv("HEARTH_LOG_PASSPHRASE", "long enough")
+    assert load_log_key(path).public == key.public
+
+
+def test_a_ledger_without_a_log_needs_none(logged: LoggedLedger) -> None:
+    logged.log.place.settings.unlink()
+    assert update_log(logged.ledger) is None
+
+
+def test_the_checkpoint_commits_every_leaf(logged: LoggedLedger) -> None:
+    note = Note.parse(logged.log.log.note())
+    assert logged.checked(note) == logged.log.log.checkpoint()
+    assert len({leaf_hash(entry) for entry in logged.log.log.entries()}) == logged.log.log.checkpoint().size
+    assert format_time(utc_now()) > str(parse_leaf(logged.log.log.entry(0))["at"])
