@@ -8,52 +8,53 @@ import struct
 from typing import TYPE_CHECKING
 
 from hearth.observe._in_place_calls import ACTIONS, IDENTITIES, SIGNALS
+from hearth.observe._in_place_others import MAKING, OTHER_NUMBERS, OTHERS, Others
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from hearth.observe._in_place_kin import Kin
 
 __all__ = ["Actions"]
 
 _MOST_KEPT = 1000
 _LONGEST_TEXT = 200
 _UNCHANGED = 0xFFFFFFFF  # -1, of setresuid(2)
-_PARENT, _SESSION = 1, 3  # fields after the name, proc_pid_stat(5)
-_MOST_ANCESTORS = 200
 _LENGTHS = ("sethostname", "setdomainname")  # whose text ends by its length
 
 
 class Actions:
-    """The actions of a step, each once, as `CALL WORDS`; `proc` is the host's /proc, `first` the step's first process.
+    """The actions of a step, each once, as `CALL WORDS`; `proc` is the host's /proc, `kin` the step's processes."""
 
-    With `supervised` the first process' parent is the parent of all that loses its own, so that all of the step
-    descends from it.
-    """
-
-    def __init__(self, proc: int, first: int, *, supervised: bool) -> None:
+    def __init__(self, proc: int, kin: Kin) -> None:
         self.done: dict[str, None] = {}
-        self.unseen: dict[str, None] = {}
+        self.kin = kin
+        self._unseen: dict[str, None] = {}
         self._proc = proc
-        self._first = first
-        self._roots = {first}
-        self._parent = 0
-        fields = self._fields(first)
-        if supervised and fields:
-            self._parent = int(fields[_PARENT])
-            self._roots.add(self._parent)
+        self._others = Others(kin)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Why there may be more than was found."""
+        return *self._unseen, *self._others.unseen
 
     def add(self, words: str) -> None:
         """Keep an action."""
         if len(self.done) < _MOST_KEPT:
             self.done[words] = None
         else:
-            self.unseen[f"it did more to the machine than the {_MOST_KEPT} things that are told"] = None
+            self.miss(f"it did more to the machine than the {_MOST_KEPT} things that are told")
+
+    def miss(self, reason: str) -> None:
+        """Keep why there may be more."""
+        self._unseen[reason] = None
 
     def is_own_file(self, path: str) -> bool:
         """Whether a path below /proc is about a process of the step itself."""
         if not path.startswith("/proc/"):
             return False
         number = path.split("/")[2]
-        return number.isdecimal() and self._is_own(int(number))
+        return number.isdecimal() and self.kin.has(int(number))
 
     def of(self, pid: int, name: str, arguments: list[int], text: Callable[[int], bytes]) -> Callable[[], None] | None:
         """Return what keeps the action that a call is; None where it is none."""
@@ -63,17 +64,20 @@ class Actions:
             return self._identity(pid, name, arguments)
         if name == "setgroups":
             return lambda: self.add(name)
-        if name == "ptrace":
-            return self._other(name, _signed(arguments[1]))
-        if name == "process_vm_writev":
-            return self._other(name, _signed(arguments[0]))
+        if name in ("ptrace", "process_vm_writev"):
+            return self._other(pid, name, _signed(arguments[1 if name == "ptrace" else 0]))
+        if name in OTHERS:
+            said = self._others.of(pid, name, arguments, text)
+            return None if not said else lambda: self.add(said)
         if name not in ACTIONS or self._asks_only(pid, name, arguments):
             return None
+        if name in MAKING:
+            self._others.makes(name)
         place = ACTIONS[name]
-        said = text(arguments[place]) if place >= 0 and arguments[place] else b""
+        given = text(arguments[place]) if place >= 0 and arguments[place] else b""
         if name in _LENGTHS:
-            said = said[: arguments[1]]
-        shown = os.fsdecode(said)[:_LONGEST_TEXT]
+            given = given[: arguments[1]]
+        shown = os.fsdecode(given)[:_LONGEST_TEXT]
         return lambda: self.add(f"{name} {shown}".rstrip())
 
     def _asks_only(self, pid: int, name: str, arguments: list[int]) -> bool:
@@ -91,75 +95,38 @@ class Actions:
         who, what = SIGNALS[name]
         target = _signed(arguments[who])
         if name == "pidfd_send_signal":
-            target = self._of_descriptor(pid, target)
+            target = self.kin.meant(pid, target)
+        elif not self._is_numbered_here(pid):
+            return None
         number = _signed(arguments[what])
         said = _SIGNALS.get(number, str(number))
         if name == "kill" and target == -1:
             return lambda: self.add(f"kill {said} to all that it may")
-        if target in (0, pid) or self._is_own(abs(target)):
+        if target in (0, pid) or self.kin.has(abs(target)):
             return None
-        called = self._called(abs(target))
+        called = self.kin.called(abs(target))
         return None if not called else lambda: self.add(f"kill {said} to {called}")
 
-    def _other(self, name: str, target: int) -> Callable[[], None] | None:
-        called = "" if self._is_own(target) else self._called(target)
+    def _is_numbered_here(self, pid: int) -> bool:
+        """Whether the numbers that a process gives are those of this host's processes."""
+        known = self.kin.is_in_namespace(pid, "pid")
+        if not known:
+            self.miss(OTHER_NUMBERS)
+        return known
+
+    def _other(self, pid: int, name: str, target: int) -> Callable[[], None] | None:
+        if not self._is_numbered_here(pid):
+            return None
+        called = "" if self.kin.has(target) else self.kin.called(target)
         return None if not called else lambda: self.add(f"{name} {called}")
 
     def _identity(self, pid: int, name: str, arguments: list[int]) -> Callable[[], None] | None:
         word, number = IDENTITIES[name]
         wanted = {one & 0xFFFFFFFF for one in arguments[:number]} - {_UNCHANGED}
-        have = self._line(pid, "status", word).split()
+        have = self.kin.line(pid, "status", word).split()
         if not wanted or wanted == {int(one) for one in have}:
             return None
         return lambda: self.add(f"{name} {' '.join(map(str, sorted(wanted)))}")
-
-    # --- processes
-
-    def _is_own(self, pid: int) -> bool:
-        """Whether a process is the step's: of its session, or below its first process."""
-        for _ in range(_MOST_ANCESTORS):
-            if pid == self._first:
-                return True
-            fields = self._fields(pid)
-            if fields is None:
-                return False
-            if int(fields[_SESSION]) == self._first:
-                return True
-            pid = int(fields[_PARENT])
-            if pid in self._roots:
-                return True
-        return False
-
-    def _fields(self, pid: int) -> list[bytes] | None:
-        line = self._file(pid, "stat").rpartition(b")")[2].split()
-        return line if len(line) > _SESSION else None
-
-    def _called(self, pid: int) -> str:
-        """Return a process' name and number; "" where there is none."""
-        name = self._file(pid, "comm").strip()
-        return f"{os.fsdecode(name)} ({pid})" if name else ""
-
-    def _of_descriptor(self, pid: int, number: int) -> int:
-        said = self._line(pid, f"fdinfo/{number}", "Pid")
-        return int(said) if said else 0
-
-    def _line(self, pid: int, file: str, word: str) -> str:
-        for line in self._file(pid, file).decode("ascii", "replace").splitlines():
-            if line.startswith(word + ":"):
-                return line.partition(":")[2].strip()
-        return ""
-
-    def _file(self, pid: int, name: str) -> bytes:
-        try:
-            descriptor = os.open(f"{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
-        except OSError:
-            return b""
-        try:
-            return os.read(descriptor, 1 << 16)
-        except OSError:  # it ended in between
-            return b""
-        finally:
-            os.close(descriptor)
 
 
 def _signed(value: int) -> int:

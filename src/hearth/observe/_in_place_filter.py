@@ -28,6 +28,7 @@ from hearth.observe._bpf import (
     when,
     with_an_address,
 )
+from hearth.observe._in_place_ioctls import IOCTLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,14 @@ CALLS = {
         # other processes
         "kill": 62, "tkill": 200, "tgkill": 234, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297,
         "pidfd_send_signal": 424, "ptrace": 101, "process_vm_writev": 311,
+        "pidfd_getfd": 438, "prlimit64": 302, "setpriority": 141, "ioprio_set": 251, "sched_setparam": 142,
+        "sched_setscheduler": 144, "sched_setaffinity": 203, "sched_setattr": 314, "move_pages": 279,
+        "migrate_pages": 256, "process_madvise": 440, "process_mrelease": 448,
+        # memory, messages and keys of others
+        "shmat": 30, "shmctl": 31, "semop": 65, "semtimedop": 220, "semctl": 66, "msgsnd": 69, "msgrcv": 70,
+        "msgctl": 71, "add_key": 248, "request_key": 249, "keyctl": 250,
         # the machine
+        "ioctl": 16, "syslog": 103, "iopl": 172, "ioperm": 173, "quotactl_fd": 443, "file_setattr": 469,
         "mount": 165, "umount2": 166, "move_mount": 429, "fspick": 433, "mount_setattr": 442, "pivot_root": 155,
         "swapon": 167, "swapoff": 168, "reboot": 169, "sethostname": 170, "setdomainname": 171, "init_module": 175,
         "finit_module": 313, "delete_module": 176, "kexec_load": 246, "kexec_file_load": 320, "settimeofday": 164,
@@ -70,6 +78,12 @@ CALLS = {
         "execve": 221, "execveat": 281, "connect": 203, "sendto": 206, "sendmsg": 211, "sendmmsg": 269,
         "kill": 129, "tkill": 130, "tgkill": 131, "rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240,
         "pidfd_send_signal": 424, "ptrace": 117, "process_vm_writev": 271,
+        "pidfd_getfd": 438, "prlimit64": 261, "setpriority": 140, "ioprio_set": 30, "sched_setparam": 118,
+        "sched_setscheduler": 119, "sched_setaffinity": 122, "sched_setattr": 274, "move_pages": 239,
+        "migrate_pages": 238, "process_madvise": 440, "process_mrelease": 448,
+        "shmat": 196, "shmctl": 195, "semop": 193, "semtimedop": 192, "semctl": 191, "msgsnd": 189, "msgrcv": 188,
+        "msgctl": 187, "add_key": 217, "request_key": 218, "keyctl": 219,
+        "ioctl": 29, "syslog": 116, "quotactl_fd": 443, "file_setattr": 469,
         "mount": 40, "umount2": 39, "move_mount": 429, "fspick": 433, "mount_setattr": 442, "pivot_root": 41,
         "swapon": 224, "swapoff": 225, "reboot": 142, "sethostname": 161, "setdomainname": 162, "init_module": 105,
         "finit_module": 273, "delete_module": 106, "kexec_load": 104, "kexec_file_load": 294, "settimeofday": 170,
@@ -82,9 +96,14 @@ CALLS = {
 OPENS = {"open": 1, "openat": 2, "open_by_handle_at": 2, "mq_open": 1}
 """Which argument has the flags, of the calls that open files."""
 MAKES_OR_WRITES = 0o1 | 0o2 | 0o100 | 0o1000  # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, the same on both machines
-_MAKES = 0o1000  # IPC_CREAT
-_FLAGS = {**dict.fromkeys(OPENS, MAKES_OR_WRITES), "msgget": _MAKES, "semget": _MAKES, "shmget": _MAKES}
-_FLAGS_AT = {**OPENS, "msgget": 1, "semget": 2, "shmget": 2}
+_MAKES_AT = {"msgget": 1, "semget": 2, "shmget": 2}
+_MAKES, _PRIVATE = 0o1000, 0  # IPC_CREAT; IPC_PRIVATE, the key of what is always made
+_READ_ONLY = 0o10000  # SHM_RDONLY
+_ONESELF = 0  # as the number of a process
+_OF_PROCESS = (
+    "prlimit64", "sched_setparam", "sched_setscheduler", "sched_setaffinity", "sched_setattr", "move_pages",
+    "migrate_pages",
+)  # fmt: skip
 _SIGNAL_AT = {
     "kill": 1, "tkill": 1, "tgkill": 2, "rt_sigqueueinfo": 1, "rt_tgsigqueueinfo": 2, "pidfd_send_signal": 1,
 }  # fmt: skip
@@ -102,7 +121,7 @@ def filter_of_this_machine() -> tuple[int, bytes]:
 
 def program(machine: str) -> Iterator[Instruction]:
     """Yield the filter. Calls of another architecture or ABI are all looked at: they are numbered in another way."""
-    notify = (RETURN, 0, 0, NOTIFY)
+    notify, allow = (RETURN, 0, 0, NOTIFY), (RETURN, 0, 0, ALLOW)
     yield LOAD, 0, 0, ARCHITECTURE
     yield EQUAL, 1, 0, ARCHITECTURES[machine]
     yield notify
@@ -111,15 +130,26 @@ def program(machine: str) -> Iterator[Instruction]:
         yield AT_LEAST, 0, 1, X32
         yield notify
     for name, number in CALLS[machine].items():
-        if name in _FLAGS:
-            bits = [(ANY_BIT, 0, 1, _FLAGS[name]), notify, (RETURN, 0, 0, ALLOW)]
-            yield from when(number, [argument(_FLAGS_AT[name]), *bits])
+        if name in OPENS:
+            bits = [(ANY_BIT, 0, 1, MAKES_OR_WRITES), notify, allow]
+            yield from when(number, [argument(OPENS[name]), *bits])
+        elif name in _MAKES_AT:
+            makes = [argument(0), (EQUAL, 2, 0, _PRIVATE), argument(_MAKES_AT[name]), (ANY_BIT, 0, 1, _MAKES)]
+            yield from when(number, [*makes, notify, allow])
+        elif name == "shmat":
+            yield from when(number, [argument(2), (ANY_BIT, 0, 1, _READ_ONLY), allow, notify])
+        elif name in _OF_PROCESS:
+            yield from when(number, [argument(0), (EQUAL, 0, 1, _ONESELF), allow, notify])
+        elif name == "ioctl":
+            requests = sorted(set(IOCTLS.values()))
+            here = [(EQUAL, len(requests) - place, 0, one) for place, one in enumerate(requests)]
+            yield from when(number, [argument(1), *here, allow, notify])
         elif name in _SIGNAL_AT:
-            idle = [(EQUAL, 1, 0, _TO_NOBODY), (EQUAL, 0, 1, _URGENT), (RETURN, 0, 0, ALLOW), notify]
+            idle = [(EQUAL, 1, 0, _TO_NOBODY), (EQUAL, 0, 1, _URGENT), allow, notify]
             yield from when(number, [argument(_SIGNAL_AT[name]), *idle])
         elif name == "ptrace":
-            begins = [(EQUAL, 1, 0, _ATTACH), (EQUAL, 0, 1, _SEIZE), notify, (RETURN, 0, 0, ALLOW)]
+            begins = [(EQUAL, 1, 0, _ATTACH), (EQUAL, 0, 1, _SEIZE), notify, allow]
             yield from when(number, [argument(0), *begins])
         else:
             yield from when(number, with_an_address() if name == "sendto" else [notify])
-    yield RETURN, 0, 0, ALLOW
+    yield allow

@@ -20,6 +20,7 @@ from typing import Any
 
 from hearth.observe import _linux as linux
 from hearth.observe._in_place_actions import Actions
+from hearth.observe._in_place_kin import Kin
 from hearth.observe._in_place_states import States
 from hearth.observe._in_place_watch import InPlaceWatch
 from hearth.observe._sandbox_watch import HostServices
@@ -91,7 +92,7 @@ class _Observer:
         if received is None:
             return
         states = States(told["search"])
-        actions = Actions(self._proc, told["pid"], supervised=told["supervised"])
+        actions = Actions(self._proc, Kin(self._proc, told["pid"], supervised=told["supervised"]))
         listener = linux.pidfd_getfd(process, received[0]["listener"])
         os.close(process)
         watch = InPlaceWatch(listener, self._proc, HostServices(), states, actions)

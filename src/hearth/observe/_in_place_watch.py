@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from hearth.observe._bpf import ARCHITECTURES, X32
 from hearth.observe._in_place_calls import DESCRIPTORS, EMPTY_PATH, NAMES
 from hearth.observe._in_place_filter import CALLS, MAKES_OR_WRITES, OPENS
+from hearth.observe._in_place_handles import HANDLES, Handles
 from hearth.observe._in_place_paths import HERE, Elsewhere, KernelPath, PathFinder
 from hearth.observe._sandbox_watch import HostServices, Watch
 
@@ -56,6 +57,7 @@ class InPlaceWatch(Watch):
         self.actions = actions
         self._states = states
         self._paths = PathFinder(proc)
+        self._handles = Handles(self._paths, actions, self._note)
         self._machine = ARCHITECTURES[os.uname().machine]
         self._names = {number: name for name, number in CALLS[os.uname().machine].items()}
         self._texts: list[tuple[int, bytes]] = []  # what was read of the call at hand, and where
@@ -117,6 +119,8 @@ class InPlaceWatch(Watch):
         if name in DESCRIPTORS:
             path = self._paths.descriptor(pid, _signed(arguments[0]))
             return None if path is None else lambda: self._note(path, written=True)
+        if name in HANDLES:
+            return self._handles.of(pid, name, arguments, text, memory)
         if name == "creat":
             return self._opened(pid, HERE, text(arguments[0]), os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
         if name == "openat2":

@@ -7,6 +7,9 @@ import pytest
 
 from hearth.observe import _in_place_filter as looked_at
 from hearth.observe._in_place_calls import ACTIONS, DESCRIPTORS, IDENTITIES, NAMES, SIGNALS
+from hearth.observe._in_place_handles import HANDLES
+from hearth.observe._in_place_ioctls import ETHTOOL_SETS, INTERFACES, IOCTLS
+from hearth.observe._in_place_others import MAKING, OTHERS
 
 MACHINES = ("x86_64", "aarch64")
 ALLOW, NOTIFY = 0x7FFF0000, 0x7FC00000
@@ -17,6 +20,11 @@ IDLE = {
                217, 228, 231, 232, 262, 285, 318, 326, 332, 435, 449),
     "aarch64": (29, 57, 62, 63, 64, 66, 78, 79, 80, 93, 98, 113, 172, 214, 215, 220, 222, 226, 260, 278, 285, 291, 435),
 }  # fmt: skip
+
+OF_PROCESS = (
+    "prlimit64", "sched_setparam", "sched_setscheduler", "sched_setaffinity", "sched_setattr", "move_pages",
+    "migrate_pages",
+)  # fmt: skip
 
 
 def decide(machine: str, number: int, *arguments: int, architecture: int = 0) -> int:
@@ -40,7 +48,7 @@ def decide(machine: str, number: int, *arguments: int, architecture: int = 0) ->
 @pytest.mark.parametrize("machine", MACHINES)
 def test_what_changes_something_is_looked_at_and_all_of_it_goes_on(machine: str) -> None:
     calls = looked_at.CALLS[machine]
-    depends = {*looked_at.OPENS, *SIGNALS, "msgget", "semget", "shmget", "sendto", "ptrace"}
+    depends = {*looked_at.OPENS, *SIGNALS, *MAKING, *OF_PROCESS, "shmat", "ioctl", "sendto", "ptrace"}
     for name, number in calls.items():
         if name not in depends:
             assert decide(machine, number) == NOTIFY, name
@@ -83,7 +91,26 @@ def test_what_depends_on_other_arguments(machine: str) -> None:
         assert decide(machine, calls["ptrace"], request, 1) == verdict
     for name, place in (("msgget", 1), ("semget", 2), ("shmget", 2)):
         assert decide(machine, calls[name], *[0] * place, 0o1600) == NOTIFY
-        assert decide(machine, calls[name], *[0] * place, 0o600) == ALLOW
+        assert decide(machine, calls[name], 7, *[0] * (place - 1), 0o600) == ALLOW
+        assert decide(machine, calls[name], 0, *[0] * (place - 1), 0o600) == NOTIFY  # IPC_PRIVATE makes one, too
+    assert decide(machine, calls["shmat"], 7, 0, 0) == NOTIFY
+    assert decide(machine, calls["shmat"], 7, 0, 0o10000) == ALLOW
+    for name in OF_PROCESS:
+        assert decide(machine, calls[name], 0, 1, 1, 1) == ALLOW
+        assert decide(machine, calls[name], 7, 1, 1, 1) == NOTIFY
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_requests_that_act_are_looked_at_and_those_that_ask_are_not(machine: str) -> None:
+    number = looked_at.CALLS[machine]["ioctl"]
+    for name, request in IOCTLS.items():
+        assert decide(machine, number, 3, request) == NOTIFY, name
+    # TCGETS, TIOCGWINSZ, FIONREAD, FIOCLEX, FS_IOC_GETFLAGS, BLKGETSIZE64, SIOCGIFFLAGS, RTC_RD_TIME, FICLONE
+    for request in (0x5401, 0x5413, 0x541B, 0x5451, 0x80086601, 0x80081272, 0x8913, 0x80247009, 0x40049409):
+        assert decide(machine, number, 3, request) == ALLOW
+    assert len(set(IOCTLS.values())) == len(IOCTLS) < 255
+    assert IOCTLS["SIOCETHTOOL"] == INTERFACES["SIOCETHTOOL"]
+    assert not ETHTOOL_SETS & {0x01, 0x03, 0x0A, 0x1B, 0x1D, 0x25, 0x3A, 0x4C}  # those that ask most
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -97,9 +124,11 @@ def test_every_call_of_another_architecture_is_looked_at(machine: str) -> None:
 def test_for_every_call_somebody_knows_what_it_means(machine: str) -> None:
     alone = {"creat", "bind", "openat2", "io_uring_setup", "setgroups", "ptrace", "process_vm_writev"}
     programs = {"execve", "execveat", "connect", "sendto", "sendmsg", "sendmmsg"}
+    alone |= {*HANDLES, *OTHERS}
     known = {*NAMES, *DESCRIPTORS, *ACTIONS, *IDENTITIES, *SIGNALS, *looked_at.OPENS, *alone, *programs}
     assert set(looked_at.CALLS[machine]) <= known
     assert set(looked_at.CALLS["x86_64"]) == known
+    assert set(MAKING) <= set(ACTIONS)
     assert len(set(looked_at.CALLS[machine].values())) == len(looked_at.CALLS[machine])
 
 
