@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hearth.cli._cosign import cosign
 from hearth.cli._errors import Exit
 from hearth.cli._json import json_option, print_json
 from hearth.cli._options import log_key_options
@@ -176,6 +177,9 @@ def publish(settings: Settings, *, folder: Path, as_json: bool) -> None:
         f"{done.checkpoint.origin}: {count(done.checkpoint.size, 'leaf', 'leaves')} in {folder}  ",
         (f"{count(done.files, 'file')} written", "dim"),
     )
+
+
+log.add_command(cosign)
 
 
 def _describe(settings: Settings, found: LogStatus) -> None:

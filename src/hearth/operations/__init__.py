@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hearth.operations._backup import Backup, back_up
     from hearth.operations._checks import HANDOFF, Check, checks
     from hearth.operations._command import command_plan
+    from hearth.operations._cosign import LogCosigned, cosign_log, read_policy, witnesses_to_ask
     from hearth.operations._dossier import DossierMade, dossier_of
     from hearth.operations._envelopes import TrustedKeys, read_public_key, trusted_keys
     from hearth.operations._examples import EXAMPLES, Example
@@ -100,6 +101,7 @@ __all__ = [
     "KeptPlan",
     "LastApproved",
     "Lockdown",
+    "LogCosigned",
     "LogKeys",
     "LogStatus",
     "LogVerified",
@@ -129,6 +131,7 @@ __all__ = [
     "checks",
     "command_plan",
     "contents_in_manifests",
+    "cosign_log",
     "default_key",
     "dossier_of",
     "emergency_runs",
@@ -164,6 +167,7 @@ __all__ = [
     "purge",
     "read_note",
     "read_output",
+    "read_policy",
     "read_posture",
     "read_public_key",
     "record_refusal",
@@ -184,12 +188,17 @@ __all__ = [
     "verify_file",
     "verify_found",
     "verify_log",
+    "witnesses_to_ask",
     "write_file",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "witnesses_to_ask": "_cosign",
+        "read_policy": "_cosign",
+        "cosign_log": "_cosign",
+        "LogCosigned": "_cosign",
         "verify_log": "_log",
         "read_note": "_log",
         "publish_log": "_log",
