@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hearth.execution._results import ObservedEffect
 from hearth.execution.tasks._table_rows import did
 from hearth.observe import ChangeKind, category_of, declared_path, unquoted
-from hearth.record import Origin, SideEffectCategory, canonical_bytes
+from hearth.record import Origin, SideEffectCategory, canonical_bytes, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -56,12 +56,12 @@ def without_secrets(seen: StepManifest, redactor: Redactor) -> StepManifest:
     """
 
     def cut(texts: Iterable[str]) -> tuple[str, ...]:
-        return tuple(redactor.text(text)[:_LONGEST_WORDS] for text in texts)
+        return tuple(text_of(redactor.text(text))[:_LONGEST_WORDS] for text in texts)
 
     def told_program(text: str) -> str:
         plain = unquoted(text)
         without = redactor.text(plain)
-        return redactor.text(text) if without == plain else without
+        return redactor.text(text) if without == plain else text_of(without)
 
     def clean(path: str) -> str:
         try:
@@ -78,11 +78,12 @@ def without_secrets(seen: StepManifest, redactor: Redactor) -> StepManifest:
         changes=tuple(
             replace(one, path=clean(one.path), before=told(one.before), after=told(one.after)) for one in seen.changes
         ),
+        rows=tuple(replace(row, database=text_of(row.database)) for row in seen.rows),
         programs=tuple(told_program(text)[:_LONGEST_WORDS] for text in seen.programs),
         connections=cut(seen.connections),
         actions=cut(seen.actions),
         unseen=cut(seen.unseen),
-        error=redactor.text(seen.error),
+        error=text_of(redactor.text(seen.error)),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +36,28 @@ def test_a_shell_reads_the_same_words(words: list[str]) -> None:
     assert shlex.split(text) == words
     assert unquoted(text) == " ".join(words)
     assert program_name(text) == words[0]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=5).filter(lambda word: b"\0" not in word), min_size=1, max_size=3))
+def test_words_that_are_no_text_can_be_written_down_and_copied(words: list[bytes]) -> None:
+    given = [os.fsdecode(word) for word in words]
+    text = program_text(given)
+    assert text.encode()
+    assert unquoted(text) == " ".join(given)
+    assert program_name(text) == given[0]
+
+
+def test_bash_reads_the_same_bytes() -> None:
+    words = [b"x\xff", b"a'b\\n\xfe c", "é\\".encode() + b"\x80"]
+    line = program_text(["printf", "%s\\0", *map(os.fsdecode, words)])
+    told = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
+    assert told.stdout.split(b"\0")[:-1] == words
+
+
+def test_a_secret_beside_such_bytes_is_hidden() -> None:
+    told = redacted("mysql", "-ph#nter2", os.fsdecode(b"x\xff"))
+    assert "h#nter2" not in told
+    assert told.encode()
 
 
 def test_words_that_are_not_told_stay_as_they_are() -> None:
