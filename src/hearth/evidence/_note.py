@@ -25,6 +25,7 @@ _LARGEST = 1_000_000  # bytes of a note
 _MOST_SIGNATURES = 100
 _ID = 4
 _TIME = 8
+_LATEST = (1 << 63) - 1
 _LINE = re.compile(r"— (?P<name>[^ +\n]+) (?P<value>[A-Za-z0-9+/]+={0,2})\n")
 _NAME = re.compile(r"[^\s+]+")
 
@@ -89,7 +90,9 @@ class NoteKey:
         """Tell whether this key made a signature's value under a text."""
         if self.algorithm == ED25519:
             return self.public.verify(value, text.encode())
-        return len(value) > _TIME and self.public.verify(value[_TIME:], _cosigned(text, signed_at(value)))
+        if len(value) <= _TIME or signed_at(value) > _LATEST:
+            return False
+        return self.public.verify(value[_TIME:], _cosigned(text, signed_at(value)))
 
     def __str__(self) -> str:
         coded = base64.b64encode(bytes([self.algorithm]) + self.public.raw).decode()
@@ -135,7 +138,7 @@ class Note:
 
     def cosigned(self, name: str, key: SigningKey, time: int) -> Self:
         """Return the note with a cosignature more, of a witness that saw it at a time, seconds since 1970."""
-        if not 0 <= time < 1 << 63:
+        if not 0 <= time <= _LATEST:
             raise EvidenceError(f"{time} is no time of a cosignature")
         value = time.to_bytes(_TIME, "big") + key.sign(_cosigned(self.text, time))
         signature = NoteSignature(name, NoteKey(name, key.public, COSIGNATURE).key_id, value)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hearth.evidence import Note, NoteKey, TransparencyLog, Witness, add_checkpoint_body
+from hearth.evidence import COSIGNATURE, Checkpoint, Note, NoteKey, TransparencyLog, Witness, add_checkpoint_body
 from hearth.evidence._log_files import LogFiles
 from hearth.signing import SigningKey
 
@@ -26,6 +27,31 @@ def made(folder: Path, number: int, entry: bytes = b"entry %d") -> TransparencyL
     log = TransparencyLog.create(folder, folder.with_suffix(".json"), LOG, origin=ORIGIN)
     log.append(entry % one for one in range(number))
     return log
+
+
+# The examples of tlog-witness and tlog-cosignature.
+REQUEST = """\
+old 20852014
+PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=
+jrJZDmY8Y7SyJE0MWLpLozkIVMSMZcD5kvuKxPC3swk=
+5+pKlUdi2LeF/BcMHBn+Ku6yhPGNCswZZD1X/6QgPd8=
+/6WVhPs2CwSsb5rYBH5cjHV/wSmA79abXAwhXw3Kj/0=
+
+example.com/behind-the-sofa
+20852163
+CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+
+— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
+— example.com/behind-the-sofa opLqBQsREYCgu6xQkYQwJr9fo45a62DN9EdmHXnZdXNqlcVGlCum2Wks+49/V6267UEjw6QUXTS5Rovnzv++qbSzm9Q=
+""".encode()  # noqa: E501
+ANSWER = """\
+— witness.example/w1 CMp+6LWBU0anHGH5aNDTJkH/gj79sG+T6+iP2ThYN5krrDJbR1HDnucjL39QsZTSvVjyQLrdk3DXDqI5G2HgLatVs0pWh6Up69HVOw==
+— witness.example/w1 I7rEps0pvK2UqkS2gSpVUDhrhVtQV9lgF6pRrWAvjJHjyWpW7VcE3SiOlVlbQNt64vWhO+DlkL0+UfzuOBMh9ChdMkP1vi/lCAsmlw==
+— witness.example/w2 AWui8Sk55XjYLOijihBjhqEH6nS1ndDymE0a+6idX7pLcnoB+dhnz0854aLZgrrKbYKA7nC3HNJhm/kWl7oJlqU3rXXvpysAdyP3wQ==
+""".encode()  # noqa: E501
+COSIGNED = """\
+— witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==
+""".encode()  # noqa: E501
 
 
 class Asked:
@@ -53,6 +79,38 @@ class Asked:
 @pytest.fixture
 def asked(tmp_path: Path) -> Asked:
     return Asked(tmp_path)
+
+
+def test_the_examples_of_the_specification(tmp_path: Path) -> None:
+    origin = "example.com/behind-the-sofa"
+    known = Witness("w", WITNESS, {origin: (NoteKey(origin, LOG.public),)}, tmp_path)
+    assert known.add_checkpoint(REQUEST).status == 403, "well-formed, and signed by keys that the example does not tell"
+    assert (
+        Witness("w", WITNESS, {ORIGIN: (NoteKey(ORIGIN, LOG.public),)}, tmp_path).add_checkpoint(REQUEST).status == 404
+    )
+    head, _, note = REQUEST.partition(b"\n\n")
+    proof = [base64.b64decode(line) for line in head.splitlines()[1:]]
+    assert add_checkpoint_body(20852014, proof, note) == REQUEST
+    checkpoint = Checkpoint.parse(Note.parse(note).text)
+    assert (checkpoint.origin, checkpoint.size) == (origin, 20852163)
+    answered = Note.parse(note + ANSWER)
+    assert [one.name for one in answered.signatures[2:]] == ["witness.example/w1"] * 2 + ["witness.example/w2"]
+    (cosigned,) = Note.parse(note.partition(b"\n\n")[0] + b"\n\n" + COSIGNED).signatures
+    assert int.from_bytes(cosigned.value[:8], "big") == 1679315147
+    # What is signed for that time, letter by letter.
+    text = "cosignature/v1\ntime 1679315147\nexample.com/behind-the-sofa\n20852163\n"
+    text += "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
+    made = Note(checkpoint.text()).cosigned("w", WITNESS, 1679315147).signatures[0]
+    assert made.value == (1679315147).to_bytes(8, "big") + WITNESS.sign(text.encode())
+    named = b"w\n\x04" + WITNESS.public.raw
+    assert made.key_id == hashlib.sha256(named).digest()[:4]
+
+
+def test_a_time_beyond_what_the_specification_has_is_none() -> None:
+    key = NoteKey("w", WITNESS.public, COSIGNATURE)
+    for time, good in (((1 << 63) - 1, True), (1 << 63, False)):
+        value = WITNESS.sign(f"cosignature/v1\ntime {time}\ntext\n".encode())
+        assert key.verify("text\n", time.to_bytes(8, "big") + value) == good
 
 
 def test_a_log_that_grows_is_cosigned(asked: Asked) -> None:
