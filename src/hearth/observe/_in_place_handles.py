@@ -47,13 +47,16 @@ class Handles:
         self._note = note
 
     def of(
-        self, pid: int, name: str, arguments: list[int], text: Callable[[int], bytes], memory: int
+        self, pid: int, name: str, arguments: list[int], text: Callable[[int], bytes], read: Callable[[int, int], bytes]
     ) -> Callable[[], None] | None:
-        """Return what keeps what a call does; None where that is nothing. `memory` is the caller's."""
+        """Return what keeps what a call does; None where that is nothing.
+
+        `text` and `read` return what lies at a place of the caller's memory.
+        """
         if name == "pidfd_getfd":
             return self._taken(pid, arguments)
         if name == "ioctl":
-            said = self._request(pid, arguments, memory)
+            said = self._request(pid, arguments, read)
         elif name == "quotactl_fd":
             said = self._path(pid, arguments[0]) if (arguments[1] & 0xFFFFFFFF) >> 8 in _SETS else None
         else:
@@ -81,19 +84,19 @@ class Handles:
 
     # --- actions
 
-    def _request(self, pid: int, arguments: list[int], memory: int) -> str | None:
+    def _request(self, pid: int, arguments: list[int], read: Callable[[int, int], bytes]) -> str | None:
         request = _REQUESTS.get(arguments[1] & 0xFFFFFFFF)
         if request is None:
             return None
         if request in INTERFACES:
-            return self._interface(request, arguments[2], memory)
+            return self._interface(request, arguments[2], read)
         return f"{request} {self._path(pid, arguments[0])}".rstrip()
 
-    def _interface(self, request: str, place: int, memory: int) -> str | None:
-        held = os.pread(memory, _INTERFACE + 8, place) if place else b""
+    def _interface(self, request: str, place: int, read: Callable[[int, int], bytes]) -> str | None:
+        held = read(place, _INTERFACE + 8)
         if request == "SIOCETHTOOL" and len(held) == _INTERFACE + 8:
             (data,) = struct.unpack_from("=Q", held, _INTERFACE)
-            (command,) = struct.unpack("=I", os.pread(memory, 4, data))
+            (command,) = struct.unpack("=I", read(data, 4))
             if command not in ETHTOOL_SETS:
                 return None
         return f"{request} {os.fsdecode(held[:_INTERFACE].split(bytes(1))[0])}".rstrip()

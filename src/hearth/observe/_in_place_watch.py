@@ -120,7 +120,7 @@ class InPlaceWatch(Watch):
             path = self._paths.descriptor(pid, _signed(arguments[0]))
             return None if path is None else lambda: self._note(path, written=True)
         if name in HANDLES:
-            return self._handles.of(pid, name, arguments, text, memory)
+            return self._handles.of(pid, name, arguments, text, lambda place, size: self._bytes(memory, place, size))
         if name == "creat":
             return self._opened(pid, HERE, text(arguments[0]), os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
         if name == "openat2":
