@@ -48,17 +48,9 @@ def init(
     as_json: bool,
 ) -> None:
     """Make the log of this ledger, with all that is in the ledger by now."""
-    import os
-
-    from hearth.evidence import LOG_PASSPHRASE_VARIABLE
     from hearth.operations import log_init
 
-    passphrase = None
-    if wants_passphrase:
-        passphrase = os.environ.get(LOG_PASSPHRASE_VARIABLE) or str(
-            click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
-        )
-        os.environ[LOG_PASSPHRASE_VARIABLE] = passphrase
+    passphrase = _new_passphrase() if wants_passphrase else None
     made = log_init(settings.find_home(), origin=origin, key_file=key, signed_file=signed, passphrase=passphrase)
     if as_json:
         print_json(made.to_dict())
@@ -180,6 +172,59 @@ def publish(settings: Settings, *, folder: Path, as_json: bool) -> None:
 
 
 log.add_command(cosign)
+
+
+@log.command("rotate")
+@click.option("--key", type=_FILE, metavar="FILE", help="The new private key, made where it is not there.")
+@click.option("--passphrase", "wants_passphrase", is_flag=True, help="Encrypt the new key.")
+@json_option
+@click.pass_obj
+def rotate(settings: Settings, *, key: Path | None, wants_passphrase: bool, as_json: bool) -> None:
+    """Have another key sign from now on; the present one signs that it does.
+
+    Who checks needs the first key alone, and the history of keys that is published beside the checkpoint.
+    """
+    from hearth.operations import rotate_log_key
+
+    found = rotate_log_key(settings.find_home(), key, _new_passphrase() if wants_passphrase else None)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    screen = settings.screen()
+    screen.line((f"{screen.symbols.done} ", "green"), "another key signs the log from now on")
+    _describe(settings, found)
+
+
+@log.command("revoke")
+@click.argument("key", metavar="VKEY|KEY-ID")
+@click.option("--from", "size", type=click.IntRange(0), required=True, metavar="SIZE", help="From this size on.")
+@json_option
+@click.pass_obj
+def revoke(settings: Settings, *, key: str, size: int, as_json: bool) -> None:
+    """Revoke a key of the log that was stolen: what it signed from SIZE on counts no more.
+
+    The present key signs that; change to another first (rotate) where it is the present one.
+    """
+    from hearth.operations import revoke_log_key
+
+    found = revoke_log_key(settings.find_home(), key, size)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    screen = settings.screen()
+    screen.line((f"{screen.symbols.done} ", "green"), f"the key is revoked from size {size} on; publish the log anew")
+
+
+def _new_passphrase() -> str:
+    import os
+
+    from hearth.evidence import LOG_PASSPHRASE_VARIABLE
+
+    passphrase = os.environ.get(LOG_PASSPHRASE_VARIABLE) or str(
+        click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
+    )
+    os.environ[LOG_PASSPHRASE_VARIABLE] = passphrase
+    return passphrase
 
 
 def _describe(settings: Settings, found: LogStatus) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hearth.evidence._log_check import LogReport, check_log
     from hearth.evidence._log_files import LogFiles
     from hearth.evidence._log_place import LogPlace, LogSettings
+    from hearth.evidence._log_rotation import revoke_key, rotate_key
     from hearth.evidence._log_teller import LogTeller
     from hearth.evidence._merkle import (
         Frontier,
@@ -120,7 +121,9 @@ __all__ = [
     "node_hash",
     "publish",
     "request_timestamp",
+    "revoke_key",
     "root_from_inclusion",
+    "rotate_key",
     "sign_statement",
     "stamped_bytes",
     "statement_of",
@@ -138,6 +141,8 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "rotate_key": "_log_rotation",
+        "revoke_key": "_log_rotation",
         "COSIGNATURE": "_note",
         "Checkpoint": "_checkpoint",
         "CosignFailure": "_cosigning",

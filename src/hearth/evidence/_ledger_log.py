@@ -13,6 +13,7 @@ from hearth.evidence._leaf_index import LeafIndex
 from hearth.evidence._log import TransparencyLog
 from hearth.evidence._log_lock import locked
 from hearth.evidence._log_place import LogPlace, LogSettings
+from hearth.evidence._log_rotation import finish_change, read_history
 from hearth.evidence._note import Note, NoteKey
 from hearth.evidence._proof import LogProof
 from hearth.ledger import LEAVES_OF_ROWS
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from hearth.evidence._key_history import KeyHistory
     from hearth.ledger import Ledger, LedgerEvent
     from hearth.signing import SigningKey
 
@@ -66,6 +68,17 @@ class LedgerLog:
         self._signing_key = signing_key
         self.log = self._log(self.settings)
 
+    def signing_key(self) -> SigningKey:
+        """Return the private key that signs now; EvidenceError, or SigningError, where it cannot be had."""
+        if self._signing_key is None:
+            raise EvidenceError("the log's key was not given, and nothing can be signed without it")
+        found = self._signing_key(self.settings.key_file)
+        if found.public != self.settings.key.public:
+            raise EvidenceError(
+                f"{self.settings.key_file} is not the key that signs this log; bring back that of {self.settings.key}"
+            )
+        return found
+
     @classmethod
     def create(
         cls,
@@ -104,19 +117,8 @@ class LedgerLog:
         return made
 
     def _log(self, settings: LogSettings) -> TransparencyLog:
-        def key() -> SigningKey:
-            if self._signing_key is None:
-                raise EvidenceError("the log's key was not given, and nothing can be signed without it")
-            found = self._signing_key(settings.key_file)
-            if found.public != settings.key.public:
-                raise EvidenceError(
-                    f"{settings.key_file} is not the key that signs this log ({settings.key}); bring that one back, or "
-                    "change to another with `hearth log rotate`"
-                )
-            return found
-
         publics = tuple(one.public for one in reversed(settings.keys))
-        return TransparencyLog(self.place.log, settings.signed_file, key, publics)
+        return TransparencyLog(self.place.log, settings.signed_file, self.signing_key, publics)
 
     def update(self) -> LogUpdate:
         """Add a leaf for every event that has none yet, durably, and return which.
@@ -155,6 +157,9 @@ class LedgerLog:
     def index(self) -> Iterator[LeafIndex]:
         """Open the index of leaves, brought up to date; nobody adds to the log meanwhile."""
         with locked(self.place.root), LeafIndex(self.place.index) as index:
+            self.settings = LogSettings.load(self.place)  # its key may have changed
+            finish_change(self.place, self.settings)
+            self.log = self._log(self.settings)
             self._catch_up(index)
             yield index
 
@@ -164,13 +169,22 @@ class LedgerLog:
             return index.find(kind, named_in_leaf(name))
 
     def prove(self, kind: LeafKind, name: str) -> tuple[bytes, LogProof]:
-        """Return an event's leaf and the proof that the log has it; EvidenceError where it has none."""
+        """Return an event's leaf and the proof that the log has it; EvidenceError where it has none.
+
+        Where the log's key was changed, the proof's `extra` is the history of its keys.
+        """
         number = self.find(kind, name)
         if number is None:
             raise EvidenceError(f"the log {self.settings.origin} has no leaf {kind} of {name}; see `hearth log status`")
         note = Note.parse(self.log.note())
         size = self.log.checkpoint().size
-        return self.log.entry(number), LogProof(number, tuple(self.log.inclusion(number, size)), note)
+        history = self.history()
+        extra = history.to_bytes() if history.statements else None
+        return self.log.entry(number), LogProof(number, tuple(self.log.inclusion(number, size)), note, extra)
+
+    def history(self) -> KeyHistory:
+        """Return the history of the log's keys."""
+        return read_history(self.place, self.settings)
 
     # --- inside
 

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
         prove_execution,
         publish_log,
         read_note,
+        revoke_log_key,
+        rotate_log_key,
         verify_log,
     )
     from hearth.operations._log_keys import LogKeys
@@ -178,6 +180,8 @@ __all__ = [
     "restore_posture",
     "review_emergency",
     "review_of",
+    "revoke_log_key",
+    "rotate_log_key",
     "run_plan",
     "run_standalone",
     "tell_damage",
@@ -201,6 +205,8 @@ __getattr__, __dir__ = lazy_names(
         "LogCosigned": "_cosign",
         "verify_log": "_log",
         "read_note": "_log",
+        "revoke_log_key": "_log",
+        "rotate_log_key": "_log",
         "publish_log": "_log",
         "prove_execution": "_log",
         "opened_log": "_log",

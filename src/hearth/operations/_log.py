@@ -17,6 +17,8 @@ from hearth.evidence import (
     check_log,
     load_log_key,
     publish,
+    revoke_key,
+    rotate_key,
 )
 from hearth.ledger import LEAVES_OF_ROWS, Ledger
 from hearth.operations._log_keys import LogKeys
@@ -40,6 +42,8 @@ __all__ = [
     "prove_execution",
     "publish_log",
     "read_note",
+    "revoke_log_key",
+    "rotate_log_key",
     "verify_log",
 ]
 
@@ -197,13 +201,15 @@ def verify_log(
                 f"{folder}: whose log this is only a key tells that came from elsewhere; give it with --key, as "
                 "`hearth log status` of the ledger prints it"
             )
+        history = folder / "keys"
+        keys = keys.with_history(history.read_bytes() if history.is_file() else None)
         report = check_log(LogFiles(folder), keys.check, since=older, progress=progress)
         return LogVerified(report=report, folder=folder, own_key=False, compared_with_ledger=False)
     if home is None:
         raise EvidenceError("there is neither a ledger nor a folder to check; name one")
     with opened_log(home) as log:
         own = keys is None or not keys.given
-        checking = LogKeys.of_log(log) if own or keys is None else keys
+        checking = LogKeys.of_log(log) if own or keys is None else keys.with_history(log.history().to_bytes())
         report = check_ledger_log(log, checking.check, since=older, progress=progress)
         notes = []
         if own:
@@ -219,6 +225,30 @@ def verify_log(
         return LogVerified(
             report=report, folder=log.place.log, own_key=own, compared_with_ledger=True, notes=tuple(notes)
         )
+
+
+def rotate_log_key(home: LedgerHome, key_file: Path | None = None, passphrase: str | None = None) -> LogStatus:
+    """Have another key sign the log from the next size on, made where it is not there; the present one signs that."""
+    with opened_log(home) as log:
+        path = key_file or log.place.root / f"key-{len(log.settings.keys) + 1}.pem"
+        path = path.absolute()
+        if path.exists():
+            key = load_log_key(path)
+        else:
+            key = SigningKey.generate()
+            key.save(path, passphrase)
+        rotate_key(log, key, path)
+    return log_status(home)
+
+
+def revoke_log_key(home: LedgerHome, key: str, size: int) -> LogStatus:
+    """Revoke a key of the log (its verifier key, or its key id) from a size of the log on."""
+    with opened_log(home) as log:
+        found = [one for one in log.settings.keys if key in {str(one), one.key_id.hex()}]
+        if not found:
+            raise EvidenceError(f"{key[:100]!r} is no key of this log; `hearth log status` names them")
+        revoke_key(log, found[0], size)
+    return log_status(home)
 
 
 def publish_log(home: LedgerHome, folder: Path) -> Published:

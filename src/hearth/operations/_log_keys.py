@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hearth.errors import EvidenceError
-from hearth.evidence import Checkpoint, NoteKey
+from hearth.evidence import Checkpoint, KeyHistory, NoteKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["LogKeys"]
 
 _LARGEST = 1 << 16
+_LARGEST_KEY = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class LogKeys:
     logs: tuple[NoteKey, ...]
     witnesses: tuple[NoteKey, ...] = ()
     quorum: int = 0
+    history: KeyHistory | None = None
 
     @property
     def given(self) -> bool:
@@ -35,7 +37,7 @@ class LogKeys:
     @classmethod
     def of_log(cls, log: LedgerLog) -> Self:
         """Return the keys that a log's own settings name."""
-        return cls(log.settings.keys)
+        return cls(log.settings.keys[:1], history=log.history())
 
     @classmethod
     def read(cls, keys: Sequence[str], witnesses: Sequence[str] = (), quorum: int | None = None) -> Self:
@@ -47,24 +49,43 @@ class LogKeys:
             raise EvidenceError(f"{wanted} cosignatures are wanted, and {len(known)} witnesses are known")
         return cls(read, known, wanted)
 
+    def with_history(self, data: bytes | None) -> Self:
+        """Return them with the history of the log's keys (`keys` beside its checkpoint, or a proof's `extra`).
+
+        It is taken where it begins with one of the keys that were given. EvidenceError where it is malformed.
+        """
+        for key in self.logs:
+            if data is not None and f"\n{key}\n".encode() in data[:_LARGEST_KEY]:
+                return replace(self, history=KeyHistory.parse(data, key))
+        return self
+
     def check(self, note: Note) -> Checkpoint:
-        """Return a note's checkpoint; EvidenceError unless one of the keys signed it, and enough witnesses cosigned."""
+        """Return a note's checkpoint; EvidenceError unless a key that counts signed it, and enough witnesses cosigned.
+
+        With a history, that is the key of the checkpoint's size.
+        """
+        checkpoint = self._signed(note)
+        cosigned = len({key.public for key in note.verified_by(self.witnesses)})
+        if cosigned < self.quorum:
+            raise EvidenceError(
+                f"the checkpoint of {checkpoint.size} entries has {cosigned} cosignatures of the witnesses that are "
+                f"known, and {self.quorum} are needed; `hearth log cosign` asks for them"
+            )
+        return checkpoint
+
+    def _signed(self, note: Note) -> Checkpoint:
         checkpoint = Checkpoint.parse(note.text)
         keys = [key for key in self.logs if key.name == checkpoint.origin]
         if not keys:
             names = ", ".join(sorted({key.name for key in self.logs}))
             raise EvidenceError(f"the checkpoint is of the log {checkpoint.origin}, and the key given is of {names}")
-        signed = note.verified_by([*keys, *self.witnesses])
-        if not set(keys) & set(signed):
+        if self.history is not None:
+            return self.history.check(note)
+        if not note.verified_by(keys):
             raise EvidenceError(
                 f"the checkpoint of {checkpoint.size} entries is not signed by the key given of the log "
-                f"{checkpoint.origin}: whoever signed it is somebody else"
-            )
-        cosigned = len({key.public for key in signed if key in self.witnesses})
-        if cosigned < self.quorum:
-            raise EvidenceError(
-                f"the checkpoint of {checkpoint.size} entries has {cosigned} cosignatures of the witnesses that are "
-                f"known, and {self.quorum} are needed; `hearth log cosign` asks for them"
+                f"{checkpoint.origin}: somebody else signed it, or the log's key was changed and the history of its "
+                "keys (the file `keys` beside its checkpoint) is not at hand"
             )
         return checkpoint
 

@@ -47,6 +47,7 @@ def check_proof(verified: Verified, record: bytes, proof_file: Path, keys: LogKe
 
 def prove_by(record: ExecutionRecord, proof: LogProof, keys: LogKeys) -> str:
     """Return what a proof shows of a record, in words; EvidenceError, or RecordError, where it shows nothing."""
+    keys = keys.with_history(proof.extra)
     checkpoint = keys.check(proof.note)
     ledger_id = record.started.get("ledger_id")
     if not isinstance(ledger_id, str):
