@@ -24,8 +24,10 @@ __all__ = [
     "MS_REC",
     "MS_REMOUNT",
     "bind_read_only",
+    "copy_of_descriptor",
     "drop_capabilities",
     "mount",
+    "network_capabilities_off",
     "no_new_privileges",
     "parent_death_signal",
     "pidfd_getfd",
@@ -49,11 +51,13 @@ _AT_RECURSIVE = 0x8000
 _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
 _LAST_CAPABILITY = 63
 _CAPABILITY_VERSION = 0x20080522  # capset(2), version 3
+_NETWORK_CAPABILITIES = 0b1111 << 10  # CAP_NET_BIND_SERVICE, _BROADCAST, _ADMIN, _RAW
+_OF_THE_THREAD = os.O_EXCL  # PIDFD_THREAD, Linux 6.9
 # Numbers that are the same on every architecture since Linux 5; the others stand by architecture.
 _MOUNT_SETATTR, _PIDFD_GETFD = 442, 438
 _NUMBERS = {
-    "x86_64": {"pivot_root": 155, "capset": 126},
-    "aarch64": {"pivot_root": 41, "capset": 91},
+    "x86_64": {"pivot_root": 155, "capget": 125, "capset": 126},
+    "aarch64": {"pivot_root": 41, "capget": 90, "capset": 91},
 }
 
 
@@ -141,6 +145,19 @@ def pidfd_getfd(process: int, descriptor: int) -> int:
     return system_call("pidfd_getfd", _PIDFD_GETFD, process, descriptor, 0)
 
 
+def copy_of_descriptor(proc: int, thread: int, descriptor: int) -> int:
+    """Return a copy of a descriptor of a thread, which may not be its process' first one; `proc` is its /proc."""
+    try:
+        process = os.pidfd_open(thread, _OF_THE_THREAD)
+    except OSError:
+        with os.fdopen(os.open(f"{thread}/status", os.O_RDONLY, dir_fd=proc), errors="replace") as lines:
+            process = os.pidfd_open(next(int(line.split()[1]) for line in lines if line.startswith("Tgid:")))
+    try:
+        return pidfd_getfd(process, descriptor)
+    finally:
+        os.close(process)
+
+
 def no_new_privileges() -> None:
     """Let no program gain privileges by set-uid, set-gid or capabilities from here on."""
     _done(_libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl PR_SET_NO_NEW_PRIVS")
@@ -153,3 +170,12 @@ def drop_capabilities() -> None:
             break  # beyond the last one that this kernel knows
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     system_call("capset", _number("capset"), ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))
+
+
+def network_capabilities_off() -> None:
+    """Do without the rights over networks, in what this process does from here on."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    held = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; and the same of the higher ones
+    system_call("capget", _number("capget"), ctypes.byref(header), ctypes.byref(held))
+    held[0] &= ~_NETWORK_CAPABILITIES
+    system_call("capset", _number("capset"), ctypes.byref(header), ctypes.byref(held))

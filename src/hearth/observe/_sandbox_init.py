@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hearth.observe import _linux as linux
+from hearth.observe._landlock import restrict_network
 from hearth.observe._seccomp import install_filter
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Init:
         self._answers = answers
         self._descriptors = descriptors
         self._root = root
+        self._scoped = False  # whether the abstract Unix sockets of the host are out of reach
         self._reason = mmap.mmap(-1, _LONGEST_REASON)  # shared with the work, and no descriptor
 
     def run(self, header: dict[str, Any], payload: bytes) -> NoReturn:
@@ -50,7 +52,7 @@ class Init:
             except OSError as error:
                 self._say({"say": "problem", "why": _said(error)})
                 os._exit(1)
-            self._ask({"say": "ready", "listener": listener, "unwatched": unwatched})
+            self._ask({"say": "ready", "listener": listener, "unwatched": unwatched, "scoped": self._scoped})
             if listener >= 0:
                 os.close(listener)
             linux.set_dumpable(False)  # what runs here must not read the memory of what it came from
@@ -74,10 +76,15 @@ class Init:
             self._ask({"say": "map"})
             linux.parent_death_signal(signal.SIGKILL)  # which a change of credentials takes back
         linux.no_new_privileges()
+        listener, unwatched = -1, ""
         try:
-            return install_filter(network=header["network"], watch=True), ""
+            listener = install_filter(network=header["network"], watch=True)
         except OSError as error:
-            return install_filter(network=header["network"], watch=False), _said(error)
+            install_filter(network=header["network"], watch=False)
+            unwatched = _said(error)
+        if header["network"]:  # without a listener nobody would make its connections for it
+            self._scoped = restrict_network(tcp=listener >= 0)
+        return listener, unwatched
 
     def _say(self, what: dict[str, Any]) -> None:
         os.write(self._said, json.dumps(what).encode() + b"\n")

@@ -22,6 +22,7 @@ from typing import Any
 
 from hearth.observe import _linux as linux
 from hearth.observe._mounts import SandboxMounts
+from hearth.observe._network_watch import NetworkWatch
 from hearth.observe._sandbox_init import Init
 from hearth.observe._sandbox_watch import HostServices, Watch
 from hearth.observe._sandbox_wire import receive, receive_message, send_message
@@ -172,12 +173,24 @@ class _Kept:
 
     def run(self, mounts: SandboxMounts, services: HostServices, *, network: bool) -> None:
         """Answer the init and look at what is watched, until the init is dead: nothing runs any more then."""
+        self._attend(services, network=network)
+        os.waitpid(self._init, 0)
+        if not self._started:
+            send_message(self._control, {"problem": self._end["problem"] or "its init ended before it was ready"})
+            return
+        seen: dict[str, Any] = {"programs": [], "connections": []}
+        if self._watch is not None:
+            seen = {"programs": self._watch.programs, "connections": sorted(self._watch.connections)}
+            self._end["unseen"] += self._watch.unseen
+        send_message(self._control, {**self._end, **seen, "readonly": mounts.readonly, "failed": mounts.failed})
+
+    def _attend(self, services: HostServices, *, network: bool) -> None:
         poll = select.poll()
         poll.register(self._said, select.POLLIN)
         rest = b""
         open_still, watching = True, False
         while open_still:
-            for descriptor, event in poll.poll():
+            for descriptor, event in poll.poll(None if self._watch is None else self._watch.pause):
                 if descriptor != self._said:
                     if self._watch is not None and event & select.POLLIN:
                         self._watch.look()
@@ -189,18 +202,11 @@ class _Kept:
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     self._hear(json.loads(line), services, network=network)
-                    if self._watch is not None and not watching:
-                        poll.register(self._watch, select.POLLIN)
-                        watching = True
-        os.waitpid(self._init, 0)
-        if not self._started:
-            send_message(self._control, {"problem": self._end["problem"] or "its init ended before it was ready"})
-            return
-        seen: dict[str, Any] = {"programs": [], "connections": []}
-        if self._watch is not None:
-            seen = {"programs": self._watch.programs, "connections": sorted(self._watch.connections)}
-            self._end["unseen"] += self._watch.unseen
-        send_message(self._control, {**self._end, **seen, "readonly": mounts.readonly, "failed": mounts.failed})
+            if self._watch is not None:
+                if not watching:
+                    poll.register(self._watch, select.POLLIN)
+                    watching = True
+                self._watch.pass_time()
 
     def _hear(self, told: dict[str, Any], services: HostServices, *, network: bool) -> None:
         if told["say"] == "map":
@@ -226,7 +232,10 @@ class _Kept:
                 self._end["problem"] = _said(error)
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
                 return
-            self._watch = Watch(listener, self._proc, services, network=network)
+            if network:
+                self._watch = NetworkWatch(listener, self._proc, services, scoped=told["scoped"])
+            else:
+                self._watch = Watch(listener, self._proc, services, network=False)
         else:
             self._end["unseen"].append(f"programs and connections were not observed: {told['unwatched']}")
         for descriptor in self._descriptors:

@@ -1,7 +1,9 @@
 """Programs that a sandbox starts and connections that it makes, seen by seccomp user notification. Linux.
 
-Each such call waits until it was looked at, and then goes on as if nothing had been (seccomp_unotify(2)). So nothing is
-decided here, and a program that changes the words of a call meanwhile is told wrongly: this is an observer, no guard.
+Each such call waits until it was looked at, twice, and then goes on as if nothing had been (seccomp_unotify(2)): the
+kernel reads its words once more then. A program that changes them between the two looks is told of with both; one that
+changes them afterwards is told wrongly. So this is an observer, no guard; with the host's network, the connections are
+made by `hearth.observe._network_watch` instead.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from hearth.observe._seccomp import WATCHED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["HostServices", "Watch"]
+__all__ = ["CHANGED", "HostServices", "Watch", "sent_to"]
 
 _RECEIVE, _SEND, _IS_VALID, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082102, 0x40082104  # linux/seccomp.h
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
@@ -31,6 +33,7 @@ _CONTINUE, _WAKE_TOGETHER = 1, 1
 _MOST_WORDS, _LONGEST_WORD, _LONGEST_TOLD = 64, 1 << 16, 1 << 14
 _MOST_KEPT = 10_000
 _MOST_CHARACTERS = 1 << 22  # of all words together
+CHANGED = "changed-under-way"  # before what is told: no host, so that no declaration covers it
 _LONGEST_PATH = 4096
 _LONGEST_ADDRESS = 128
 _EMPTY_PATH = 0x1000  # AT_EMPTY_PATH
@@ -105,6 +108,14 @@ class Watch:
         """Return the listener: readable when a call waits."""
         return self._listener
 
+    @property
+    def pause(self) -> int | None:
+        """How many milliseconds may pass until `pass_time` is called; None: any."""
+        return None
+
+    def pass_time(self) -> None:
+        """See to what is waited for."""
+
     def look(self) -> None:
         """Look at one call, and let it go on. Raises nothing."""
         buffer = bytearray(_NOTIFICATION.size)
@@ -114,17 +125,29 @@ class Watch:
             return  # whoever called is dead
         ident, pid, _, number, _, _, *arguments = _NOTIFICATION.unpack(buffer)
         try:
-            name = self._names.get(number, "")
-            if name.startswith("exec"):
-                self._program(ident, pid, name, arguments)
-            elif name:
-                self._connection(ident, pid, name, arguments)
+            self._look_at(ident, pid, self._names.get(number, ""), arguments)
         except (OSError, ValueError, struct.error) as error:
             if self._waits(ident):
                 why = error.strerror if isinstance(error, OSError) else error
                 self.unseen[f"a program started, or a connection made, could not be looked at: {why}"] = None
+        self._go_on(ident)
+
+    def _look_at(self, ident: int, pid: int, name: str, arguments: list[int]) -> None:
+        if name.startswith("exec"):
+            self._program(ident, pid, name, arguments)
+        elif name:
+            self._connection(ident, pid, name, arguments)
+
+    def _go_on(self, ident: int) -> None:
+        """Let the caller make its call; one that has been answered already is not asked for again."""
         with suppress(OSError):
             _ioctl(self._listener, _SEND, bytearray(_RESPONSE.pack(ident, 0, 0, _CONTINUE)))
+
+    def _answer(self, ident: int, value: int) -> None:
+        """Have the caller's call return this, without being made; a negative number is an error's."""
+        with suppress(OSError):
+            response = _RESPONSE.pack(ident, max(value, 0), min(value, 0), 0)
+            _ioctl(self._listener, _SEND, bytearray(response))
 
     def _waits(self, ident: int) -> bool:
         """Whether the caller still waits: else its number may be another's by now, and what was read is not its."""
@@ -140,10 +163,23 @@ class Watch:
         at = name == "execveat"
         memory = os.open(f"{pid}/mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
         try:
-            path = _text(memory, arguments[1 if at else 0], _LONGEST_PATH)
-            words = _words(memory, arguments[2 if at else 1])
+            first = self._program_named(pid, memory, at, arguments)
+            then = self._program_named(pid, memory, at, arguments)
         finally:
             os.close(memory)
+        if not self._waits(ident):
+            return
+        for told in dict.fromkeys((first, then)):
+            if told:
+                self._tell_program(told)
+        if first != then:
+            names = " and ".join(repr(told[0] if told else "no program") for told in (first, then))
+            self.unseen[f"a program changed what it was about to start while that was looked at: {names}"] = None
+
+    def _program_named(self, pid: int, memory: int, at: bool, arguments: list[int]) -> tuple[str, ...]:
+        """Return the words of the program that the call names now; none where there is no such program."""
+        path = _text(memory, arguments[1 if at else 0], _LONGEST_PATH)
+        words = _words(memory, arguments[2 if at else 1])
         folder = _signed(arguments[0]) if at else _HERE
         if at and not path and arguments[4] & _EMPTY_PATH:
             there = f"{pid}/fd/{folder}"
@@ -151,9 +187,11 @@ class Watch:
             there = f"{pid}/root{os.fsdecode(path)}"
         else:
             there = f"{pid}/{'cwd' if folder == _HERE else f'fd/{folder}'}/{os.fsdecode(path)}"
-        if not self._can_be_run(there) or not self._waits(ident):
-            return
-        told = tuple("…" if len(word) > _LONGEST_TOLD else os.fsdecode(word) for word in words or [path])
+        if not self._can_be_run(there):
+            return ()
+        return tuple("…" if len(word) > _LONGEST_TOLD else os.fsdecode(word) for word in words or [path])
+
+    def _tell_program(self, told: tuple[str, ...]) -> None:
         self._characters += sum(map(len, told))
         if len(self.programs) < _MOST_KEPT and self._characters < _MOST_CHARACTERS:
             self.programs.append(told)
@@ -171,6 +209,15 @@ class Watch:
     # --- connections
 
     def _connection(self, ident: int, pid: int, name: str, arguments: list[int]) -> None:
+        first, then = (self._addresses(pid, name, arguments) for _ in range(2))
+        descriptor = _signed(arguments[0])
+        found = [told for one in sorted(first | then) if (told := self._told(one, pid, descriptor))]
+        if self._waits(ident):
+            for told in found:
+                self._tell_connection(told if first == then else f"{CHANGED} {told}")
+
+    def _addresses(self, pid: int, name: str, arguments: list[int]) -> set[bytes]:
+        """Return the addresses that a call names, as they are now."""
         if name == "connect":
             places = [(arguments[1], arguments[2])]
         elif name == "sendto":
@@ -187,14 +234,13 @@ class Watch:
             raw = {os.pread(memory, min(size, _LONGEST_ADDRESS), place) for place, size in places if place and size > 1}
         finally:
             os.close(memory)
-        found = [told for one in sorted(raw) if (told := self._told(one, pid, _signed(arguments[0])))]
-        if not found or not self._waits(ident):
-            return
-        for told in found:
-            if len(self.connections) < _MOST_KEPT:
-                self.connections[told] = None
-            else:
-                self.unseen[f"more than {_MOST_KEPT} connections were made"] = None
+        return raw if name == "connect" else set(map(sent_to, raw))
+
+    def _tell_connection(self, told: str) -> None:
+        if len(self.connections) < _MOST_KEPT:
+            self.connections[told] = None
+        else:
+            self.unseen[f"more than {_MOST_KEPT} connections were made"] = None
 
     def _told(self, raw: bytes, pid: int, descriptor: int) -> str:
         """Return what an address is told as (unix(7), ip(7), ipv6(7)); "" where it stays in the sandbox."""
@@ -220,7 +266,7 @@ class Watch:
     def _told_unix(self, name: bytes, pid: int) -> str:
         if name[:1] == b"\0":  # abstract: the whole rest, and divided by network namespaces
             shown = "@" + os.fsdecode(name[1:].rstrip(b"\0"))
-            return f"unix {shown}" if self._network or shown in self._services.sockets else ""
+            return f"unix {shown}" if shown in self._services.sockets else ""
         path = os.fsdecode(name.split(b"\0")[0])
         if not path:
             return ""
@@ -233,12 +279,8 @@ class Watch:
     def _kind(self, pid: int, descriptor: int) -> str:
         """Return tcp, udp or raw: the socket itself tells."""
         try:
-            process = os.pidfd_open(pid)
-            try:
-                with socket.socket(fileno=linux.pidfd_getfd(process, descriptor)) as copy:
-                    kind = copy.type
-            finally:
-                os.close(process)
+            with socket.socket(fileno=linux.copy_of_descriptor(self._proc, pid, descriptor)) as copy:
+                kind = copy.type
         except OSError:
             return "ip"
         return {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}.get(kind, "raw")
@@ -248,6 +290,11 @@ def _ioctl(descriptor: int, request: int, argument: bytearray | int) -> None:
     import fcntl  # this module is imported on other systems, too
 
     fcntl.ioctl(descriptor, request, argument)
+
+
+def sent_to(address: bytes) -> bytes:
+    """Return where a message goes: one without a family goes by IPv4 (net/ipv4/udp.c)."""
+    return struct.pack("=H", socket.AF_INET) + address[2:] if address[:2] == b"\0\0" and len(address) > 7 else address  # noqa: PLR2004 - with its host
 
 
 def _text(memory: int, place: int, most: int) -> bytes:
