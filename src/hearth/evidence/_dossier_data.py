@@ -3,7 +3,8 @@ r"""What a dossier holds: one JSON object in canonical bytes, embedded in a page
 The data (schema hearth.dossier/1): when and by which version it was made; `record`; `plan`, as it was kept before the
 run, and `plan_missing`, why it is not there; `approval`, the request, the decisions and their envelopes; `policy`, the
 keys that the ledger trusted; `manifests`, by digest; `rollback`, the scaffold; `proof` of the log, and
-`proof_missing`, why there is none; `witnesses`; `erasures`, what was erased of the record's disclosed values.
+`proof_missing`, why there is none; `witnesses`; `erasures`, what was erased of the record's disclosed values;
+`page`, the SHA-256 of all that the page was made with.
 
 In the page `<`, `>`, `&`, U+2028 and U+2029 stand as `\uXXXX`: no text of a record can end the element or begin
 another. They occur in texts alone, so the canonical form has one spelling in a page, byte for byte.
@@ -30,7 +31,7 @@ SEAL_SCHEMA = "hearth.dossier-seal/1"
 SEAL_TYPE = "application/vnd.hearth.dossier-seal.v1+json"
 MEMBERS = frozenset(
     ("schema", "made_at", "made_by", "record", "plan", "plan_missing", "approval", "policy", "manifests", "rollback",
-     "proof", "proof_missing", "witnesses", "erasures")
+     "proof", "proof_missing", "witnesses", "erasures", "page")
 )  # fmt: skip
 _ESCAPED = re.compile("[<>&\u2028\u2029]")
 _OPEN = b'<script type="application/json" id="dossier-%b">'
@@ -48,10 +49,10 @@ def is_dossier(start: bytes) -> bool:
     return start.startswith(_START)
 
 
-def make_seal(data: str, document: dict[str, Any], frame: str, key: SigningKey | None) -> dict[str, Any]:
-    """Return what stands beside the data: their SHA-256, which page it was made for, and a signature over both."""
+def make_seal(data: str, document: dict[str, Any], key: SigningKey | None) -> dict[str, Any]:
+    """Return what stands beside the data: their SHA-256, and a signature over it."""
     digest = hashlib.sha256(data.encode()).hexdigest()
-    seal: dict[str, Any] = {"schema": SEAL_SCHEMA, "sha256": digest, "frame": frame, "key": None, "envelope": None}
+    seal: dict[str, Any] = {"schema": SEAL_SCHEMA, "sha256": digest, "key": None, "envelope": None}
     if key is not None:
         seal["key"] = str(key.public)
         seal["envelope"] = strict_loads(
@@ -65,7 +66,6 @@ def signed_words(seal: dict[str, Any], document: dict[str, Any]) -> dict[str, An
     return {
         "schema": SEAL_SCHEMA,
         "sha256": seal["sha256"],
-        "frame": seal["frame"],
         "execution_id": document["record"]["execution_id"],
         "execution_hash": document["record"]["execution_hash"],
         "made_at": document["made_at"],

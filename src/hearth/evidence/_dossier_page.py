@@ -48,7 +48,8 @@ def frame() -> str:
 
 def make_dossier(document: dict[str, Any], key: SigningKey | None = None) -> bytes:
     """Return the page of these data, signed where a key is given."""
-    return render_page(document, make_seal(embedded_text(document), document, frame(), key))
+    document = {**document, "page": frame()}
+    return render_page(document, make_seal(embedded_text(document), document, key))
 
 
 def render_page(document: dict[str, Any], seal: dict[str, Any]) -> bytes:

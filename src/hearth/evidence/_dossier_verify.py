@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["verify_dossier"]
 
-_SEAL = {"schema", "sha256", "frame", "key", "envelope"}
+_SEAL = {"schema", "sha256", "key", "envelope"}
 _GIVEN = DossierCheck("key.given", "Keys", "Each key that was given has signed something in it", "")
 
 
@@ -134,7 +134,7 @@ def _signature(embedded: Embedded, document: dict[str, Any], keys: DossierKeys) 
 def _values(page: bytes, embedded: Embedded, document: dict[str, Any]) -> str:
     """Make the page anew: what it shows has to be what is made of these data."""
     seal = _seal(embedded)
-    if seal["frame"] != frame():
+    if document["page"] != frame():
         unchecked(
             "the page was made by another version of HEARTH, so what it shows was not compared with "
             "the data; what the data say is checked all the same"

@@ -7,7 +7,7 @@ const KINDS = {
   decision: "application/vnd.hearth.approval.v1+json",
   review: "application/vnd.hearth.emergency-review.v1+json",
 };
-const MEMBERS = ["approval", "erasures", "made_at", "made_by", "manifests", "plan", "plan_missing", "policy", "proof",
+const MEMBERS = ["approval", "erasures", "made_at", "made_by", "manifests", "page", "plan", "plan_missing", "policy", "proof",
   "proof_missing", "record", "rollback", "schema", "witnesses"];
 
 const text = element("dossier-data").textContent;
@@ -17,7 +17,7 @@ let data, seal, entries;
 function readSeal() {
   const found = JSON.parse(sealText);
   need(embedded(found) === sealText && found.schema === "hearth.dossier-seal/1", "the seal beside the data has not the form of one");
-  need(same(Object.keys(found).sort(byUnits), ["envelope", "frame", "key", "schema", "sha256"]), "the seal has other members");
+  need(same(Object.keys(found).sort(byUnits), ["envelope", "key", "schema", "sha256"]), "the seal has other members");
   return found;
 }
 
@@ -46,7 +46,7 @@ async function dataSignature() {
   need(envelope.kind === "application/vnd.hearth.dossier-seal.v1+json", "the envelope is of another kind");
   need(await signedBy(envelope, key), "the signature does not verify with the key beside it");
   const { execution_id, execution_hash } = data.record;
-  const says = { schema: seal.schema, sha256: seal.sha256, frame: seal.frame, execution_id, execution_hash, made_at: data.made_at };
+  const says = { schema: seal.schema, sha256: seal.sha256, execution_id, execution_hash, made_at: data.made_at };
   need(envelope.payload === canonical(says), "what was signed is another file");
   return `signed by the key id ${await keyId(key)} (the key that is in the file)`;
 }

@@ -71,7 +71,7 @@ function offerData() {
   });
   const raw = element("raw");
   raw.addEventListener("toggle", () => { // once: it may be large
-    if (raw.open) element("raw-text").textContent = text;
+    if (raw.open) element("raw-text").textContent = text.replace(hiddenInLines, escape);
   }, { once: true });
 }
 

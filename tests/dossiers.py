@@ -1,0 +1,158 @@
+"""Dossiers for tests: of a run that was approved and failed, in a log that a witness has seen; and of odd records."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import StepFailedError
+from hearth.evidence import COSIGNATURE, LogProof, Note, NoteKey, TransparencyLog, make_dossier
+from hearth.evidence._dossier_data import embedded_text
+from hearth.operations import Records, initialise, load_key, run_plan
+from hearth.operations._dossier import gather
+from hearth.plan import load_plan
+from hearth.record import ExecutionRecord, sealed_leaf
+from hearth.security import LiveMode
+from hearth.signing import SigningKey
+from tests import approving
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hearth.ledger import LedgerHome
+
+__all__ = ["KEYS", "ORIGIN", "bare", "fold", "gathered", "mutated", "resealed", "run", "signed", "span", "with_log"]
+
+ORIGIN = "example.com/hearth"
+KEYS = {name: SigningKey.generate() for name in ("log", "witness", "maker", "stranger")}
+_DATA = re.compile(rb'(?<=<script type="application/json" id="dossier-data">)[^\n]*?(?=</script>)')
+_PLAN = """
+plan: user-import
+description: Bring the new users in
+steps:
+  - name: Copy
+    shell: {script: "cp users.csv copy.csv; echo copied 3 users"}
+    effects: [{file_system: copy.csv, reversible: true}]
+    rollback: {description: Remove the copy, actions: [rm copy.csv], risks: [it may be wanted]}
+  - name: Tell
+    file: {write: told.txt, content: "9"}
+  - name: Fail
+    shell: "echo 'no such user' >&2; exit 3"
+  - name: Never
+    shell: "true"
+"""
+
+
+def run(folder: Path) -> LedgerHome:
+    """Run a plan that fails at its third step, live and approved; its execution is `the-run`."""
+    home = initialise(folder / ".hearth").home
+    key = approving.trust(home)
+    work = folder / "work"
+    work.mkdir()
+    (work / "users.csv").write_text("a\nb\nc\n")
+    path = work / "plan.yaml"
+    path.write_text(_PLAN)
+    plan = load_plan(path)
+    request = approving.approve(home, plan, load_key(home, key))
+    with suppress(StepFailedError):
+        run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request, execution_id="the-run")
+    return home
+
+
+def gathered(home: LedgerHome, execution_id: str = "the-run") -> dict[str, Any]:
+    """Return the data of an execution's dossier."""
+    with Records(home) as records:
+        return gather(records, records.find(execution_id))
+
+
+def with_log(folder: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """Put the record into a log of its own, among others, and have a witness see it."""
+    record = ExecutionRecord.from_dict(document["record"])
+    leaf = sealed_leaf(record, origin=ORIGIN, ledger_id=str(record.started["ledger_id"]))
+    log = TransparencyLog.create(folder / "log", folder / "signed.json", KEYS["log"], origin=ORIGIN)
+    log.append([*(b"before %d" % n for n in range(11)), leaf, *(b"after %d" % n for n in range(5))])
+    note = Note.parse(log.note()).cosigned("witness.example", KEYS["witness"], 1_790_000_000)
+    proof = LogProof(11, tuple(log.inclusion(11)), note)
+    return {
+        **document,
+        "proof": {
+            "origin": ORIGIN,
+            "log_key": str(NoteKey(ORIGIN, KEYS["log"].public)),
+            "leaf": leaf.decode(),
+            "proof": proof.to_bytes().decode(),
+        },
+        "proof_missing": "",
+        "witnesses": {
+            "keys": [str(NoteKey("witness.example", KEYS["witness"].public, COSIGNATURE))],
+            "quorum": 1,
+        },
+    }
+
+
+def bare(record: ExecutionRecord) -> dict[str, Any]:
+    """Return the data of a dossier that has nothing but a record."""
+    return {
+        "schema": "hearth.dossier/1",
+        "made_at": "2026-09-01T10:00:00.000000Z",
+        "made_by": "hearth 0",
+        "record": record.to_dict(),
+        "plan": None,
+        "plan_missing": "the record names no kept copy of its plan",
+        "approval": None,
+        "policy": {"keys": [], "quorum": 1, "missing": ""},
+        "manifests": [],
+        "rollback": {
+            "execution_id": record.execution_id, "plan_id": record.plan_id, "status": str(record.status),
+            "is_rollback_possible": False, "reason": "no hint", "rollback_hints": [], "warnings": [],
+            "irreversible_steps": [], "manual_steps": [], "executed_steps": [],
+        },
+        "proof": None,
+        "proof_missing": "this ledger has no log",
+        "witnesses": {"keys": [], "quorum": 0},
+        "erasures": [],
+    }  # fmt: skip
+
+
+def span(page: bytes) -> tuple[int, int]:
+    """Return where the embedded data stand in a page."""
+    found = _DATA.search(page)
+    assert found is not None
+    return found.span()
+
+
+def mutated(page: bytes, place: int, byte: int) -> bytes:
+    """Return a page with another byte at a place of its data."""
+    at = span(page)[0] + place
+    assert page[at] != byte
+    return page[:at] + bytes([byte]) + page[at + 1 :]
+
+
+def fold(document: dict[str, Any], *path: str | int, value: Any) -> dict[str, Any]:
+    """Return data with another value at a place."""
+    changed = copy.deepcopy(document)
+    inner: Any = changed
+    for part in path[:-1]:
+        inner = inner[part]
+    inner[path[-1]] = value
+    return changed
+
+
+def resealed(page: bytes, document: dict[str, Any]) -> bytes:
+    """Return the page with other data and, as an attacker would, their SHA-256 made anew beside them; nothing else."""
+    first, last = span(page)
+    data = embedded_text(document)
+    after = page[last:]
+    seal = re.search(rb'id="dossier-seal">([^\n]*?)</script>', after)
+    assert seal is not None
+    said = json.loads(seal[1])
+    said["sha256"] = hashlib.sha256(data.encode()).hexdigest()
+    return page[:first] + data.encode() + after[: seal.start(1)] + embedded_text(said).encode() + after[seal.end(1) :]
+
+
+def signed(document: dict[str, Any]) -> bytes:
+    """Return the dossier, signed by its maker."""
+    return make_dossier(document, KEYS["maker"])

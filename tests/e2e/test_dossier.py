@@ -1,0 +1,517 @@
+"""The dossier in a real browser, without network, and by `hearth verify`: what holds, what is seen, what cannot act."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hearth.evidence import NoteKey, make_dossier, verify_dossier
+from hearth.evidence import _dossier_page as dossier_page
+from hearth.evidence._dossier_show import shown
+from hearth.record import canonical_bytes
+from hearth.recorder import ExecutionObserver
+from tests import dossiers
+from tests.e2e.command import document as told
+from tests.e2e.command import hearth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+    from hearth.ledger import LedgerHome
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which the distribution packages")
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+WATCH = """
+window.ran = 0; window.violations = [];
+document.addEventListener("securitypolicyviolation", (one) => window.violations.push(one.violatedDirective));
+"""
+HOSTILE = (
+    "</script><script>ran++</script>", "<img src=x onerror='ran++'>", "<svg/onload=ran++>", "]]><!--",
+    "--><b>bold</b>", "\u202egnp.exe\u202c", "a\u2028b\u2029c", "javascript:ran++", "{{ 7*7 }} {% raw %}",
+    "&lt;b&gt; &amp;", "\u0000\u001b[31m\r\n", "'\" onmouseover=\"ran++\" x='", "http://127.0.0.1:9/x.png",
+    "\ufeff\u200b\U000e0041", "__proto__", "<!--<script>", "\U0001f600\ud7ff",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> LedgerHome:
+    return dossiers.run(tmp_path_factory.mktemp("ledger"))
+
+
+@pytest.fixture(scope="module")
+def whole(home: LedgerHome, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The data of a dossier of which everything can be checked."""
+    return dossiers.with_log(tmp_path_factory.mktemp("log"), dossiers.gathered(home))
+
+
+@pytest.fixture(scope="module")
+def intact(whole: dict[str, Any]) -> bytes:
+    return dossiers.signed(whole)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield found
+        found.close()
+
+
+class Opened:
+    """A dossier in the browser: a context without network, and what the page asked for."""
+
+    def __init__(self, browser: Browser, folder: Path, **options: Any) -> None:
+        self.context = browser.new_context(offline=True, **options)
+        self.context.add_init_script(WATCH)
+        self.page: Page = self.context.new_page()
+        self.requests: list[str] = []
+        self.said: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.file = folder / "run.html"
+
+    def show(self, content: bytes) -> str:
+        """Open it; return the verdict."""
+        self.file.write_bytes(content)
+        self.page.goto(self.file.as_uri())
+        self.page.wait_for_selector("html[data-verdict]", timeout=20_000, state="attached")
+        return str(self.page.locator("html").get_attribute("data-verdict"))
+
+    def findings(self) -> dict[str, tuple[str, str]]:
+        """Return of each check its finding and what it says."""
+        found = self.page.eval_on_selector_all(
+            "[data-check]",
+            "all => all.map(one => [one.dataset.check, one.dataset.finding, one.querySelector('.says').textContent])",
+        )
+        return {name: (finding, says) for name, finding, says in found}
+
+
+@pytest.fixture
+def opened(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
+    made: list[Opened] = []
+
+    def make(**options: Any) -> Opened:
+        made.append(Opened(browser, tmp_path, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.context.close()
+
+
+def failing(page: bytes, *keys: str) -> set[str]:
+    """The names of the checks that fail by `hearth verify`'s own code."""
+    return {one.check.id for one in verify_dossier(page, keys).failed}
+
+
+# --- what is whole
+
+
+def test_all_holds_by_our_own_code(intact: bytes) -> None:
+    finds = verify_dossier(intact).finds
+    assert {one.check.id: str(one.finding) for one in finds if one.finding != "holds"} == {}
+
+
+@in_a_browser
+def test_all_holds_in_the_browser(intact: bytes, opened: Callable[..., Opened]) -> None:
+    one = opened()
+    assert one.show(intact) == "holds"
+    assert {name: says for name, (finding, says) in one.findings().items() if finding != "holds"} == {}
+    assert [found.check.id for found in verify_dossier(intact).finds] == list(one.findings())
+    assert one.page.locator("#verdict-word").text_content() == "Everything holds"
+    assert (one.said, one.page.evaluate("violations"), one.requests) == ([], [], [one.file.as_uri()])
+
+
+@in_a_browser
+def test_what_cannot_be_checked_is_said_and_is_no_success(home: LedgerHome, opened: Callable[..., Opened]) -> None:
+    page = make_dossier(dossiers.gathered(home))
+    one = opened()
+    assert one.show(page) == "partly"
+    left = {name for name, (finding, _) in one.findings().items() if finding == "unchecked"}
+    assert left == {"data.signature", "log.leaf", "log.inclusion", "log.checkpoint", "log.witnesses"}
+    assert left == {found.check.id for found in verify_dossier(page).finds if found.finding == "unchecked"}
+    assert failing(page) == set()
+
+
+@in_a_browser
+@pytest.mark.parametrize("gone", ["crypto", "Ed25519"])
+def test_a_browser_that_cannot_check_never_says_that_it_holds(
+    intact: bytes, opened: Callable[..., Opened], gone: str
+) -> None:
+    one = opened()
+    one.context.add_init_script(
+        "Object.defineProperty(globalThis, 'crypto', {value: undefined})"
+        if gone == "crypto"
+        else "const known = SubtleCrypto.prototype.importKey;"
+        "SubtleCrypto.prototype.importKey = function (form, key, how, ...rest) { return how.name === 'Ed25519'"
+        " ? Promise.reject(new DOMException('no', 'NotSupportedError')) : known.call(this, form, key, how, ...rest); }"
+    )
+    assert one.show(intact) == ("unchecked" if gone == "crypto" else "partly")
+    findings = one.findings()
+    for name in ("data.signature", "approval.signatures", "log.checkpoint", "log.witnesses"):
+        assert findings[name][0] == "unchecked", name
+    assert findings["record.entries"][0] == ("unchecked" if gone == "crypto" else "holds")
+
+
+# --- what was changed
+
+
+@in_a_browser
+def test_each_changed_byte_is_seen(intact: bytes, opened: Callable[..., Opened]) -> None:
+    first, last = dossiers.span(intact)
+    chance = random.Random(20260901)  # noqa: S311 - samples
+    one = opened()
+    for _ in range(50):
+        place = chance.randrange(last - first)
+        byte = chance.choice([other for other in range(256) if other != intact[first + place]])
+        page = dossiers.mutated(intact, place, byte)
+        assert failing(page), (place, byte)
+        assert one.show(page) == "fails", (place, byte)
+
+
+def test_each_changed_byte_of_the_page_is_seen_by_our_own_code(intact: bytes) -> None:
+    chance = random.Random(7)  # noqa: S311 - samples
+    for _ in range(60):
+        place = chance.randrange(len(intact))
+        page = intact[:place] + bytes([(intact[place] + chance.randrange(1, 256)) % 256]) + intact[place + 1 :]
+        assert failing(page), place
+
+
+def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
+    """Data that somebody changed with care, and the check that has to see it."""
+    fold, steps = dossiers.fold, whole["record"]["step_events"]
+    proof, other = whole["proof"], NoteKey(dossiers.ORIGIN, dossiers.KEYS["stranger"].public)
+    without = [event for event in steps if event["event_type"] != "step_failed"]
+    said = ("approval", "decisions", 0, "says", "reason")
+
+    def in_proof(was: str, is_now: str) -> dict[str, Any]:
+        return fold(whole, "proof", "proof", value=proof["proof"].replace(was, is_now))
+
+    return {
+        "status": (fold(whole, "record", "status", value="completed"), "record.fields"),
+        "error": (fold(whole, "record", "step_events", len(steps) - 1, "error_message", value=""), "record.entries"),
+        "entry": (fold(whole, "record", "step_events", value=without), "record.chain"),
+        "hash": (fold(whole, "record", "execution_hash", value="0" * 64), "record.hash"),
+        "plan": (fold(whole, "plan", "plan", "description", value="harmless"), "plan.copy"),
+        "approval": (fold(whole, *said, value="read with care"), "approval.signatures"),
+        "run": (fold(whole, "approval", "use", "execution_id", value="another"), "approval.binding"),
+        "guidance": (fold(whole, "rollback", "rollback_hints", 0, "actions", 0, value="rm -rf /"), "rollback.plan"),
+        "leaf": (fold(whole, "proof", "leaf", value=proof["leaf"].replace("failed", "completed")), "log.leaf"),
+        "index": (in_proof("index 11", "index 10"), "log.inclusion"),
+        "size": (in_proof("\n17\n", "\n18\n"), "log.checkpoint"),
+        "log key": (fold(whole, "proof", "log_key", value=str(other)), "log.checkpoint"),
+        "quorum": (fold(whole, "witnesses", "quorum", value=2), "log.witnesses"),
+        "when": (fold(whole, "made_at", value="2020-01-01T00:00:00.000000Z"), "data.signature"),
+    }  # fmt: skip
+
+
+@in_a_browser
+def test_what_was_changed_with_care_is_seen_by_the_check_for_it(
+    whole: dict[str, Any], intact: bytes, opened: Callable[..., Opened]
+) -> None:
+    one = opened()
+    for name, (forged, check) in _forged(whole).items():
+        forged = {**forged, "page": dossier_page.frame()}  # noqa: PLW2901 - as make_dossier does
+        # The page is made anew, too, and the data's SHA-256: only the maker's signature cannot be.
+        page = dossiers.resealed(dossiers.signed(forged), forged)
+        unsigned = make_dossier(forged)
+        if check != "data.signature":
+            assert check in failing(unsigned), name
+            assert one.show(unsigned) == "fails", name
+            assert one.findings()[check][0] == "fails", (name, one.findings()[check])
+        else:
+            assert failing(unsigned) == set(), "nothing covers it but a signature"
+            taken = re.search(rb'id="dossier-seal">([^\n]*?)</script>', intact)
+            assert taken is not None
+            page = re.sub(rb'(?<=id="dossier-seal">)[^\n]*?(?=</script>)', lambda _: taken[1], page)  # noqa: B023
+            assert {"data.bytes", "data.signature"} <= failing(page)
+            assert "data.signature" in failing(dossiers.resealed(page, forged))
+            assert one.show(dossiers.resealed(page, forged)) == "fails"
+            assert one.findings()["data.signature"][0] == "fails"
+
+
+@in_a_browser
+@pytest.mark.parametrize(
+    "was, is_now",
+    [
+        (b'data-as="word">failed<', b'data-as="word">completed<'),
+        (b"exit code 3", b"exit code 0"),
+        (b'<li class="step" data-outcome="failed">', b'<li class="step" data-outcome="completed">'),
+        (b'<tr data-entry="3"', b'<tr data-entry="4"'),
+    ],
+)
+def test_a_page_that_shows_something_else_is_seen(
+    intact: bytes, opened: Callable[..., Opened], was: bytes, is_now: bytes
+) -> None:
+    body, mark, rest = intact.partition(b'<script type="application/json"')
+    assert was in body
+    page = body.replace(was, is_now, 1) + mark + rest
+    assert failing(page) == {"page.values"}
+    one = opened()
+    assert one.show(page) == "fails"
+    assert one.findings()["page.values"][0] == "fails"
+
+
+@in_a_browser
+def test_who_signed_an_approval_is_not_known_without_the_key(
+    whole: dict[str, Any], opened: Callable[..., Opened]
+) -> None:
+    key = str(dossiers.KEYS["stranger"].public)
+    page = make_dossier(dossiers.fold(whole, "policy", "keys", 0, "key", value=key))
+    assert {one.check.id: str(one.finding) for one in verify_dossier(page).finds}["approval.signatures"] == "unchecked"
+    one = opened()
+    assert one.show(page) == "partly"
+    assert one.findings()["approval.signatures"][0] == "unchecked"
+
+
+def test_a_key_that_is_given_has_to_have_signed(intact: bytes) -> None:
+    for key in (KEY_OF["maker"], str(NoteKey(dossiers.ORIGIN, dossiers.KEYS["log"].public))):
+        verdict = verify_dossier(intact, [key])
+        assert verdict
+        assert any("(a key that was given)" in one.says for one in verdict.finds)
+    assert failing(intact, KEY_OF["stranger"]) == {"key.given"}
+
+
+KEY_OF = {name: str(key.public) for name, key in dossiers.KEYS.items()}
+
+
+# --- what must not act
+
+
+@in_a_browser
+def test_nothing_in_a_record_acts(opened: Callable[..., Opened]) -> None:
+    everything = " ".join(HOSTILE)
+    observer = ExecutionObserver(f"id {everything}", f"plan {everything}", live_mode="DRY_RUN", initiator=HOSTILE[0])
+    for index, text in enumerate(HOSTILE):
+        observer.record_step_started(index, text, {"summary": text, text: [text, {text: text}], "values": 1.5e300})
+        observer.record_side_effect("FILE_SYSTEM", text, step_index=index, details={"declared": text, "path": text})
+        told_of = {"ran": text, "undeclared": [text], "missing": [{text: text}], "stdout": {"tail": text, "bytes": 9}}
+        if index % 2:
+            observer.record_step_completed(index, text, told_of)
+        else:
+            observer.record_step_failed(index, text, text, told_of)
+    observer.mark_failed(everything)
+    page = make_dossier(dossiers.bare(observer.get_execution_record("DRY_RUN")))
+    assert failing(page) == set()
+    one = opened()
+    assert one.show(page) == "partly", {name: said for name, said in one.findings().items() if said[0] == "fails"}
+    for name in range(one.page.locator("summary").count()):
+        one.page.evaluate("n => { document.querySelectorAll('details')[n].open = true }", name)
+    one.page.mouse.move(300, 300)
+    assert one.page.evaluate("[ran, violations, document.images.length]") == [0, [], 0]
+    assert (one.said, one.requests) == ([], [one.file.as_uri()])
+    assert one.page.locator("script").count() == 3
+    assert one.page.evaluate("[...document.links].every(one => one.getAttribute('href').startsWith('#'))")
+    assert "\u202e" not in str(one.page.locator("body").inner_text())
+
+
+@in_a_browser
+def test_the_policy_lets_nothing_else_act(intact: bytes, opened: Callable[..., Opened]) -> None:
+    inside = (
+        b'<p id="x" onclick="ran++" style="color:red"></p><img src="http://127.0.0.1:9/"><script>ran++</script></main>'
+    )
+    one = opened()
+    one.show(intact.replace(b"</main>", inside, 1))
+    one.page.evaluate("document.getElementById('x').click()")
+    assert one.page.evaluate("ran") == 0
+    assert set(one.page.evaluate("violations")) >= {"script-src-elem", "script-src-attr", "img-src", "style-src-attr"}
+
+
+floats = st.floats(allow_nan=False, allow_infinity=False).filter(lambda one: not one.is_integer() or abs(one) < 2**53)
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+trees = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | floats
+    | texts | st.sampled_from(HOSTILE) | st.datetimes().map(lambda t: f"{t:%Y-%m-%dT%H:%M:%S.%f}Z"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=8,
+)  # fmt: skip
+HOW = ("text", "block", "word", "short", "time", "offset", "span", "count", "size", "json")
+START = "2026-09-01T10:00:00.000000Z"
+
+
+@in_a_browser
+def test_the_page_and_we_say_values_in_the_same_words(opened: Callable[..., Opened]) -> None:
+    cases: list[tuple[Any, str]] = [(text, how) for text in HOSTILE for how in HOW]
+    cases += [(number, how) for number in (0, 1, 999, 1000, 59_999_999, 60_000_000, 3_600_000_001, -5) for how in HOW]
+
+    @given(trees, st.sampled_from(HOW))
+    def collect(tree: Any, how: str) -> None:
+        cases.append((json.loads(canonical_bytes(tree)), how))
+
+    collect()
+    wanted = [shown(value, how, start=START) for value, how in cases]
+    one = opened()
+    source = (dossier_page._FOLDER / "reading.js").read_text("utf-8")
+    found = one.page.evaluate(
+        f"(given) => {{ {source}\n return JSON.parse(given).map(([value, how]) => shown(value, how, {START!r})); }}",
+        json.dumps(cases),
+    )
+    differ = [(case, ours, theirs) for case, ours, theirs in zip(cases, wanted, found, strict=True) if ours != theirs]
+    assert differ == []
+
+
+# --- what it is to read
+
+
+@in_a_browser
+def test_it_is_read_on_a_phone_and_on_paper(intact: bytes, opened: Callable[..., Opened]) -> None:
+    one = opened(viewport={"width": 360, "height": 740})
+    one.show(intact)
+    one.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    assert one.page.evaluate("document.documentElement.scrollWidth") <= 360
+    paper = one.page.pdf()
+    assert paper.startswith(b"%PDF-")
+    assert len(paper) > 20_000
+
+
+CONTRASTS = """() => {
+  const channel = (value) => { const s = value / 255; return s <= 0.03928 ? s / 12.92 : ((s + 0.055) / 1.055) ** 2.4; };
+  const light = (text) => { const [r, g, b] = text.match(/[0-9.]+/g).map(Number);
+    return 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b); };
+  const behind = (one) => { for (let at = one; at; at = at.parentElement) {
+    const colour = getComputedStyle(at).backgroundColor; if (!/, 0\\)$/.test(colour)) return colour; }
+    return "rgb(255, 255, 255)"; };
+  const worst = {};
+  for (const one of document.querySelectorAll("body *")) {
+    const says = Array.from(one.childNodes).some((node) => node.nodeType === 3 && node.data.trim());
+    if (!says || !one.checkVisibility()) continue;
+    const [dark, bright] = [light(getComputedStyle(one).color), light(behind(one))].sort((a, b) => a - b);
+    const ratio = (bright + 0.05) / (dark + 0.05);
+    if (ratio < 4.5) worst[one.className || one.tagName] = ratio;
+  }
+  return [worst, getComputedStyle(document.documentElement).backgroundColor];
+}"""
+
+
+@in_a_browser
+def test_its_contrast_suffices_in_the_light_and_in_the_dark(intact: bytes, opened: Callable[..., Opened]) -> None:
+    backgrounds = []
+    for scheme in ("light", "dark"):
+        one = opened(color_scheme=scheme)
+        for page in (intact, dossiers.mutated(intact, 40, 0x78)):
+            one.show(page)
+            one.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+            poor, background = one.page.evaluate(CONTRASTS)
+            assert poor == {}, scheme
+        backgrounds.append(background)
+    assert len(set(backgrounds)) == 2
+
+
+@in_a_browser
+def test_the_keyboard_reaches_everything_and_a_reader_finds_its_way(
+    intact: bytes, opened: Callable[..., Opened]
+) -> None:
+    one = opened()
+    one.show(intact)
+    one.page.keyboard.press("Tab")
+    assert one.page.evaluate("document.activeElement.className") == "skip"
+    reached = one.page.evaluate("[...document.querySelectorAll('summary')].filter(one => one.checkVisibility()).length")
+    found = set()
+    for _ in range(400):
+        place = one.page.evaluate("[...document.querySelectorAll('summary')].indexOf(document.activeElement)")
+        if place >= 0:
+            found.add(place)
+        if one.page.evaluate("document.activeElement === document.body"):
+            break
+        one.page.keyboard.press("Tab")
+    assert len(found) == reached > 20
+    summary = one.page.locator(".step summary").first
+    summary.focus()
+    one.page.keyboard.press("Enter")
+    assert summary.evaluate("one => one.parentElement.open")
+    headings = one.page.eval_on_selector_all("h1, h2, h3, h4", "all => all.map(one => Number(one.tagName[1]))")
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert all(later - former <= 1 for former, later in pairwise(headings))
+    assert one.page.locator("main, header, nav, footer").count() == 4
+    assert one.page.locator("th:not([scope])").count() == one.page.locator("table:not(:has(caption))").count() == 0
+    assert one.page.locator("[aria-live=polite]").inner_text().startswith("Everything holds")
+
+
+@in_a_browser
+def test_the_data_can_be_taken_out(intact: bytes, opened: Callable[..., Opened]) -> None:
+    one = opened(accept_downloads=True)
+    one.show(intact)
+    with one.page.expect_download(timeout=10_000) as waiting:
+        one.page.locator("#save").click()
+    first, last = dossiers.span(intact)
+    assert waiting.value.path().read_bytes() == intact[first:last]
+    one.page.locator("#raw > summary").click()
+    assert str(one.page.locator("#raw-text").text_content()).encode() == intact[first:last]
+    assert one.page.evaluate("violations") == []
+
+
+@in_a_browser
+def test_very_many_effects_are_folded_and_checked_all_the_same(opened: Callable[..., Opened]) -> None:
+    observer = ExecutionObserver("many", "plan", live_mode="STAGING")
+    observer.record_step_started(0, "Write")
+    for number in range(5_000):
+        observer.record_side_effect("FILE_SYSTEM", f"wrote {number}", step_index=0)
+    observer.record_step_completed(0, "Write")
+    observer.mark_completed()
+    document = dossiers.bare(observer.get_execution_record("STAGING"))
+    page = make_dossier(document)
+    assert len(page) < 6_000_000
+    one = opened()
+    assert one.show(page) == "partly"
+    assert one.page.locator("tr[data-entry]").count() == 1000
+    assert one.findings()["record.entries"] == ("holds", "5004 entries")
+    effects = ("record", "side_effects_report", "side_effects_observed")
+    forged = dossiers.fold(document, *effects, 2500, "description", value="wrote nothing")
+    assert one.show(make_dossier(forged)) == "fails"
+
+
+# --- the command
+
+
+def test_the_command_writes_signs_and_checks(home: LedgerHome, tmp_path: Path) -> None:
+    file, key = tmp_path / "run.html", str(home.root.parent / "ann.pem")
+    at_home = ("--home", str(home.root))
+    made = hearth(*at_home, "dossier", "the-run", "-o", str(file), "--key", key, code=0)
+    assert "14 checks hold" in made.output
+    assert "not checked: the leaf of the log is that of this record" in " ".join(made.output.split())
+    assert oct(file.stat().st_mode & 0o777) == "0o600"
+    assert "is there already" in hearth(*at_home, "dossier", "the-run", "-o", str(file), code=2).output
+    hearth(*at_home, "dossier", "the-run", "-o", str(file), "--force", code=0)
+    hearth(*at_home, "dossier", "the-run", "-o", str(file), "--force", "--key", key, code=0)
+    found = told("verify", str(file))
+    assert (found["kind"], found["execution_id"], found["ok"]) == ("dossier", "the-run", True)
+    assert {one["check"]: one["finding"] for one in found["checks"]}["data.signature"] == "holds"
+    public = dossiers.gathered(home)["policy"]["keys"][0]["key"]
+    hearth("verify", str(file), "--key", public, code=0)
+    refused = hearth("verify", str(file), "--key", KEY_OF["stranger"], code=5)
+    assert "no signature here is by the key" in " ".join(refused.output.split())
+    file.write_bytes(dossiers.mutated(file.read_bytes(), 2000, 0x01))
+    assert "NOT VERIFIED" in hearth("verify", str(file), code=5).output
+
+
+def test_of_what_is_not_sealed_there_is_none(tmp_path: Path) -> None:
+    from hearth.operations import initialise
+    from hearth.recorder import Journal
+
+    home = initialise(tmp_path / ".hearth").home
+    journal = Journal.create(home.journal_path("open"))
+    ExecutionObserver("open", "plan", live_mode="STAGING", journal=journal)
+    journal.close()
+    answer = hearth("--home", str(home.root), "dossier", "open", "-o", str(tmp_path / "x.html"))
+    assert answer.exit_code == 1
+    assert "not sealed" in answer.output
+    assert not (tmp_path / "x.html").exists()
