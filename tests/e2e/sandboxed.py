@@ -39,3 +39,21 @@ def unapproved(*more: str, code: int) -> Result:
 def record() -> dict[str, Any]:
     """Return the record of that run."""
     return dict(json.loads(hearth("export", "run", code=0).stdout))
+
+
+def rows(step: dict[str, Any]) -> dict[str, tuple[int, int, int]]:
+    return {row["table"]: (row["inserted"], row["updated"], row["deleted"]) for row in step["rows"]}
+
+
+def observed() -> list[tuple[str, str | None]]:
+    effects = record()["side_effects_report"]["side_effects_observed"]
+    return [(one["description"], one["details"].get("declared")) for one in effects if one["origin"] == "observed"]
+
+
+def stopped(*words: str) -> None:
+    told = record()
+    assert (told["status"], told["marks"][-1]["details"]["cause"]) == ("incomplete", "escalation")
+    for word in words:
+        assert word in told["completion_reason"]
+    assert document("state")["boundary"] == "ELEVATED"
+    hearth("fsck", code=0)

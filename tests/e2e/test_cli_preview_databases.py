@@ -10,7 +10,6 @@ import threading
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import pytest
 
@@ -20,8 +19,7 @@ from hearth.observe._sqlite import undo_changeset
 from hearth.operations import fsck
 from hearth.record import ExecutionRecord
 from tests.e2e.command import document, hearth
-from tests.e2e.sandboxed import approved, live, needs_sandbox, record, unapproved
-from tests.postgresql import PASSWORD, running_server
+from tests.e2e.sandboxed import approved, live, needs_sandbox, observed, record, rows, stopped, unapproved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,10 +70,6 @@ def state(folder: Path) -> list[Any]:
     return [ask(folder, f"SELECT count(*) FROM {table}")[0] for table in ("users", "log", "notes")]
 
 
-def rows(step: dict[str, Any]) -> dict[str, tuple[int, int, int]]:
-    return {row["table"]: (row["inserted"], row["updated"], row["deleted"]) for row in step["rows"]}
-
-
 def in_another_process(folder: Path, script: str) -> None:
     """Locks belong to a process, and so do those of HEARTH's own SQLite, which runs in this one."""
     code = "import sqlite3, sys; db = sqlite3.connect('app.db'); db.executescript(sys.argv[1]); db.close()"
@@ -84,11 +78,6 @@ def in_another_process(folder: Path, script: str) -> None:
 
 def ends() -> list[dict[str, Any]]:
     return [event["details"] for event in record()["step_events"] if "ran" in event["details"]]
-
-
-def observed() -> list[tuple[str, str | None]]:
-    effects = record()["side_effects_report"]["side_effects_observed"]
-    return [(one["description"], one["details"].get("declared")) for one in effects if one["origin"] == "observed"]
 
 
 # SQLite
@@ -148,15 +137,6 @@ def test_a_preview_keeps_no_values_of_rows(folder: Path) -> None:
     assert not any("changeset" in end for end in ends())
     assert [end["ran"] for end in ends()] == ["sandbox"] * 3
     assert [one for one in fsck(LedgerHome(folder / ".hearth")).findings if one.kind != "leftover"] == []
-
-
-def stopped(*words: str) -> None:
-    told = record()
-    assert (told["status"], told["marks"][-1]["details"]["cause"]) == ("incomplete", "escalation")
-    for word in words:
-        assert word in told["completion_reason"]
-    assert document("state")["boundary"] == "ELEVATED"
-    hearth("fsck", code=0)
 
 
 @pytest.mark.parametrize(
@@ -371,106 +351,7 @@ def test_who_declares_rows_declares_the_content_of_the_databases_files_alone(
     assert not [one for one in folder.iterdir() if one.name.startswith("app.db-")]
 
 
-# PostgreSQL
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with running_server() as url:
-        yield url.replace("postgres@", f"postgres:{quote(PASSWORD)}@")
-
-
-def on_server(url: str, *statements: str) -> list[Any]:
-    from sqlalchemy import create_engine, pool
-
-    engine = create_engine(url, poolclass=pool.NullPool)
-    with engine.begin() as connection:
-        for statement in statements:
-            result = connection.exec_driver_sql(statement)
-        return [tuple(row) for row in result] if result.returns_rows else []
-
-
-@pytest.fixture
-def database(folder: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    on_server(
-        server,
-        "DROP TABLE IF EXISTS users, log",
-        "CREATE TABLE users (id int PRIMARY KEY, old int)",
-        "CREATE TABLE log (gone int)",
-        "CREATE OR REPLACE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN INSERT INTO log VALUES (OLD.id); RETURN NULL; END $$",
-        "CREATE TRIGGER told AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION tell()",
-        "INSERT INTO users VALUES (1, 1), (2, 1), (3, 0)",
-    )
-    monkeypatch.setenv("PGPASS", PASSWORD)
-    reference = server.replace(quote(PASSWORD), "{secret: env:PGPASS}")
-    (folder / "plan.yaml").write_text(
-        "plan: server\nsteps:\n  - name: Delete\n"
-        f"    sql: {{url: '{reference}', statement: DELETE FROM users WHERE old = 1}}\n"
-        "    effects: [{data_mutation: users, must: true}, {data_mutation: 'localhost/postgres:log'}]\n"
-    )
-    return server
-
-
-COUNTS = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM log)"
-
-
-def test_postgresql_is_previewed_in_a_transaction_that_is_rolled_back(folder: Path, database: str) -> None:
-    told = document("preview", "plan.yaml")
-    (step,) = told["steps"]
-    assert (step["way"], rows(step), step["error"]) == ("transaction", {"users": (0, 0, 2), "log": (2, 0, 0)}, "")
-    assert step["unseen"] == ["what functions do outside of this database (other servers, files, notifications)"]
-    assert on_server(database, COUNTS) == [(3, 0)]
-    live(approved(), code=0)
-    assert on_server(database, COUNTS) == [(1, 2)]
-    assert observed() == [
-        ("inserted 2 rows into log of postgres", "localhost/postgres:log"),
-        ("deleted 2 rows from users of postgres", "users"),
-    ]
-    report = record()["side_effects_report"]
-    assert (report["unknown_effects"], len(report["side_effects_observed"])) == (True, 2)
-    assert "outside of this database" in str(report["unknown_effects_why"])
-    assert PASSWORD not in hearth("export", "run", code=0).stdout
-
-
-def test_undeclared_rows_on_postgresql_are_rolled_back(folder: Path, database: str) -> None:
-    plan = (folder / "plan.yaml").read_text()
-    (folder / "plan.yaml").write_text(plan.replace(", {data_mutation: 'localhost/postgres:log'}", ""))
-    unapproved(code=4)
-    stopped("undeclared effects", "rows of log in localhost/postgres were changed")
-    assert on_server(database, COUNTS) == [(3, 0)]
-
-
-def test_rows_on_postgresql_that_deviate_are_rolled_back(folder: Path, database: str) -> None:
-    request = approved()
-    on_server(database, "INSERT INTO users VALUES (9, 1)")
-    live(request, code=4)
-    stopped("not what was approved", "the rows of users")
-    assert on_server(database, COUNTS) == [(4, 0)]
-
-
-@pytest.mark.parametrize(
-    "statement, named",
-    [
-        ("COPY (SELECT 1) TO PROGRAM ''touch {}''", "COPY"),
-        ("COPY users TO ''{}''", "COPY"),
-        ("DO $$ BEGIN EXECUTE ''/* */ COPY users TO PROGRAM touch {} ''; END $$", "COPY"),
-        ("SELECT lo_export(lo_from_bytea(0, ''x''), ''{}'')", "lo_export()"),
-    ],
-)
-def test_what_acts_outside_of_a_transaction_on_postgresql_is_not_previewed(
-    folder: Path, database: str, statement: str, named: str
-) -> None:
-    there = folder / "there"
-    folder.chmod(0o777)
-    plan = (folder / "plan.yaml").read_text()
-    told = f"'{statement.format(there)}'"
-    (folder / "plan.yaml").write_text(plan.replace("DELETE FROM users WHERE old = 1", told))
-    (step,) = document("preview", "plan.yaml", code=1)["steps"]
-    assert f"{named}" in step["error"]
-    assert "can be neither previewed nor held to an approval" in step["error"]
-    assert not there.exists()
-    assert on_server(database, COUNTS) == [(3, 0)]
+# Other servers
 
 
 def test_of_other_servers_nothing_is_run_in_a_preview(folder: Path) -> None:

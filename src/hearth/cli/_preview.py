@@ -91,8 +91,8 @@ def preview(
     if outcome.error is None:
         screen.line(("manifest ", "dim"), manifest.digest)
     asked = any(step.way == "transaction" for step in manifest.steps)
-    rolled_back = "; what a database server was asked to do was rolled back there" if asked else ""
-    screen.line((f"the host is as it was{rolled_back}", "dim"))
+    unchanged = "the files here are as they were; what the database server was asked to do was rolled back there"
+    screen.line((unchanged if asked else "the host is as it was", "dim"))
     if not applied or outcome.error is not None:
         if outcome.error is None and not outcome.stops and not all(step.is_empty for step in manifest.steps):
             screen.line((_next(settings, subject, variables), "dim"))

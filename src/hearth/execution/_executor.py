@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["ApprovalExecutor", "new_execution_id"]
 
 _log = logging.getLogger(__name__)
-_PREVIEWED = "dry run: the steps ran in sandboxes, and the host is as it was"
 
 
 class ApprovalExecutor:
@@ -275,7 +274,7 @@ class ApprovalExecutor:
         ignore = (str(copies.folder),)
         if dry:
             previewed = PreviewedSteps(plan, acting, self._sandbox, listener, ignore=ignore)
-            return _Prepared(plan.steps, previewed, redactor, self._check(mode, guard), _PREVIEWED)
+            return _Prepared(plan.steps, previewed, redactor, self._check(mode, guard), previewed.reason)
         committed = CommittedSteps(plan, acting, self._sandbox, listener, ignore=ignore, execution_id=execution_id)
         return _Prepared(plan.steps, committed, redactor, self._check(mode, guard))
 

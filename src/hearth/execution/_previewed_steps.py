@@ -14,8 +14,9 @@ from hearth.execution._manifest_effects import MOST_ENTRIES
 from hearth.execution._results import StepOutcome
 from hearth.execution._sandbox_steps import SandboxSteps
 from hearth.execution.tasks._database import backend_of, sqlite_path
+from hearth.execution.tasks._describe import as_text
 from hearth.execution.tasks._request_body import body_sha256
-from hearth.execution.tasks._urls import safe_url
+from hearth.execution.tasks._urls import safe_url, without_references
 from hearth.observe import ObservedRequest, StepManifest, Way, in_use, layer_path, snapshot
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PreviewedSteps"]
 
+_ROLLED_BACK = "postgresql+psycopg"
 _MOST_PATHS = 20
 _LOCK_WAIT = 5.0  # seconds to wait for somebody else's lock
 
@@ -40,6 +42,14 @@ class PreviewedSteps(SandboxSteps):
     """
 
     _transactions = 0
+
+    @property
+    def reason(self) -> str:
+        """What a run of these steps ends with, as its record says."""
+        urls = (as_text(step.params["url"]) for step in self._plan.steps if step.task_type == "sql")
+        if any(backend_of(without_references(url)) in ("", _ROLLED_BACK) for url in urls):
+            return "dry run: the steps ran in sandboxes, and what they asked of a database server was rolled back there"
+        return "dry run: the steps ran in sandboxes, and the host is as it was"
 
     def perform(self, step: Step, report: Callable[[ObservedEffect], None]) -> StepOutcome:  # noqa: ARG002 - none happens
         """Run it in a sandbox; what it did stands in the manifests, and in the details of its end."""
@@ -97,7 +107,7 @@ class PreviewedSteps(SandboxSteps):
         backend = backend_of(url)
         if backend in ("", "sqlite"):
             return self._on_sqlite(sandbox, params, context, sqlite_path(url, context.cwd))
-        if backend == "postgresql+psycopg":
+        if backend == _ROLLED_BACK:
             return self._rolled_back(sandbox, params, context)
         sandbox.way = Way.NOT_RUN
         sandbox.unseen.append(

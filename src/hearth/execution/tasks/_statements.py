@@ -6,7 +6,7 @@ import re
 import sqlite3
 from dataclasses import dataclass, replace
 
-__all__ = ["Statement", "acts_outside", "is_empty", "read_statement", "split_sqlite"]
+__all__ = ["Statement", "is_empty", "read_statement", "split_sqlite"]
 
 _COMMENTS = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 # A literal or a quoted name is kept whole, so that nothing within it looks like SQL.
@@ -44,13 +44,6 @@ _EXPLAIN = re.compile(r"EXPLAIN\b\s*(?P<options>\([^()]*\)|(?:(?:ANALY[SZ]E|VERB
 # SELECT … INTO makes a table, with MySQL a file; MySQL's variables (@name) are nothing that stays.
 _INTO = re.compile(
     rf"\bINTO\s+(?!@)(?:(?:OUTFILE|DUMPFILE)\b|(?:(?:TEMP(?:ORARY)?|UNLOGGED)\s+)?(?:TABLE\s+)?{_TABLE})?",
-    re.IGNORECASE,
-)
-# What a rollback does not take back, of what PostgreSQL brings along: also in the text of a function or a DO block.
-_OUTSIDE = re.compile(
-    r"\b(?:(?P<copy>COPY)\b[^;]*?\b(?:(?:TO|FROM)\s+PROGRAM\b|TO\s*(?:E?'|\$))"
-    r"|(?P<function>lo_export|dblink\w*|pg_file_\w+|pg_(?:terminate|cancel)_backend|pg_reload_conf|pg_promote"
-    r"|pg_rotate_logfile|pg_switch_wal|pg_create_\w*replication_slot|pg_drop_replication_slot)\s*\()",
     re.IGNORECASE,
 )
 _COPY_BY_CLIENT = re.compile(r"COPY\b.*\b(?:FROM\s+STDIN|TO\s+STDOUT)\b", re.IGNORECASE | re.DOTALL)
@@ -129,17 +122,6 @@ def read_statement(text: str) -> Statement:
 def is_empty(text: str) -> bool:
     """Whether a text holds nothing but comments and semicolons."""
     return not _bare(text).strip("; \t\r\n\f")
-
-
-def acts_outside(text: str) -> str:
-    """Return what in a text for PostgreSQL acts outside of its transaction, so that a rollback leaves it; else "".
-
-    Only what the text itself names is found: a function of somebody's own may do it as well.
-    """
-    found = _OUTSIDE.search(_COMMENTS.sub(" ", text))
-    if found is None:
-        return ""
-    return "COPY to a file or program of the server" if found["copy"] else f"{found['function'].lower()}()"
 
 
 def _bare(text: str) -> str:

@@ -11,7 +11,8 @@ from hearth.execution._task import TaskEffect
 from hearth.execution.tasks._clean import clean
 from hearth.execution.tasks._describe import one_line
 from hearth.execution.tasks._new_file import NewFile
-from hearth.execution.tasks._statements import acts_outside, is_empty, read_statement, split_sqlite
+from hearth.execution.tasks._postgresql_reach import host_refusal
+from hearth.execution.tasks._statements import is_empty, read_statement, split_sqlite
 from hearth.execution.tasks._table_rows import SeenRows, TableRows, row_effect
 from hearth.execution.tasks._urls import safe_url
 from hearth.plan import Secrets
@@ -119,8 +120,10 @@ class Transaction:
         rows = TableRows(connection, self._database)
         error = ""
         with limits.interrupting(cancel):
+            if self._context.before_commit is not None:  # what is compared before its commit must not have acted then
+                error = host_refusal(connection, [statement.text for statement in statements])
             for number, statement in enumerate(statements, 1):
-                error = limits.over()
+                error = error or limits.over()
                 if error:
                     break
                 try:
@@ -249,13 +252,6 @@ class Transaction:
         for number, statement in enumerate(statements, 1):
             if statement.refused:
                 raise TaskError(f"statement {number} of {len(statements)}: {statement.refused}")
-            # What is compared before its commit must not have acted by then.
-            outside = acts_outside(statement.text) if self._context.before_commit is not None and not split else ""
-            if outside:
-                raise TaskError(
-                    f"statement {number} of {len(statements)}: {outside} acts at once, whatever becomes of the "
-                    "transaction, so it can be neither previewed nor held to an approval; run it in place"
-                )
         if not statements:
             raise TaskError("there is no statement in the SQL")
         if isinstance(params.get("parameters"), list | tuple) and len(statements) != 1:
