@@ -169,15 +169,15 @@ class Watch:
             os.close(memory)
         if not self._waits(ident):
             return
-        for told in dict.fromkeys((first, then)):
+        for told in dict.fromkeys((first[1], then[1])):
             if told:
                 self._tell_program(told)
         if first != then:
-            names = " and ".join(repr(told[0] if told else "no program") for told in (first, then))
+            names = " and ".join(dict.fromkeys(os.fsdecode(path) for path, _ in (first, then)))
             self.unseen[f"a program changed what it was about to start while that was looked at: {names}"] = None
 
-    def _program_named(self, pid: int, memory: int, at: bool, arguments: list[int]) -> tuple[str, ...]:
-        """Return the words of the program that the call names now; none where there is no such program."""
+    def _program_named(self, pid: int, memory: int, at: bool, arguments: list[int]) -> tuple[bytes, tuple[str, ...]]:
+        """Return the path that the call names now, and the words; none where there is no such program."""
         path = _text(memory, arguments[1 if at else 0], _LONGEST_PATH)
         words = _words(memory, arguments[2 if at else 1])
         folder = _signed(arguments[0]) if at else _HERE
@@ -188,8 +188,8 @@ class Watch:
         else:
             there = f"{pid}/{'cwd' if folder == _HERE else f'fd/{folder}'}/{os.fsdecode(path)}"
         if not self._can_be_run(there):
-            return ()
-        return tuple("…" if len(word) > _LONGEST_TOLD else os.fsdecode(word) for word in words or [path])
+            return path, ()
+        return path, tuple("…" if len(word) > _LONGEST_TOLD else os.fsdecode(word) for word in words or [path])
 
     def _tell_program(self, told: tuple[str, ...]) -> None:
         self._characters += sum(map(len, told))

@@ -177,3 +177,44 @@ for name in ("link/socket", "link/none", "\\0{folder}", "\\0none"):
             end, written = run(server, Layout(state=tmp_path / "state", layer="0"), command)
     assert written.split() == ["111", "2", "111", "111"]
     assert set(end.connections) == {f"unix @{folder}", f"unix {folder}/folder/socket"}
+
+
+def test_a_program_that_changes_what_it_starts_is_noticed(
+    server: SandboxServer, layout: Layout, tmp_path: Path
+) -> None:
+    """Between the two looks: both are told, and that it was so. Another process changes path and word meanwhile."""
+    command = program(
+        tmp_path,
+        """
+import ctypes, mmap, os, time
+shared = mmap.mmap(-1, 4096)
+held = (ctypes.c_char * 4096).from_buffer(shared)
+libc = ctypes.CDLL(None)
+words = (ctypes.c_void_p * 2)(ctypes.addressof(held), None)
+if (child := os.fork()) == 0:
+    parent, clock = os.getppid(), time.monotonic_ns
+    while os.getppid() == parent:
+        if delay := shared[100]:
+            end = clock() + delay * 8000
+            while clock() < end:
+                pass
+            shared[9:14] = b"false"
+            shared[100] = 0
+    os._exit(0)
+for number in range(300):
+    shared[:16] = b"/usr/bin/true\\0\\0\\0"
+    if os.fork() == 0:
+        shared[100] = 1 + number % 100
+        libc.execve(held, words, None)
+        os._exit(9)
+    os.wait()
+    while shared[100]:
+        time.sleep(0.0001)
+os.kill(child, 9)
+""",
+    )
+    end, written = run(server, layout, command)
+    noticed = "while that was looked at: /usr/bin/true and /usr/bin/false"
+    assert written == ""
+    assert [one for one in end.unseen if noticed in one]
+    assert len([argv for argv in end.programs if argv[0] in ("/usr/bin/true", "/usr/bin/false")]) > 300
