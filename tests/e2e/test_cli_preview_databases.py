@@ -423,7 +423,7 @@ def test_an_undeclared_request_is_not_sent(folder: Path, web: tuple[str, list[st
     url, seen = web
     request_plan(folder, f"{url}/here", "{network: 'GET elsewhere.example'}")
     unapproved(code=4)
-    stopped("undeclared effects", f"GET {url}/here was sent", "nothing was sent")
+    stopped("undeclared effects", f"GET {url}/here would be sent", "nothing was sent")
     assert seen == []
 
 

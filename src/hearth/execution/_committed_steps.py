@@ -15,21 +15,19 @@ from hearth.execution._manifest_effects import (
     told_effects,
     without_secrets,
 )
+from hearth.execution._requests import requests_of, sent_effects, wanted_request
 from hearth.execution._results import StepOutcome
 from hearth.execution._sandbox_steps import SandboxSteps
 from hearth.execution._step_progress import StepProgress
-from hearth.execution.tasks._request_body import body_sha256
 from hearth.execution.tasks._table_rows import UNCOUNTED
-from hearth.execution.tasks._urls import safe_url
 from hearth.observe import (
-    ObservedRequest,
     StepManifest,
     Way,
     commit,
     deviations,
     reconcile,
 )
-from hearth.record import Origin, SideEffectCategory
+from hearth.record import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,8 +167,7 @@ class CommittedSteps(SandboxSteps):
 
     def _requested(self, step: Step, report: Callable[[ObservedEffect], None]) -> StepOutcome:
         """Send a request from the host, when its method and URL are what was declared and approved."""
-        method, url = str(step.params["method"]).upper(), safe_url(str(step.params["url"]))
-        first = ObservedRequest(method=method, url=url, body_sha256=body_sha256(step.params))
+        first = wanted_request(step)
         wanted = StepManifest(index=step.index, name=step.name, way=Way.REQUEST, requests=(first,))
         details: dict[str, Any] = {"ran": str(Way.REQUEST), "sent": False}
         self._unseen[step.index] = ""
@@ -179,18 +176,9 @@ class CommittedSteps(SandboxSteps):
             details["missing"] = [effect.to_dict() for effect in held.missing]
             return StepOutcome.failure(f"{_not_done(held)}; nothing was sent", details)
         outcome = self._tasks.perform(step, report)
-        sent = [effect for effect in outcome.side_effects if effect.category is SideEffectCategory.NETWORK]
-        requests = [
-            ObservedRequest(
-                method=str(effect.details["method"]),
-                url=first.url if number == 0 else str(effect.details["url"]),
-                body_sha256=first.body_sha256 if number == 0 else None,
-                sent=True,
-                status=effect.details["status"],
-            )
-            for number, effect in enumerate(sent)
-        ]
-        seen = replace(wanted, requests=tuple(requests), error=outcome.error if outcome.failed else "")
+        sent = sent_effects(outcome)
+        requests = requests_of(sent, first)
+        seen = replace(wanted, requests=requests, error=outcome.error if outcome.failed else "")
         self._told(seen)
         self._unseen[step.index] = "; ".join(filter(None, (self._tasks.unseen(step), outcome.unseen))) if sent else ""
         details = {**outcome.details, **details, **self._kept(seen), "sent": bool(sent)}

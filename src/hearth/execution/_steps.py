@@ -155,11 +155,12 @@ class TaskSteps:
         start: Callable[[Command, Callable[[], None]], Leader] | None = None,
         run: Callable[[Any, TaskContext], object] | None = None,
         before_commit: Callable[[tuple[RowChanges, ...], tuple[str, ...]], None] | None = None,
+        in_place: bool = False,
     ) -> StepOutcome:
         """Run the task; one that raises, against its contract, has failed.
 
         In a sandbox `start` starts the task's commands there, or `run` has the whole task carried out there.
-        `before_commit` is the context's.
+        `before_commit` and `in_place` are the context's.
         """
         try:
             params, plan_env, step_env = reveal(self._plan, step, self._redactor.add_secret)
@@ -177,6 +178,7 @@ class TaskSteps:
                 folder=self._plan.folder,
                 start=start,
                 before_commit=before_commit,
+                in_place=in_place,
             )
             return read_outcome((run or self._tasks[step.task_type].run)(params, context))
         except ArtemisEscalationError:

@@ -61,7 +61,8 @@ class TaskContext:
     where it raises, nothing may act any more. `start` starts a command in the step's sandbox (None: on the host); it
     calls its second argument last of all before, which raises where nothing may be started any more. `before_commit` is
     called by a task that acts in a transaction, after its last statement and before the commit, with the rows by table
-    and the reasons why it may have done more; what it raises is passed on, and all is rolled back.
+    and the reasons why it may have done more; what it raises is passed on, and all is rolled back. Nothing
+    may act before that, unless the step runs `in_place`.
     """
 
     step: Step
@@ -77,6 +78,12 @@ class TaskContext:
     folder: Path
     start: Callable[[Command, Callable[[], None]], Leader] | None = None
     before_commit: Callable[[tuple[RowChanges, ...], tuple[str, ...]], None] | None = None
+    in_place: bool = False
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether nothing may act before `before_commit` was asked."""
+        return self.before_commit is not None and not self.in_place
 
 
 @runtime_checkable

@@ -70,7 +70,8 @@ def reconcile(seen: StepManifest, declared: Sequence[DeclaredEffect], cwd: Path)
         held.look(f"{row.database}:{row.table}", words, [pattern.covers_rows(row) for pattern in held.patterns])
     for request in seen.requests:
         name = f"{request.method} {request.url}"
-        held.look(name, f"{name} was sent", [pattern.covers_request(request) for pattern in held.patterns])
+        words = f"{name} {'was' if request.sent else 'would be'} sent"
+        held.look(name, words, [pattern.covers_request(request) for pattern in held.patterns])
     for connection in seen.connections:
         words = f"a connection to {connection} was made"
         held.look(connection, words, [pattern.covers_connection(connection) for pattern in held.patterns])
