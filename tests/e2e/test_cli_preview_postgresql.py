@@ -149,6 +149,18 @@ def test_what_acts_outside_of_a_transaction_is_not_previewed(
     assert on_server(database, "SELECT last_value FROM numbers") == [(7,)]
 
 
+def test_in_place_nothing_is_refused_before_and_its_rows_are_held(folder: Path, database: str) -> None:
+    plan = (folder / "plan.yaml").read_text().replace(", must: true", "")
+    words = ("run", "plan.yaml", "--mode", "live", "--in-place", "--yes", "--reason", "why", "--id")
+    block = json.dumps("DO $x$ BEGIN INSERT INTO log VALUES (9); END $x$")
+    (folder / "plan.yaml").write_text(plan.replace("DELETE FROM users WHERE old = 1", block))
+    hearth(*words, "run", code=0)
+    assert on_server(database, COUNTS) == [(3, 1)]
+    (folder / "plan.yaml").write_text(plan.replace("{data_mutation: users}, ", ""))
+    hearth(*words, "held", code=4)
+    assert on_server(database, COUNTS) == [(3, 1)]
+
+
 WORK = "CREATE FUNCTION work() RETURNS {} LANGUAGE plpgsql {} AS $$ BEGIN {}; RETURN NULL; END $$"
 TOUCHES = "EXECUTE 'COPY (SELECT 1) TO PROGRAM ''touch {}'''"
 UNTRIGGERED = "DROP TRIGGER told ON users"

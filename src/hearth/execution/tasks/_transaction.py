@@ -120,7 +120,7 @@ class Transaction:
         rows = TableRows(connection, self._database)
         error = ""
         with limits.interrupting(cancel):
-            if self._context.before_commit is not None:  # what is compared before its commit must not have acted then
+            if self._context.holds_back:  # what is compared before its commit must not have acted then
                 error = host_refusal(connection, [statement.text for statement in statements])
             for number, statement in enumerate(statements, 1):
                 error = error or limits.over()
