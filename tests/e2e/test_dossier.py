@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearth.evidence import NoteKey, make_dossier, verify_dossier
+from hearth.evidence import COSIGNATURE, NoteKey, make_dossier, verify_dossier
 from hearth.evidence import _dossier_page as dossier_page
 from hearth.evidence._dossier_show import shown
 from hearth.record import canonical_bytes
@@ -515,3 +515,21 @@ def test_of_what_is_not_sealed_there_is_none(tmp_path: Path) -> None:
     assert answer.exit_code == 1
     assert "not sealed" in answer.output
     assert not (tmp_path / "x.html").exists()
+
+
+def test_with_a_log_its_key_from_elsewhere_is_enough(tmp_path: Path) -> None:
+    home = dossiers.run(tmp_path)
+    at_home, file = ("--home", str(home.root)), str(tmp_path / "run.html")
+    hearth(*at_home, "log", "init", "--origin", dossiers.ORIGIN, code=0)
+    first = json.loads(hearth(*at_home, "log", "status", "--json", code=0).stdout)["keys"][0]
+    hearth(*at_home, "log", "rotate", code=0)
+    witness = str(NoteKey("witness.example", dossiers.KEYS["witness"].public, COSIGNATURE))
+    missing = hearth(*at_home, "dossier", "the-run", "-o", file, "--witness", witness, code=5)
+    assert "0 of the 1 cosignatures that are needed are there" in " ".join(missing.output.split())
+    hearth(*at_home, "dossier", "the-run", "-o", file, "--force", code=0)
+    found = {one["check"]: (one["finding"], one["says"]) for one in told("verify", file, "--log-key", first)["checks"]}
+    assert {name for name, (finding, _) in found.items() if finding != "holds"} == {"data.signature", "log.witnesses"}
+    assert "it follows from the log's first key" in found["log.checkpoint"][1]
+    assert "(a key that was given)" in found["log.checkpoint"][1]
+    other = str(NoteKey(dossiers.ORIGIN, dossiers.KEYS["stranger"].public))
+    assert "no signature here is by" in " ".join(hearth("verify", file, "--log-key", other, code=5).output.split())

@@ -27,21 +27,37 @@ __all__ = ["dossier", "print_checks"]
 )
 @click.option("--force", is_flag=True, help="Replace FILE where there is one.")
 @click.option("--key", metavar="FILE", help="Sign it with this key (hearth keygen); it is not signed otherwise.")
+@click.option(
+    "--witness", "witnesses", multiple=True, metavar="VKEY|FILE", help="A witness's verifier key; repeatable."
+)
+@click.option(
+    "--quorum", type=click.IntRange(0), metavar="N", help="How many of the witnesses have to cosign; else all."
+)
 @click.pass_obj
-def dossier(settings: Settings, execution: str, output: str, *, force: bool, key: str | None) -> int:
+def dossier(
+    settings: Settings,
+    execution: str,
+    output: str,
+    *,
+    force: bool,
+    key: str | None,
+    witnesses: tuple[str, ...],
+    quorum: int | None,
+) -> int:
     """Write all that is known of a sealed execution, and its proof, into one HTML file that checks itself.
 
     It opens in a browser without a network, and makes its checks there; `hearth verify FILE` makes the same without
     the page's own program. Values that a plan marks as disclosable stay out of it. A record that does not hold has a
     dossier all the same, as evidence; the exit code is 5 then.
     """
-    from hearth.operations import dossier_of, load_key, write_file
+    from hearth.operations import LogKeys, dossier_of, load_key, write_file
 
     if output != "-" and os.path.lexists(output) and not force:
         raise click.UsageError(f"{output} is there already; name another file, or give --force to replace it")
+    seen_by = LogKeys.read((), witnesses, quorum)
     with settings.records() as records:
         signer = None if key is None else load_key(records.home, key, passphrase=ask_passphrase).key
-        made = dossier_of(records, records.find(execution), signer)
+        made = dossier_of(records, records.find(execution), signer, witnesses=(seen_by.witnesses, seen_by.quorum))
     if output == "-":
         print_bytes(made.page)
     else:

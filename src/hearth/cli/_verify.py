@@ -78,7 +78,7 @@ def verify(
         return _verify_all(settings, quiet=quiet, as_json=as_json)
 
     def check(subject: str) -> Verified:
-        found = _verify_one(settings, subject, keys, record)
+        found = _verify_one(settings, subject, keys, record, _note_keys(log_keys, witnesses))
         if proof is not None:
             from hearth.operations import LogKeys
 
@@ -124,6 +124,16 @@ def _with_proof(settings: Settings, found: Verified, proof: str, keys: LogKeys) 
     return check_proof(found, record, Path(proof), keys)
 
 
+def _note_keys(log_keys: tuple[str, ...], witnesses: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the verifier keys that were given, as text, also those that stand in files."""
+    if not log_keys and not witnesses:
+        return ()
+    from hearth.operations import LogKeys
+
+    known = LogKeys.read(log_keys, witnesses)
+    return tuple(str(key) for key in (*known.logs, *known.witnesses))
+
+
 def _verify_each(settings: Settings, subjects: tuple[str, ...], check: Check, *, quiet: bool, as_json: bool) -> int:
     """Check several, one after the other, as --all does; what is not there is an error, and ends it."""
     checked = []
@@ -157,7 +167,9 @@ def _purged(subject: str, purged: ExecutionPurgedError) -> Verified:
     return Verified(subject=subject, kind="ledger", verdict=Verdict(ok=False, why=str(purged)))
 
 
-def _verify_one(settings: Settings, subject: str, keys: tuple[str, ...], record: str | None) -> Verified:
+def _verify_one(
+    settings: Settings, subject: str, keys: tuple[str, ...], record: str | None, elsewhere: tuple[str, ...] = ()
+) -> Verified:
     from hearth.operations import trusted_keys, verify_file, verify_found
 
     path = Path(subject)
@@ -166,7 +178,7 @@ def _verify_one(settings: Settings, subject: str, keys: tuple[str, ...], record:
             path,
             trusted=lambda: trusted_keys(keys, settings.home),
             record=None if record is None else Path(record),
-            keys=keys,
+            keys=(*keys, *elsewhere),
         )
     if path.parent != Path() or path.suffix in {".json", ".journal", ".dsse"}:
         what = "is a folder, and no record" if path.is_dir() else "is not there"

@@ -8,6 +8,7 @@ from hearth.errors import EvidenceError
 from hearth.evidence._checkpoint import Checkpoint
 from hearth.evidence._dossier_keys import require, unchecked
 from hearth.evidence._dossier_plan import started_of
+from hearth.evidence._key_history import KeyHistory
 from hearth.evidence._merkle import leaf_hash, verify_inclusion
 from hearth.evidence._note import NoteKey
 from hearth.evidence._proof import LogProof
@@ -44,7 +45,18 @@ def check_checkpoint(document: dict[str, Any], keys: DossierKeys) -> str:
     require(checkpoint.origin == proof["origin"] == key.name, f"the checkpoint is of another log: {checkpoint.origin}")
     if key not in parsed.note.verified_by([key]):
         raise EvidenceError(f"the checkpoint is not signed by the log's key {key.key_id.hex()}")
-    return f"signed by {keys.said_of(key.public, f'{key.name} ({key.key_id.hex()})')}"
+    said = f"signed by {keys.said_of(key.public, f'{key.name} ({key.key_id.hex()})')}"
+    return said if parsed.extra is None else f"{said}; {_follows(parsed, key, keys)}"
+
+
+def _follows(parsed: LogProof, key: NoteKey, keys: DossierKeys) -> str:
+    """Follow the history of the log's keys, which a proof has where the key was changed, from its first key on."""
+    lines = (parsed.extra or b"").decode().split("\n")
+    first = NoteKey.parse(lines[1] if len(lines) > 1 else "")
+    history = KeyHistory.parse(parsed.extra or b"", first)
+    history.check(parsed.note)
+    require(key in history.keys, f"the log's key {key.key_id.hex()} is none of its history")
+    return f"it follows from the log's first key, {keys.said_of(first.public, first.name)}"
 
 
 def check_witnesses(document: dict[str, Any], keys: DossierKeys) -> str:

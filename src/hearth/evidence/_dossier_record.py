@@ -6,9 +6,10 @@ from typing import Any
 
 from hearth.errors import EvidenceError
 from hearth.evidence._dossier_keys import require, unchecked
-from hearth.record import UNSEALED, Verdict, entry_hash, record_hash, verify_document
+from hearth.evidence._dossier_show import at_pointer
+from hearth.record import UNSEALED, Verdict, canonical_bytes, entry_hash, record_hash, verify_document
 
-__all__ = ["check_chain", "check_entries", "check_fields", "check_hash", "entries_of"]
+__all__ = ["check_chain", "check_entries", "check_erasures", "check_fields", "check_hash", "entries_of"]
 
 _OF_FIELDS = (" is not what ", "side_effects_")
 
@@ -56,6 +57,24 @@ def check_hash(record: dict[str, Any]) -> str:
     found = record_hash(record)
     require(found == record["execution_hash"], f"the record has the hash {found}, and not the one that it states")
     return found
+
+
+def check_erasures(document: dict[str, Any]) -> str:
+    """See that each erasure is of this record, and that a commitment stays where each value stood."""
+    record, count = document["record"], 0
+    entries = [entry for _, entry in entries_of(record)]
+    for erasure in document["erasures"]:
+        for name in ("execution_id", "execution_hash"):
+            require(erasure[name] == record[name], f"an erasure is of another record: {name} differs")
+        for one in erasure["erased"]:
+            place = f"{one['sequence']}{one['pointer']}"
+            require(0 <= one["sequence"] < len(entries), f"the erased value at entry {place} belongs to no entry")
+            stays = canonical_bytes(at_pointer(entries[one["sequence"]], one["pointer"])).decode()
+            require(
+                bool(one["digest"]) and one["digest"] in stays, f"entry {place} has no commitment of an erased value"
+            )
+            count += 1
+    return "nothing was erased" if not count else f"{count} erased, each with when and by whom; every hash holds"
 
 
 def _verdict(record: dict[str, Any]) -> Verdict:

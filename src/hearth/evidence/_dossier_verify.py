@@ -13,7 +13,7 @@ from hearth.evidence._dossier_keys import DossierKeys, UncheckedError, require, 
 from hearth.evidence._dossier_log import check_checkpoint, check_inclusion, check_leaf, check_witnesses
 from hearth.evidence._dossier_page import frame, render_page
 from hearth.evidence._dossier_plan import check_guidance, check_manifests, check_plan, started_of
-from hearth.evidence._dossier_record import check_chain, check_entries, check_fields, check_hash
+from hearth.evidence._dossier_record import check_chain, check_entries, check_erasures, check_fields, check_hash
 from hearth.record import canonical_bytes, strict_loads
 from hearth.signing import Envelope, PublicKey
 
@@ -65,7 +65,7 @@ def verify_dossier(page: bytes, trusted: Sequence[str] = ()) -> DossierVerdict:
     look("log.inclusion", lambda: check_inclusion(document))
     look("log.checkpoint", lambda: check_checkpoint(document, keys))
     look("log.witnesses", lambda: check_witnesses(document, keys))
-    look("erasures", lambda: _erasures(document))
+    look("erasures", lambda: check_erasures(document))
     finds += [_find(_GIVEN, lambda text=text: keys.outcome(text)) for text in keys.given]  # type: ignore[misc]
     said = record if isinstance(record, dict) else {}
     return DossierVerdict(
@@ -148,9 +148,3 @@ def _values(page: bytes, embedded: Embedded, document: dict[str, Any]) -> str:
         line = page[:place].count(b"\n") + 1
         raise EvidenceError(f"the page was changed, first in line {line}: it does not show what the data say")
     return "the page is, byte for byte, the one that is made of these data"
-
-
-def _erasures(document: dict[str, Any]) -> str:
-    erased = document["erasures"]
-    require(isinstance(erased, list), "what was erased is not said as a list")
-    return "nothing was erased" if not erased else f"{len(erased)} erasures, each with when and by whom"

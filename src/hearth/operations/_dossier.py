@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hearth._version import __version__
 from hearth.errors import HearthError, LedgerError, RecordError, RequestNotFoundError
@@ -15,12 +15,17 @@ from hearth.operations._rollback import plan_rollback
 from hearth.record import LeafKind, canonical_bytes, format_time, strict_loads, utc_now
 
 if TYPE_CHECKING:
-    from hearth.evidence import DossierVerdict
+    from collections.abc import Sequence
+
+    from hearth.evidence import DossierVerdict, NoteKey
     from hearth.operations._find import Found, Records
     from hearth.record import ExecutionRecord
     from hearth.signing import SigningKey
 
 __all__ = ["DossierMade", "dossier_of", "gather", "proof_of"]
+
+Witnesses: TypeAlias = "tuple[Sequence[NoteKey], int]"
+"""The verifier keys of a log's witnesses, and how many of them have to cosign."""
 
 _LARGEST_MANIFEST, _LARGEST_TOGETHER = 256 << 10, 4 << 20
 _SIGNED_KINDS = ("approval", "emergency")
@@ -35,16 +40,19 @@ class DossierMade:
     verdict: DossierVerdict
 
 
-def dossier_of(records: Records, found: Found, key: SigningKey | None = None) -> DossierMade:
+def dossier_of(
+    records: Records, found: Found, key: SigningKey | None = None, *, witnesses: Witnesses | None = None
+) -> DossierMade:
     """Return the dossier of a sealed execution, signed where a key is given.
 
     LedgerError for one that is not sealed. A record that does not hold has one too, as evidence: its verdict says so.
+    `witnesses` are those whose cosignatures of the log's checkpoint are counted.
     """
-    page = make_dossier(gather(records, found), key)
+    page = make_dossier(gather(records, found, witnesses), key)
     return DossierMade(execution_id=found.execution_id, page=page, verdict=verify_dossier(page))
 
 
-def gather(records: Records, found: Found) -> dict[str, Any]:
+def gather(records: Records, found: Found, witnesses: Witnesses | None = None) -> dict[str, Any]:
     """Return what a dossier of a sealed execution holds."""
     if found.journal is not None:
         raise LedgerError(
@@ -53,7 +61,8 @@ def gather(records: Records, found: Found) -> dict[str, Any]:
         )
     record = records.read(found)
     plan, plan_missing = _plan(records, record)
-    proof, proof_missing, witnesses = proof_of(records, record)
+    proof, proof_missing = proof_of(records, record)
+    known, quorum = witnesses or ((), 0)
     return {
         "schema": "hearth.dossier/1",
         "made_at": format_time(utc_now()),
@@ -67,26 +76,29 @@ def gather(records: Records, found: Found) -> dict[str, Any]:
         "rollback": plan_rollback(records, found).scaffold.to_dict(),
         "proof": proof,
         "proof_missing": proof_missing,
-        "witnesses": witnesses,
-        "erasures": [],
+        "witnesses": {"keys": [str(key) for key in known], "quorum": quorum},
+        "erasures": [_as_json(one) for one in records.ledger.erasures.of(found.execution_id)],
     }
 
 
-def proof_of(records: Records, record: ExecutionRecord) -> tuple[dict[str, str] | None, str, dict[str, Any]]:
-    """Return the proof that the ledger's log has the record, or None and why there is none; and the log's witnesses.
+def proof_of(records: Records, record: ExecutionRecord) -> tuple[dict[str, str] | None, str]:
+    """Return the proof that the ledger's log has the record, or None and why there is none.
 
     A proof has the log's `origin`, its `log_key` (a verifier key), the `leaf` and the `proof` (a .tlog-proof), as
-    texts; the witnesses are their verifier `keys` and how many have to cosign, `quorum`.
+    texts.
     """
-    witnesses: dict[str, Any] = {"keys": [], "quorum": 0}
     try:
         log = LedgerLog(records.ledger, load_log_key)
         leaf, proof = log.prove(LeafKind.EXECUTION_SEALED, record.execution_id)
     except (HearthError, OSError) as error:
-        return None, str(error), witnesses
+        return None, str(error)
     origin, key = log.settings.origin, log.settings.key
     texts = {"origin": origin, "log_key": str(key), "leaf": leaf.decode(), "proof": proof.to_bytes().decode()}
-    return texts, "", witnesses
+    return texts, ""
+
+
+def _as_json(one: Any) -> dict[str, Any]:  # noqa: ANN401 - an erasure, as the ledger gives it
+    return dict(one if isinstance(one, dict) else one.to_dict())
 
 
 def _plan(records: Records, record: ExecutionRecord) -> tuple[dict[str, Any] | None, str]:

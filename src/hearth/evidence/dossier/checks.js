@@ -141,7 +141,7 @@ async function recordFields() {
 }
 
 async function recordHash() {
-  const found = await digest("HEARTH-record-v1\0", canonical(without(data.record, "execution_hash", "signatures", "disclosures")));
+  const found = await digest("HEARTH-record-v1\0", canonical(without(data.record, "execution_hash", "signatures", "disclosures", "erasures")));
   need(found === data.record.execution_hash, `the record has the hash ${found}, and not the one that it states`);
   return found;
 }
@@ -266,7 +266,8 @@ function parsedProof(proof) {
   const [head, ...rest] = proof.proof.split("\n\n");
   const lines = head.split("\n");
   need(rest.length === 2 && lines.shift() === "c2sp.org/tlog-proof@v1", "this is no proof of a log");
-  if (lines[0] && lines[0].startsWith("extra ")) lines.shift();
+  const changed = Boolean(lines[0] && lines[0].startsWith("extra ")); // the history of the log's keys
+  if (changed) lines.shift();
   const index = /^index (0|[1-9][0-9]{0,15})$/.exec(lines.shift() || "");
   need(index, "the proof does not say which entry it is for");
   const [origin, size, root, ...more] = rest[0].split("\n");
@@ -274,7 +275,7 @@ function parsedProof(proof) {
   const signatures = rest[1].split("\n");
   need(signatures.pop() === "" && signatures.length > 0, "the checkpoint is not signed");
   return {
-    index: Number(index[1]), hashes: lines.map(fromBase64), note: `${rest[0]}\n`, origin, size: Number(size), root: fromBase64(root),
+    changed, index: Number(index[1]), hashes: lines.map(fromBase64), note: `${rest[0]}\n`, origin, size: Number(size), root: fromBase64(root),
     signatures: signatures.map((line) => {
       const found = /^— ([^ +\n]+) ([A-Za-z0-9+/]+={0,2})$/.exec(line);
       need(found, "a line under the checkpoint is no signature");
@@ -342,7 +343,8 @@ async function logCheckpoint() {
   const proof = proofOfLog(), parsed = parsedProof(proof), key = await noteKey(proof.log_key);
   need(parsed.origin === proof.origin && key.name === proof.origin, `the checkpoint is of another log: ${parsed.origin}`);
   need(key.kind === 1 && (await signedNote(parsed, key)), `the checkpoint is not signed by the log's key ${key.id}`);
-  return `signed by ${key.name} (${key.id}), key id ${await keyId(key.raw)} (the key that is in the file)`;
+  return `signed by ${key.name} (${key.id}), key id ${await keyId(key.raw)} (the key that is in the file)`
+    + (parsed.changed ? "; the log has changed its key before: hearth verify follows that" : "");
 }
 
 async function logWitnesses() {
@@ -362,6 +364,17 @@ async function logWitnesses() {
 }
 
 async function erasures() {
-  need(Array.isArray(data.erasures), "what was erased is not said as a list");
-  return data.erasures.length ? `${data.erasures.length} erasures, each with when and by whom` : "nothing was erased";
+  let count = 0;
+  for (const erasure of data.erasures) {
+    for (const name of ["execution_id", "execution_hash"]) {
+      need(erasure[name] === data.record[name], `an erasure is of another record: ${name} differs`);
+    }
+    for (const one of erasure.erased) {
+      need(own(entries, String(one.sequence)), `an erased value at entry ${one.sequence} belongs to no entry`);
+      const stays = canonical(at(entries[one.sequence], one.pointer));
+      need(one.digest && stays.includes(one.digest), `entry ${one.sequence}${one.pointer} has no commitment of an erased value`);
+      count += 1;
+    }
+  }
+  return count ? `${count} erased, each with when and by whom; every hash holds` : "nothing was erased";
 }
