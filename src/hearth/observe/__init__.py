@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from hearth.observe._in_place import HostObserver, Observed, host_observer_why_not, prepare_host_observers
     from hearth.observe._layer import LayerChanges, layer_path, read_layer
     from hearth.observe._layer_view import LowerView
+    from hearth.observe._loose import Loose, loosely_compared, risky_patterns
     from hearth.observe._manifest import Manifest, StepManifest, Way
     from hearth.observe._node import Node, NodeType
+    from hearth.observe._owned_folder import OwnedFolder, has_living_owner
     from hearth.observe._postgresql import PostgresCounts, postgres_name
     from hearth.observe._program import program_name, program_text, unquoted
     from hearth.observe._reconcile import Reconciliation, declared_path, reconcile
     from hearth.observe._request import ObservedRequest
-    from hearth.observe._room import SandboxRoom
+    from hearth.observe._room import SandboxRoom, clear_dead_sandboxes
     from hearth.observe._rows import RowChanges
     from hearth.observe._sandbox import Layout, SandboxedProcess, SandboxEnd, SandboxServer
     from hearth.observe._sqlite import (
@@ -48,12 +50,14 @@ __all__ = [
     "HostObserver",
     "LayerChanges",
     "Layout",
+    "Loose",
     "LowerView",
     "Manifest",
     "Node",
     "NodeType",
     "Observed",
     "ObservedRequest",
+    "OwnedFolder",
     "PostgresCounts",
     "Reconciliation",
     "RecoveredCommit",
@@ -67,6 +71,7 @@ __all__ = [
     "Tier",
     "Way",
     "category_of",
+    "clear_dead_sandboxes",
     "commit",
     "committed_then",
     "compare",
@@ -74,11 +79,13 @@ __all__ = [
     "connect_recorded",
     "declared_path",
     "deviations",
+    "has_living_owner",
     "held_by_others",
     "host_observer_why_not",
     "in_use",
     "is_sqlite",
     "layer_path",
+    "loosely_compared",
     "named_connections",
     "postgres_name",
     "prepare_host_observers",
@@ -88,6 +95,7 @@ __all__ = [
     "read_layer",
     "reconcile",
     "recover_commits",
+    "risky_patterns",
     "scan",
     "snapshot",
     "tree_digest",
@@ -107,12 +115,14 @@ __getattr__, __dir__ = lazy_names(
         "HostObserver": "_in_place",
         "LayerChanges": "_layer",
         "Layout": "_sandbox",
+        "Loose": "_loose",
         "LowerView": "_layer_view",
         "Manifest": "_manifest",
         "Node": "_node",
         "NodeType": "_node",
         "Observed": "_in_place",
         "ObservedRequest": "_request",
+        "OwnedFolder": "_owned_folder",
         "PostgresCounts": "_postgresql",
         "Reconciliation": "_reconcile",
         "RecoveredCommit": "_commit",
@@ -126,6 +136,7 @@ __getattr__, __dir__ = lazy_names(
         "Tier": "_tiers",
         "Way": "_manifest",
         "category_of": "_category",
+        "clear_dead_sandboxes": "_room",
         "commit": "_commit",
         "committed_then": "_committed_then",
         "compare": "_tree",
@@ -133,12 +144,14 @@ __getattr__, __dir__ = lazy_names(
         "connect_recorded": "_sqlite",
         "declared_path": "_reconcile",
         "deviations": "_deviation",
+        "has_living_owner": "_owned_folder",
         "held_by_others": "_sqlite",
         "named_connections": "_hosts",
         "host_observer_why_not": "_in_place",
         "in_use": "_sqlite",
         "is_sqlite": "_sqlite",
         "layer_path": "_layer",
+        "loosely_compared": "_loose",
         "postgres_name": "_postgresql",
         "prepare_host_observers": "_in_place",
         "probe": "_tiers",
@@ -147,6 +160,7 @@ __getattr__, __dir__ = lazy_names(
         "read_layer": "_layer",
         "reconcile": "_reconcile",
         "recover_commits": "_commit",
+        "risky_patterns": "_loose",
         "scan": "_tree",
         "snapshot": "_sqlite",
         "tree_digest": "_tree",

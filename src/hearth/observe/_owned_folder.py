@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 from hearth.observe._remove_tree import remove_tree
 
-__all__ = ["OwnedFolder", "clear_dead"]
+__all__ = ["OwnedFolder", "clear_dead", "has_living_owner"]
 
 _PREFIX = "hearth-"
 _UNFINISHED = "new-hearth-"
 _OWNER = ".owner"
+_MOMENT = 60  # seconds; a new folder gets its lock and its name in much less
 
 
 class OwnedFolder:
@@ -41,10 +43,14 @@ class OwnedFolder:
 
 def clear_dead(parent: Path) -> None:
     """Remove this user's folders whose owner is dead; those of others, and what is no such folder, are let be."""
-    for folder in parent.glob(f"{_PREFIX}*"):
+    for folder in [*parent.glob(f"{_PREFIX}*"), *parent.glob(f"{_UNFINISHED}*")]:
         try:
             status = folder.lstat()
             if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+                continue
+            if folder.name.startswith(_UNFINISHED):
+                if not has_living_owner(folder):
+                    remove_tree(folder)
                 continue
             lock = os.open(folder / _OWNER, os.O_RDWR | os.O_NOFOLLOW)
         except OSError:
@@ -57,6 +63,22 @@ def clear_dead(parent: Path) -> None:
             continue
         finally:
             os.close(lock)
+
+
+def has_living_owner(folder: Path) -> bool:
+    """Whether a folder is one of a living owner, or may just become one."""
+    try:
+        if folder.name.startswith(_UNFINISHED):  # to try its lock would be to take it from its owner
+            return time.time() - folder.lstat().st_mtime < _MOMENT
+        if not folder.name.startswith(_PREFIX):
+            return False
+        lock = os.open(folder / _OWNER, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(lock)
+    finally:
+        os.close(lock)
 
 
 def _try_lock(descriptor: int) -> bool:

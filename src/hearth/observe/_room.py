@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hearth.observe._layer import layer_path, read_layer
-from hearth.observe._owned_folder import OwnedFolder
+from hearth.observe._owned_folder import OwnedFolder, clear_dead
 from hearth.observe._remove_tree import remove_tree
 from hearth.observe._sandbox import Layout, SandboxServer
 from hearth.observe._tiers import stackable
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from hearth.observe._layer import LayerChanges
 
-__all__ = ["SandboxRoom"]
+__all__ = ["SandboxRoom", "clear_dead_sandboxes"]
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is locked, and of a random name
+
+
+def clear_dead_sandboxes(folder: Path) -> None:
+    """Remove what killed runs and previews of this user left in `folder`, and where stacked layers lie. POSIX."""
+    for one in (folder, _SHARED_MEMORY):
+        clear_dead(one)
 
 
 class SandboxRoom:
@@ -43,7 +51,7 @@ class SandboxRoom:
 
     def __enter__(self) -> Self:
         if self._stacked and stackable():
-            self._owned = OwnedFolder(Path("/dev/shm"))  # noqa: S108 - locked, and of a random name
+            self._owned = OwnedFolder(_SHARED_MEMORY)
             self.folder = self._owned.path
         else:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

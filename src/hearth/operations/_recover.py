@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from hearth.errors import (
     RecorderError,
 )
 from hearth.execution import running_executions
+from hearth.observe import clear_dead_sandboxes
 from hearth.operations._log_follows import log_follows
 from hearth.operations._recovered_commits import RecoveredCommits
 from hearth.operations._sensors import sense_recovered, tell_findings
@@ -82,9 +84,9 @@ class Recovered:
 def recover(records: Records, reference: str | None = None) -> list[Recovered]:
     """Recover the journals of a home: all, or the one of the execution that `reference` names (or begins).
 
-    Each is handled by itself; what is wrong with one is an outcome, not an error. Private copies of inputs that belong
-    to no run under way and to no journal are removed when all are recovered. ExecutionNotFoundError when no journal
-    belongs to the reference. A damaged journal worsens the ledger's posture.
+    Each is handled by itself; what is wrong with one is an outcome, not an error. When all are recovered, private
+    copies of inputs that belong to no run under way and to no journal are removed, and sandboxes of dead processes.
+    ExecutionNotFoundError when no journal belongs to the reference. A damaged journal worsens the ledger's posture.
     """
     notes = records.journals()
     if reference is not None:
@@ -107,6 +109,8 @@ def recover(records: Records, reference: str | None = None) -> list[Recovered]:
     tell_findings(records.home, map(sense_recovered, recovered))
     if reference is None:
         _remove_left_over(records)
+        if os.name == "posix":
+            clear_dead_sandboxes(records.home.sandboxes)
     return recovered
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hearth.errors import ApprovalRefusedError, ArtemisEscalationError, ExecutionError, HearthError, ObservationError
 from hearth.execution import ApprovalExecutor, ContentStore, Sandboxing, held_manifest
-from hearth.observe import ChangeKind, LowerView, Manifest, NodeType, SandboxRoom, Tier, layer_path, probe
+from hearth.observe import ChangeKind, LowerView, Manifest, NodeType, OwnedFolder, SandboxRoom, Tier, layer_path, probe
 from hearth.operations._keys import KEY_VARIABLE, default_key
 from hearth.operations._standalone import installed_tasks
 from hearth.operations._text_diff import unified_diff
@@ -91,8 +91,8 @@ def preview_in_sandbox(
     require_sandbox(tier)
     if home is not None:
         home.sandboxes.mkdir(mode=0o700, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="preview-", dir=None if home is None else home.sandboxes))
-    try:
+    with closing(OwnedFolder(Path(tempfile.gettempdir()) if home is None else home.sandboxes)) as owned:
+        folder = owned.path
         with SandboxRoom(
             folder / "layers", stacked=True, hidden=hidden_in_sandboxes(home), preload=preloaded(plan)
         ) as room:
@@ -121,8 +121,6 @@ def preview_in_sandbox(
             found = dict(_diffs(room, manifest)) if diffs else {}
             held = held_manifest(manifest, plan.document, plan.cwd) or {}
             return PreviewOutcome(manifest=manifest, error=error, held=held, diffs=found)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def preloaded(plan: Plan) -> tuple[str, ...]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from hearth.execution import Sandboxing, load_policy
-from hearth.observe import SandboxRoom, probe
+from hearth.observe import OwnedFolder, SandboxRoom, clear_dead_sandboxes, probe
 from hearth.operations._sandbox_preview import hidden_in_sandboxes, preloaded, require_sandbox
 from hearth.security import LiveMode
 
@@ -29,10 +26,10 @@ def sandboxes(home: LedgerHome, plan: Plan, mode: LiveMode, approved: Manifest |
     require_sandbox(probe())
     for made in (home.sandboxes, home.commits):
         made.mkdir(mode=0o700, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=home.sandboxes))
-    try:
+    clear_dead_sandboxes(home.sandboxes)
+    with closing(OwnedFolder(home.sandboxes)) as owned:
         stacked, hidden = mode is LiveMode.DRY_RUN, hidden_in_sandboxes(home)
-        with SandboxRoom(folder, stacked=stacked, hidden=hidden, preload=preloaded(plan)) as room:
+        with SandboxRoom(owned.path / "layers", stacked=stacked, hidden=hidden, preload=preloaded(plan)) as room:
             yield Sandboxing(
                 room=room,
                 ledger=home.root,
@@ -40,5 +37,3 @@ def sandboxes(home: LedgerHome, plan: Plan, mode: LiveMode, approved: Manifest |
                 approved=approved,
                 escalate_to=load_policy(home.policy).undeclared,
             )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)  # layers above one another lie elsewhere, and the room clears those

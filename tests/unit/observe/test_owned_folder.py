@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hearth.observe._owned_folder import OwnedFolder, clear_dead
+from hearth.observe._owned_folder import OwnedFolder, clear_dead, has_living_owner
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it is locked by flock(2)")
 
@@ -91,3 +91,25 @@ def test_what_cannot_be_removed_yet_is_found_the_next_time(tmp_path: Path, monke
     monkeypatch.undo()
     clear_dead(tmp_path)
     assert names(tmp_path) == []
+
+
+def test_one_that_never_got_its_name_is_removed_when_it_is_old(tmp_path: Path) -> None:
+    young, old = tmp_path / "new-hearth-young", tmp_path / "new-hearth-old"
+    for folder in (young, old):
+        folder.mkdir()
+        (folder / ".owner").touch()
+    os.utime(old, (0, 0))
+    assert (has_living_owner(young), has_living_owner(old)) == (True, False)
+    clear_dead(tmp_path)
+    assert names(tmp_path) == ["new-hearth-young"]
+
+
+def test_whether_its_owner_lives_is_told_by_its_lock(tmp_path: Path) -> None:
+    folder = OwnedFolder(tmp_path)
+    (tmp_path / "run-older").mkdir()
+    (tmp_path / "hearth-unmarked").mkdir()
+    assert has_living_owner(folder.path)
+    assert not has_living_owner(tmp_path / "run-older")
+    assert not has_living_owner(tmp_path / "hearth-unmarked")
+    folder.close()
+    assert not has_living_owner(folder.path)

@@ -8,6 +8,7 @@ import stat
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from hearth.observe import has_living_owner
 from hearth.operations._fsck._report import Mend
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def _left(
             what = "private copies of inputs, of a run that is over"
             findings.leftover("leftover", what, where=name, mend=Mend("remove", name))
     elif _SANDBOXES.fullmatch(name):
+        if has_living_owner(path):
+            return True
         findings.leftover("leftover", "sandboxes of a process that is gone", where=name, mend=Mend("remove", name))
     else:
         return False
