@@ -69,6 +69,7 @@ COMMANDS = (
         "Upkeep",
     ),
     CommandName("purge", "hearth.cli._purge:purge", "Remove records; a tombstone of each stays.", "Upkeep"),
+    CommandName("redact", "hearth.cli._redact:redact", "Erase disclosed values of a record for good.", "Upkeep"),
     CommandName("hold", "hearth.cli._hold:hold", "Keep records from being purged: add, release, list.", "Upkeep"),
     CommandName("backup", "hearth.cli._backup:backup", "Copy a ledger, in use or not, into one new file.", "Upkeep"),
     CommandName("notify", "hearth.cli._notify:notify", "Try out who is told of what happens.", "Upkeep"),

@@ -228,7 +228,7 @@ def _predicate(
 
 def _bare(document: dict[str, Any]) -> dict[str, Any]:
     """Return a record without what is outside its hash, but for the hash itself; in its form it stays a record."""
-    bare = {key: value for key, value in document.items() if key != "disclosures"}
+    bare = {key: value for key, value in document.items() if key not in {"disclosures", "erasures"}}
     bare["signatures"] = []
     return bare
 

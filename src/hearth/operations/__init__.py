@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from hearth.operations._proof import check_proof
     from hearth.operations._purge import Purged, PurgeReport, purge
     from hearth.operations._recover import Recovered, recover
+    from hearth.operations._redact import Redacted, path_of, redact
     from hearth.operations._restore import Restored, restore_backup
     from hearth.operations._review import emergency_runs, review_emergency, review_of
     from hearth.operations._rollback import RollbackReport, plan_rollback
@@ -117,6 +118,7 @@ __all__ = [
     "Purged",
     "Records",
     "Recovered",
+    "Redacted",
     "Restored",
     "RollbackReport",
     "RunOutcome",
@@ -156,6 +158,7 @@ __all__ = [
     "notify_of_request",
     "observation_plan",
     "opened_log",
+    "path_of",
     "person",
     "plan_rollback",
     "plan_warnings",
@@ -174,6 +177,7 @@ __all__ = [
     "read_public_key",
     "record_refusal",
     "recover",
+    "redact",
     "release_hold",
     "report_states",
     "restore_backup",
@@ -205,6 +209,9 @@ __getattr__, __dir__ = lazy_names(
         "LogCosigned": "_cosign",
         "verify_log": "_log",
         "read_note": "_log",
+        "path_of": "_redact",
+        "Redacted": "_redact",
+        "redact": "_redact",
         "revoke_log_key": "_log",
         "rotate_log_key": "_log",
         "publish_log": "_log",

@@ -23,13 +23,16 @@ __all__ = ["export_envelope", "export_record", "write_file"]
 def export_record(records: Records, found: Found, *, indent: bool = False, disclose: bool = False) -> bytes:
     """Return a record as UTF-8 JSON with a line break at its end: canonical and compact, or indented for reading.
 
-    `disclose` adds the values kept beside the record. An unsealed record, from a journal, is exported as it stands.
+    `disclose` adds the values kept beside the record; what was erased of them is said in any case. An unsealed record,
+    from a journal, is exported as it stands.
     """
     document: dict[str, Any] = records.read(found).to_dict()
     if disclose and found.journal is None:
         kept = records.ledger.disclosures(found.execution_id)
         if kept:
             document["disclosures"] = [item.to_dict() for item in kept]
+    if found.journal is None and (erased := records.ledger.erasures.of(found.execution_id)):
+        document["erasures"] = [item.to_dict() for item in erased]
     if indent:
         return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
     return canonical_bytes(document) + b"\n"

@@ -8,6 +8,7 @@ from hearth.record._effect import SideEffect, SideEffectReport
 from hearth.record._encoder import TextEncoder, cut_text, make_details_encoder, make_text_encoder
 from hearth.record._entry import EVENT_DOMAIN, GENESIS_HASH, SCHEMA, entry_hash, hash_entry_bytes, record_hash
 from hearth.record._enums import ExecutionStatus, Origin, SealCause, SideEffectCategory, StepEventType
+from hearth.record._erasure import ERASURE_SCHEMA, ErasedValue, Erasure
 from hearth.record._event import StepEvent
 from hearth.record._filename import percent_decode, percent_encode
 from hearth.record._freeze import FrozenDict, FrozenList, freeze, thaw
@@ -26,6 +27,7 @@ from hearth.record._verdict import Verdict
 from hearth.record._verify import UNSEALED, verify_document
 
 __all__ = [
+    "ERASURE_SCHEMA",
     "EVENT_DOMAIN",
     "GENESIS_HASH",
     "LARGEST_ENTRY",
@@ -39,6 +41,8 @@ __all__ = [
     "ChainFault",
     "Disclosure",
     "EntryForms",
+    "ErasedValue",
+    "Erasure",
     "ExecutionRecord",
     "ExecutionStatus",
     "FrozenDict",

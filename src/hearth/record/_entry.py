@@ -1,7 +1,8 @@
 r"""The entry: one JSON object of the chain, its keys, and its hash.
 
     event_hash     = SHA-256("HEARTH-event-v1\0"  || JCS(entry))                    without `event_hash` itself
-    execution_hash = SHA-256("HEARTH-record-v1\0" || JCS(record without execution_hash, signatures, disclosures))
+    execution_hash = SHA-256("HEARTH-record-v1\0" || JCS(record))   without execution_hash, signatures, disclosures
+                                                                    and erasures
 
 The prefixes keep the two kinds of hash apart: nothing that was hashed as one can pass as the other.
 """
@@ -22,7 +23,7 @@ SCHEMA = "hearth/execution-record/v1"
 GENESIS_HASH = "0" * 64
 EVENT_DOMAIN = b"HEARTH-event-v1\0"
 _RECORD_DOMAIN = b"HEARTH-record-v1\0"
-_OUTSIDE = frozenset(("execution_hash", "signatures", "disclosures"))
+_OUTSIDE = frozenset(("execution_hash", "signatures", "disclosures", "erasures"))
 
 
 def hash_entry_bytes(raw: bytes) -> str:

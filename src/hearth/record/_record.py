@@ -9,6 +9,7 @@ from hearth.errors import RecordError
 from hearth.record._effect import SideEffect, SideEffectReport
 from hearth.record._entry import SCHEMA, record_hash
 from hearth.record._enums import ExecutionStatus, SealCause, StepEventType
+from hearth.record._erasure import Erasure
 from hearth.record._event import StepEvent
 from hearth.record._freeze import FrozenDict, FrozenList, freeze, thaw
 from hearth.record._redact import Disclosure
@@ -52,6 +53,7 @@ class ExecutionRecord:
     marks: tuple[StepEvent, ...] = ()
     signatures: FrozenList = field(default_factory=FrozenList)
     disclosures: tuple[Disclosure, ...] = ()
+    erasures: tuple[Erasure, ...] = ()
     stated_hash: str = ""
 
     @property
@@ -135,6 +137,7 @@ class ExecutionRecord:
             marks=tuple(map(StepEvent.from_dict, document["marks"])),
             signatures=freeze(document["signatures"]),
             disclosures=tuple(map(Disclosure.from_dict, document.get("disclosures", ()))),
+            erasures=tuple(map(Erasure.from_dict, document.get("erasures", ()))),
             stated_hash=document["execution_hash"],
         )
 
@@ -214,6 +217,8 @@ class ExecutionRecord:
         }
         if self.disclosures:
             document["disclosures"] = [disclosure.to_dict() for disclosure in self.disclosures]
+        if self.erasures:
+            document["erasures"] = [erasure.to_dict() for erasure in self.erasures]
         return document
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from hearth.errors import RecordError
 from hearth.record._entry import SCHEMA
 from hearth.record._enums import ExecutionStatus, Origin, SideEffectCategory, StepEventType
+from hearth.record._erasure import Erasure
 from hearth.record._redact import Disclosure
 from hearth.record._time import parse_time
 
@@ -60,7 +61,7 @@ def check_structure(document: Any) -> None:  # noqa: ANN401 - anything that was 
     _object(document, "the record")
     if document.get("schema") != SCHEMA:
         _refuse(f"its schema is {reprlib.repr(document.get('schema'))}, not {SCHEMA!r}")
-    _keys(document, _RECORD, "the record", optional=("disclosures",))
+    _keys(document, _RECORD, "the record", optional=("disclosures", "erasures"))
     for key in ("execution_id", "plan_id", "live_mode_state", "completion_reason"):
         _text(document[key], key)
     if not _is_word(document["status"], _STATUSES):
@@ -82,6 +83,8 @@ def check_structure(document: Any) -> None:  # noqa: ANN401 - anything that was 
     _signatures(document["signatures"])
     for disclosure in _list(document.get("disclosures", []), "disclosures"):
         Disclosure.from_dict(disclosure)
+    for erasure in _list(document.get("erasures", []), "erasures"):
+        Erasure.from_dict(erasure)
 
 
 def check_entry(entry: Any, place: str) -> None:  # noqa: ANN401 - anything that was parsed

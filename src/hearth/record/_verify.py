@@ -13,6 +13,7 @@ from hearth.errors import RecordError
 from hearth.record._canonical import canonical_bytes, common_bytes, is_common
 from hearth.record._chain import ChainCheck, ChainFault
 from hearth.record._entry import EVENT_DOMAIN, record_hash
+from hearth.record._erasure import Erasure
 from hearth.record._redact import Disclosure
 from hearth.record._structure import check_structure
 from hearth.record._verdict import Verdict
@@ -43,6 +44,7 @@ def verify_document(document: Mapping[str, Any], *, check_hash: bool = True) -> 
         _fields_of_seal(document, entries[-1] if sealed else None, len(entries))
         _declared(document, entries)
         _disclosures(document, entries)
+        notes += _erasures(document, entries)
         if check_hash:
             _hash_of_all(document, common=common and _rest_is_common(document))
     except ChainFault as bad:
@@ -199,6 +201,28 @@ def _disclosures(document: Mapping[str, Any], entries: list[Mapping[str, Any]]) 
             raise ChainFault(disclosure.sequence, f"{place} does not give its commitment")
         if disclosure.digest not in str(_at(entries[disclosure.sequence], disclosure.pointer)):
             raise ChainFault(disclosure.sequence, f"{place} has no commitment there")
+
+
+def _erasures(document: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> list[str]:
+    """Return what was erased, in words; what is said to be erased had a commitment, and is not disclosed."""
+    notes = []
+    there = {(one["sequence"], one["pointer"], one["digest"]) for one in document.get("disclosures", ())}
+    for item in document.get("erasures", ()):
+        erasure = Erasure.from_dict(item)
+        said = (erasure.execution_id, erasure.execution_hash)
+        if said != (document["execution_id"], document["execution_hash"]):
+            raise ChainFault(None, "an erasure is of another record")
+        for one in erasure.erased:
+            place = f"the erased value at entry {one.sequence}{one.pointer}"
+            if not 0 <= one.sequence < len(entries):
+                raise ChainFault(None, f"{place} belongs to no entry")
+            if not one.digest or one.digest not in str(_at(entries[one.sequence], one.pointer)):
+                raise ChainFault(one.sequence, f"{place} has no commitment there")
+            if (one.sequence, one.pointer, one.digest) in there:
+                raise ChainFault(one.sequence, f"{place} is disclosed all the same")
+        places = ", ".join(f"{one.sequence}{one.pointer}" for one in erasure.erased)
+        notes.append(f"erased at {erasure.erased_at} by {erasure.by}: {places} ({erasure.reason})")
+    return notes
 
 
 def _at(entry: Any, pointer: str) -> Any:  # noqa: ANN401 - a JSON tree

@@ -1,0 +1,168 @@
+"""The transparency log from the command line: made, grown by runs, checked, published, proven, its key changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.command import document, hearth
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLAN = """\
+plan: tell
+disclosable: [customer]
+steps:
+  - name: Tell
+    python: {call: "told:run"}
+"""
+TOLD = "def run():\n    return {'customer': 'AC' + 'ME'}\n"
+LIVE = ("--mode", "live", "--yes", "--reason", "a test")
+
+
+@pytest.fixture
+def folder(ledger_folder: Path) -> Path:
+    """A ledger with a log, and one live run before it and one after."""
+    (ledger_folder / "plan.yaml").write_text(PLAN)
+    (ledger_folder / "told.py").write_text(TOLD)
+    hearth("run", "plan.yaml", *LIVE, "--id", "before", code=0)
+    hearth("log", "init", "--origin", "example.org/prod", code=0)
+    hearth("run", "plan.yaml", *LIVE, "--id", "after", code=0)
+    return ledger_folder
+
+
+def key() -> str:
+    return str(document("log", "status", "--json")["keys"][-1])
+
+
+def test_without_a_log_nothing_is_different_and_the_next_step_is_said(ledger_folder: Path) -> None:
+    assert "`hearth log init` makes one" in hearth("log", "status", code=5).stderr
+    assert not (ledger_folder / ".hearth/transparency").exists()
+
+
+def test_runs_and_approvals_are_in_the_log(folder: Path) -> None:
+    found = document("log", "status", "--json")
+    # Its creation; the first run's approval and record; the second one's approval, opening and record.
+    assert (found["size"], found["waiting"], found["problems"]) == (6, 0, [])
+    checked = document("log", "verify", "--json")
+    assert checked["ok"]
+    assert checked["compared_with_ledger"]
+    assert "Keep the key elsewhere" in hearth("log", "verify", code=0).stdout
+    hearth("lockdown", "--reason", "drill", code=0)
+    assert document("log", "status", "--json")["size"] == 7
+    assert hearth("fsck", code=0)
+    assert folder
+
+
+def test_a_proof_needs_the_record_and_the_key_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vkey = key()
+    hearth("prove", "after", code=0)
+    hearth("export", "after", "-o", "after.json", code=0)
+    hearth("export", "before", "-o", "before.json", code=0)
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("after.tlog-proof", "after.json", "before.json"):
+        shutil.copy(folder / name, elsewhere)
+    shutil.rmtree(folder / ".hearth")
+    monkeypatch.chdir(elsewhere)
+    proof = ("--proof", "after.tlog-proof", "--log-key", vkey)
+    assert "in the log example.org/prod" in hearth("verify", "after.json", *proof, code=0).stdout
+    told = hearth("verify", "before.json", *proof, code=5)
+    assert "does not have this record" in told.stdout
+    other = vkey.replace("example.org", "example.net")
+    assert "no verifier key" in hearth("verify", "after.json", "--proof", "after.tlog-proof", "--log-key", other).stderr
+    assert "--log-key" in hearth("verify", "after.json", "--proof", "after.tlog-proof", code=5).stderr
+
+
+def test_a_published_log_is_checked_without_the_ledger(folder: Path) -> None:
+    vkey = key()
+    hearth("log", "publish", "public", code=0)
+    shutil.copy(folder / "public/checkpoint", folder / "kept")
+    hearth("run", "plan.yaml", code=0)
+    hearth("log", "publish", "public", code=0)
+    checked = document("log", "verify", "public", "--key", vkey, "--since", "kept", "--json")
+    assert checked["ok"]
+    assert not checked["compared_with_ledger"]
+    assert "only a key tells" in hearth("log", "verify", "public", code=5).stderr
+    bundle = next((folder / "public/tile/entries").rglob("0*/*"))
+    bundle.write_bytes(bundle.read_bytes().replace(b"completed", b"failed!!!", 1))
+    for path in (folder / "public/tile/entries").rglob("*"):
+        if path.is_file() and path != bundle:
+            path.unlink()
+    assert not document("log", "verify", "public", "--key", vkey, "--json", code=5)["ok"]
+
+
+def test_a_log_that_was_set_back_stops_the_next_run_before_its_first_step(folder: Path) -> None:
+    log = folder / ".hearth/transparency/log"
+    shutil.copytree(log, folder / "old")
+    hearth("run", "plan.yaml", code=0)
+    shutil.rmtree(log)
+    shutil.copytree(folder / "old", log)
+    told = hearth("run", "plan.yaml", *LIVE, "--id", "stopped")
+    assert told.exit_code != 0
+    assert "set back" in told.stderr + told.stdout
+    record = document("show", "stopped", "--json")
+    assert "recorder_failure" in json.dumps(record)
+    assert "step_completed" not in json.dumps(record)
+
+
+def test_a_record_removed_from_the_database_is_missed(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / ".hearth/ledger.db", isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("DELETE FROM executions WHERE execution_id = 'after'")
+    told = hearth("log", "verify", code=5).stdout
+    assert "execution after was sealed" in told
+
+
+def test_the_key_is_changed_and_the_old_one_revoked(folder: Path) -> None:
+    first = key()
+    hearth("log", "rotate", code=0)
+    assert key() != first
+    hearth("run", "plan.yaml", code=0)
+    hearth("log", "publish", "public", code=0)
+    assert document("log", "verify", "public", "--key", first, "--json")["ok"]
+    size = document("log", "status", "--json")["size"]
+    hearth("log", "revoke", first, "--from", "6", code=0)
+    assert document("log", "verify", "--key", first, "--json")["ok"]
+    assert size
+    assert folder
+
+
+def test_erased_values_are_gone_and_every_hash_holds(folder: Path) -> None:
+    assert '"ACME"' in hearth("export", "after", "--disclose", code=0).stdout
+    told = hearth("redact", "after", "--path", "*customer*", "--dry-run", code=0).stdout
+    assert "would erase" in told
+    before = hearth("export", "after", code=0).stdout
+    assert "needs a reason" in hearth("redact", "after", "--path", "*customer*", "--yes", code=3).stderr
+    hearth("redact", "after", "--path", "*customer*", "--reason", "they asked", "--yes", code=0)
+    after = json.loads(hearth("export", "after", "--disclose", code=0).stdout)
+    assert "ACME" not in json.dumps(after)
+    (erasure,) = after.pop("erasures")
+    assert erasure["reason"] == "they asked"
+    assert erasure["erased"]
+    assert after == json.loads(before)
+    (folder / "after.json").write_text(hearth("export", "after", code=0).stdout)
+    checked = hearth("verify", "after.json", code=0).stdout
+    assert "erased at" in checked
+    assert "they asked" in checked
+    assert document("log", "verify", "--json")["ok"]
+    hearth("fsck", code=0)
+    hearth("redact", "before", "--path", "/details/result/*", "--reason", "both", "--yes", code=0)
+    for path in (folder / ".hearth").glob("ledger.db*"):
+        assert b'"ACME"' not in path.read_bytes()
+    assert "erased already" in hearth("redact", "after", "--path", "*customer*", "--reason", "again", "--yes").stderr
+
+
+def test_a_held_record_keeps_its_values(folder: Path) -> None:
+    hearth("hold", "add", "after", "--reason", "court", code=0)
+    told = hearth("redact", "after", "--path", "*customer*", "--reason", "they asked", "--yes")
+    assert told.exit_code != 0
+    assert "on hold" in told.stderr
+    assert '"ACME"' in hearth("export", "after", "--disclose", code=0).stdout
+    assert folder
