@@ -10,6 +10,7 @@ from hearth.execution._database_rows import databases_in_use
 from hearth.execution._declared import held_step, says_nothing
 from hearth.execution._manifest_effects import (
     MOST_ENTRIES,
+    action_effects,
     path_effects,
     row_effects,
     told_effects,
@@ -43,6 +44,7 @@ __all__ = ["CommittedSteps"]
 
 _FIRST_WORDS = 10
 _NOTHING = "nothing of the step was committed"
+_BUT_CONNECTED = ", but its connections were made"
 
 
 class CommittedSteps(SandboxSteps):
@@ -81,12 +83,22 @@ class CommittedSteps(SandboxSteps):
         self._told(seen)
         details: dict[str, Any] = {**outcome.details, "ran": str(seen.way), "committed": False}
         try:
+            self._report_connections(step, seen, report)
             if outcome.failed:
                 details["discarded_changes"] = len(seen.changes)
                 return replace(outcome, details=details, side_effects=())
             return self._held_and_committed(step, outcome, seen, layout, found, details)
         finally:
             self._room.drop(layout)
+
+    def _report_connections(self, step: Step, seen: StepManifest, report: Callable[[ObservedEffect], None]) -> None:
+        """Record what it was connected to: that happened, whatever becomes of the rest."""
+        only = replace(seen, changes=(), rows=(), programs=())
+        manifest = ""
+        if len(seen.connections) > MOST_ENTRIES:
+            manifest = self._kept(only)["manifest"]["sha256"]
+        for effect in action_effects(only, reconcile(only, step.effects, self._plan.cwd).covered, manifest):
+            report(effect)
 
     def _held_and_committed(
         self,
@@ -98,20 +110,21 @@ class CommittedSteps(SandboxSteps):
         details: dict[str, Any],
     ) -> StepOutcome:
         """Compare what a step did, and commit it."""
+        stays = f"{_NOTHING}{_BUT_CONNECTED if seen.connections else ''}"
         try:
-            held = self._held(step, seen, details)
+            held = self._held(step, seen, details, stays)
         except OSError as error:
             why = f"what it did cannot be kept for the record ({error.strerror or error})"
-            return StepOutcome.failure(f"{why}: {_NOTHING}", details)
+            return StepOutcome.failure(f"{why}: {stays}", details)
         if held.must:
             details["missing"] = [effect.to_dict() for effect in held.missing]
-            return StepOutcome.failure(f"{_not_done(held)}; nothing of it was committed", details)
+            return StepOutcome.failure(f"{_not_done(held)}; {stays}", details)
         if why := _not_to_be_committed(seen, found):
             return StepOutcome.failure(why, details)
         try:
             done = self._commit(step, seen, layout, found, self._told_then(seen, held, details))
         except DriftError as error:
-            self._violation(step, "what it would change is not what it found", (str(error),), details)
+            self._violation(step, "what it would change is not what it found", (str(error),), details, stays)
         except ObservationError as error:
             self._unseen[step.index] = str(error)
             return StepOutcome.failure(str(error), details)

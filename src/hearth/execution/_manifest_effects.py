@@ -175,14 +175,13 @@ def path_effects(
 
 
 def told_effects(seen: StepManifest, plan: Plan, held: Reconciliation, manifest: str) -> list[dict[str, Any]]:
-    """Return what is to be recorded of a step as JSON, as if all that was there before were kept.
+    """Return what is to be recorded of a step's changes as JSON, as if all that was there before were kept.
 
     It goes into the journal of a commit, so `seen` is to be `without_secrets`.
     """
     before = frozenset(one.before.sha256 for one in seen.changes if one.before is not None and one.before.sha256)
     effects = (
         *path_effects(seen, plan, held.covered, before, manifest),
-        *action_effects(seen, held.covered, manifest),
         *row_effects(seen, held.covered, manifest, reversible=True),
     )
     return [
