@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import struct
 from typing import TYPE_CHECKING
 
 from hearth.observe._in_place_calls import ACTIONS, IDENTITIES, SIGNALS
 from hearth.observe._in_place_others import MAKING, OTHER_NUMBERS, OTHERS, Others
+from hearth.observe._linux import signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ class Actions:
         if name == "setgroups":
             return lambda: self.add(name)
         if name in ("ptrace", "process_vm_writev"):
-            return self._other(pid, name, _signed(arguments[1 if name == "ptrace" else 0]))
+            return self._other(pid, name, signed(arguments[1 if name == "ptrace" else 0]))
         if name in OTHERS:
             said = self._others.of(pid, name, arguments, text)
             return None if not said else lambda: self.add(said)
@@ -93,12 +93,12 @@ class Actions:
 
     def _signal(self, pid: int, name: str, arguments: list[int]) -> Callable[[], None] | None:
         who, what = SIGNALS[name]
-        target = _signed(arguments[who])
+        target = signed(arguments[who])
         if name == "pidfd_send_signal":
             target = self.kin.meant(pid, target)
         elif not self._is_numbered_here(pid):
             return None
-        number = _signed(arguments[what])
+        number = signed(arguments[what])
         said = _SIGNALS.get(number, str(number))
         if name == "kill" and target == -1:
             return lambda: self.add(f"kill {said} to all that it may")
@@ -127,10 +127,6 @@ class Actions:
         if not wanted or wanted == {int(one) for one in have}:
             return None
         return lambda: self.add(f"{name} {' '.join(map(str, sorted(wanted)))}")
-
-
-def _signed(value: int) -> int:
-    return int(struct.unpack("=i", struct.pack("=I", value & 0xFFFFFFFF))[0])
 
 
 _SIGNALS = {int(one): one.name for one in signal.Signals}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hearth.observe._in_place_calls import EMPTY_PATH
 from hearth.observe._in_place_ioctls import ETHTOOL_SETS, INTERFACES, IOCTLS
 from hearth.observe._in_place_paths import HERE, Elsewhere
+from hearth.observe._linux import signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,7 @@ class Handles:
 
     def _taken(self, pid: int, arguments: list[int]) -> Callable[[], None] | None:
         kin = self._actions.kin
-        owner, number = kin.meant(pid, _signed(arguments[0])), _signed(arguments[1])
+        owner, number = kin.meant(pid, signed(arguments[0])), signed(arguments[1])
         flags = kin.line(owner, f"fdinfo/{number}", "flags") if owner > 0 else ""
         if not flags or int(flags, 8) & _PATH_ONLY or kin.has(owner):
             return None
@@ -102,7 +103,7 @@ class Handles:
         return f"{request} {os.fsdecode(held[:_INTERFACE].split(bytes(1))[0])}".rstrip()
 
     def _named(self, pid: int, arguments: list[int], name: bytes) -> str | None:
-        folder = _signed(arguments[0])
+        folder = signed(arguments[0])
         if name:
             return self._paths.find(pid, folder, name, follow=not arguments[4] & _NOFOLLOW)
         return self._path(pid, arguments[0]) if arguments[4] & EMPTY_PATH and folder != HERE else None
@@ -110,10 +111,6 @@ class Handles:
     def _path(self, pid: int, number: int) -> str:
         """Return the path of what a descriptor stands for; "" where it has none."""
         try:
-            return self._paths.descriptor(pid, _signed(number)) or ""
+            return self._paths.descriptor(pid, signed(number)) or ""
         except Elsewhere:
             return ""
-
-
-def _signed(value: int) -> int:
-    return int(struct.unpack("=i", struct.pack("=I", value & 0xFFFFFFFF))[0])

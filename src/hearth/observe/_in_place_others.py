@@ -7,9 +7,10 @@ pages; sysvipc(7); keyrings(7).
 from __future__ import annotations
 
 import os
-import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from hearth.observe._linux import signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,17 +74,17 @@ class Others:
         """Return the action that a call is, in words; "" where it is none."""
         if name in _PROCESSES:
             asks = name in _CHANGED_BY and not arguments[_CHANGED_BY[name]]
-            return "" if asks else self._process(pid, name, _signed(arguments[0]))
+            return "" if asks else self._process(pid, name, signed(arguments[0]))
         if name in _HANDLES:
-            return self._told(name, self._kin.meant(pid, _signed(arguments[0])))
+            return self._told(name, self._kin.meant(pid, signed(arguments[0])))
         if name in _PRIORITIES:
-            return self._priority(pid, name, _signed(arguments[0]) - _PRIORITIES[name], _signed(arguments[1]))
+            return self._priority(pid, name, signed(arguments[0]) - _PRIORITIES[name], signed(arguments[1]))
         if name in _IPC:
             return self._ipc(pid, name, arguments)
         if name in _PORTS:
             return f"{name} {arguments[0]}" if arguments[_PORTS[name]] & 0xFFFFFFFF else ""
         if name == "syslog":
-            what = _LOGS.get(_signed(arguments[0]), "")
+            what = _LOGS.get(signed(arguments[0]), "")
             return f"syslog {what}" if what else ""
         return self._key(name, arguments, text)
 
@@ -123,7 +124,7 @@ class Others:
         if not self._kin.is_in_namespace(pid, "ipc"):
             self.unseen[_OTHER_IPC] = None
             return ""
-        number = _signed(arguments[0])
+        number = signed(arguments[0])
         return "" if self._is_own(kind, number) else f"{name} {command} {number}".replace("  ", " ")
 
     def _is_own(self, kind: str, number: int) -> bool:
@@ -146,21 +147,17 @@ class Others:
 
     def _key(self, name: str, arguments: list[int], text: Callable[[int], bytes]) -> str:
         if name == "keyctl":
-            operation = _signed(arguments[0])
+            operation = signed(arguments[0])
             what, place = _KEYS.get(operation, ("", -1))
-            if operation == _SEARCH and _signed(arguments[4]):
+            if operation == _SEARCH and signed(arguments[4]):
                 what, place = "LINK", 4
-            if not what or (place >= 0 and _signed(arguments[place]) in _OWN_KEYRINGS):
+            if not what or (place >= 0 and signed(arguments[place]) in _OWN_KEYRINGS):
                 return ""
-            return f"keyctl {what} {_signed(arguments[1])}" if place >= 0 else f"keyctl {what}"
-        keyring = _signed(arguments[4 if name == "add_key" else 3])
+            return f"keyctl {what} {signed(arguments[1])}" if place >= 0 else f"keyctl {what}"
+        keyring = signed(arguments[4 if name == "add_key" else 3])
         if name == "add_key" and keyring in _OWN_KEYRINGS:
             return ""
         if name == "request_key" and not arguments[2] and keyring in (0, *_OWN_KEYRINGS):
             return ""  # it looks for one, and has none made
         words = (os.fsdecode(text(arguments[place]))[:_LONGEST_TEXT] for place in (0, 1))
         return " ".join((name, *words))
-
-
-def _signed(value: int) -> int:
-    return int(struct.unpack("=i", struct.pack("=I", value & 0xFFFFFFFF))[0])

@@ -19,6 +19,7 @@ from hearth.observe._in_place_calls import DESCRIPTORS, EMPTY_PATH, NAMES
 from hearth.observe._in_place_filter import CALLS, MAKES_OR_WRITES, OPENS
 from hearth.observe._in_place_handles import HANDLES, Handles
 from hearth.observe._in_place_paths import HERE, Elsewhere, KernelPath, PathFinder
+from hearth.observe._linux import signed
 from hearth.observe._sandbox_watch import HostServices, Watch
 
 if TYPE_CHECKING:
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["InPlaceWatch"]
 
-_RECEIVE, _SEND = 0xC0502100, 0xC0182101  # linux/seccomp.h
-_NOTIFICATION = struct.Struct("=QIIiIQ6Q")
-_RESPONSE = struct.Struct("=QqiI")
-_CONTINUE = 1
 _LONGEST_PATH = 4096
 _LONGEST_ADDRESS = 128
 _EXCLUSIVE = os.O_CREAT | os.O_EXCL
@@ -64,24 +61,14 @@ class InPlaceWatch(Watch):
         services.sockets  # noqa: B018 - read now: what the step itself makes is none of the host's
         services.ports  # noqa: B018
 
-    def look(self) -> None:
-        """Look at one call, and let it go on. Raises nothing."""
-        buffer = bytearray(_NOTIFICATION.size)
-        try:
-            _ioctl(self._listener, _RECEIVE, buffer)
-        except OSError:
-            return  # whoever called is dead
-        ident, pid, _, number, architecture, _, *arguments = _NOTIFICATION.unpack(buffer)
+    def _told_call(self, number: int) -> str:
+        return f"a system call ({self._names.get(number, number)})"
+
+    def _look_at(self, ident: int, pid: int, number: int, architecture: int, arguments: list[int]) -> None:
         try:
             self._take_in(ident, pid, number, architecture, arguments)
         except Elsewhere as reason:
-            self.unseen[str(reason)] = None
-        except (OSError, ValueError, struct.error) as error:
-            if self._waits(ident):
-                why = error.strerror if isinstance(error, OSError) else error
-                self.unseen[f"a system call ({self._names.get(number, number)}) could not be looked at: {why}"] = None
-        with suppress(OSError):
-            _ioctl(self._listener, _SEND, bytearray(_RESPONSE.pack(ident, 0, 0, _CONTINUE)))
+            self._miss(str(reason))
 
     def _take_in(self, ident: int, pid: int, number: int, architecture: int, arguments: list[int]) -> None:
         if architecture != self._machine or number & X32:
@@ -117,7 +104,7 @@ class InPlaceWatch(Watch):
         if name in NAMES:
             return self._named(pid, name, arguments, text)
         if name in DESCRIPTORS:
-            path = self._paths.descriptor(pid, _signed(arguments[0]))
+            path = self._paths.descriptor(pid, signed(arguments[0]))
             return None if path is None else lambda: self._note(path, written=True)
         if name in HANDLES:
             return self._handles.of(pid, name, arguments, text, lambda place, size: self._bytes(memory, place, size))
@@ -127,7 +114,7 @@ class InPlaceWatch(Watch):
             flags, _, resolve = struct.unpack("=QQQ", self._bytes(memory, arguments[2], 24))
             if not flags & MAKES_OR_WRITES:
                 return None
-            folder = _signed(arguments[0])
+            folder = signed(arguments[0])
             return self._opened(pid, folder, text(arguments[1]), flags, in_folder=bool(resolve & _IN_ROOT))
         if name == "open_by_handle_at":
             return lambda: self._miss(f"{self._called(pid)} opened files by their handles: which ones was not observed")
@@ -137,7 +124,7 @@ class InPlaceWatch(Watch):
             return self._bound(pid, self._bytes(memory, arguments[1], min(arguments[2], _LONGEST_ADDRESS)))
         if name in OPENS and name != "mq_open":
             at = OPENS[name]
-            folder = HERE if at == 1 else _signed(arguments[0])
+            folder = HERE if at == 1 else signed(arguments[0])
             return self._opened(pid, folder, text(arguments[at - 1]), arguments[at])
         return self.actions.of(pid, name, arguments, text)
 
@@ -148,7 +135,7 @@ class InPlaceWatch(Watch):
     ) -> Callable[[], None] | None:
         found: list[tuple[str, bool]] = []
         for one in NAMES[name]:
-            folder = HERE if one.folder < 0 else _signed(arguments[one.folder])
+            folder = HERE if one.folder < 0 else signed(arguments[one.folder])
             place = arguments[one.path]
             given = text(place) if place else b""
             if given:
@@ -279,13 +266,3 @@ class InPlaceWatch(Watch):
 
 def _is_of_kernel(path: str) -> bool:
     return isinstance(path, KernelPath) or path.startswith(("/proc/", "/sys/"))
-
-
-def _ioctl(descriptor: int, request: int, argument: bytearray) -> None:
-    import fcntl  # this module is imported on other systems, too
-
-    fcntl.ioctl(descriptor, request, argument)
-
-
-def _signed(value: int) -> int:
-    return int(struct.unpack("=i", struct.pack("=I", value & 0xFFFFFFFF))[0])

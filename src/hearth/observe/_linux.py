@@ -34,6 +34,7 @@ __all__ = [
     "pivot_to",
     "read_only_tree",
     "set_dumpable",
+    "signed",
     "system_call",
     "unshare",
 ]
@@ -59,6 +60,11 @@ _NUMBERS = {
     "x86_64": {"pivot_root": 155, "capget": 125, "capset": 126},
     "aarch64": {"pivot_root": 41, "capget": 90, "capset": 91},
 }
+
+
+def signed(value: int) -> int:
+    """Return the number that the kernel reads in an argument where it wants an int: a descriptor, a process."""
+    return ctypes.c_int32(value).value
 
 
 @cache

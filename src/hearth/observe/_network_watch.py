@@ -131,7 +131,7 @@ class NetworkWatch(Watch):
             super()._go_on(ident)
 
     def _socket(self, pid: int, descriptor: int) -> socket.socket:
-        copy = linux.copy_of_descriptor(self._proc, pid, _signed(descriptor))
+        copy = linux.copy_of_descriptor(self._proc, pid, linux.signed(descriptor))
         try:
             return socket.socket(fileno=copy)
         except OSError:
@@ -141,7 +141,7 @@ class NetworkWatch(Watch):
     def _look_twice(self, ident: int, pid: int, copy: socket.socket, name: str, arguments: list[int]) -> None:
         """Let the call go on where it is the same at a second look, and no abstract socket that could be reached."""
         first = self._addresses(pid, name, arguments)
-        found = [told for one in sorted(first) if (told := self._told(one, pid, _signed(arguments[0])))]
+        found = [told for one in sorted(first) if (told := self._told(one, pid, linux.signed(arguments[0])))]
         with self._socket(pid, arguments[0]) as again:
             same = os.path.sameopenfile(copy.fileno(), again.fileno())
         same = same and self._addresses(pid, name, arguments) == first
@@ -177,7 +177,7 @@ class NetworkWatch(Watch):
         if not self._waits(ident):
             return None  # another one may have its number by now
         for address in sorted({one.address if name == "connect" else sent_to(one.address) for one in messages}):
-            if len(address) > 1 and (told := self._told(address, pid, _signed(arguments[0]))):
+            if len(address) > 1 and (told := self._told(address, pid, linux.signed(arguments[0]))):
                 self._tell_connection(told)
         if name == "connect":
             seconds = _patience(copy) if os.get_blocking(copy.fileno()) else 0
@@ -277,7 +277,3 @@ def _sent(one: socket.socket, message: Message, flags: int) -> int:
         return message.send(one.fileno(), flags)
     except OSError as error:
         return -(error.errno or errno.EFAULT)
-
-
-def _signed(value: int) -> int:
-    return int(struct.unpack("=i", struct.pack("=I", value & 0xFFFFFFFF))[0])

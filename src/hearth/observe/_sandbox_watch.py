@@ -123,16 +123,22 @@ class Watch:
             _ioctl(self._listener, _RECEIVE, buffer)
         except OSError:
             return  # whoever called is dead
-        ident, pid, _, number, _, _, *arguments = _NOTIFICATION.unpack(buffer)
+        ident, pid, _, number, architecture, _, *arguments = _NOTIFICATION.unpack(buffer)
         try:
-            self._look_at(ident, pid, self._names.get(number, ""), arguments)
+            self._look_at(ident, pid, number, architecture, arguments)
         except (OSError, ValueError, struct.error) as error:
             if self._waits(ident):
                 why = error.strerror if isinstance(error, OSError) else error
-                self.unseen[f"a program started, or a connection made, could not be looked at: {why}"] = None
+                self.unseen[f"{self._told_call(number)} could not be looked at: {why}"] = None
         self._go_on(ident)
 
-    def _look_at(self, ident: int, pid: int, name: str, arguments: list[int]) -> None:
+    def _told_call(self, number: int) -> str:  # noqa: ARG002 - which one, others tell
+        """Return the words for a call that could not be looked at."""
+        return "a program started, or a connection made,"
+
+    def _look_at(self, ident: int, pid: int, number: int, architecture: int, arguments: list[int]) -> None:  # noqa: ARG002 - no call of another architecture comes here
+        """Take in what one call is about to do. OSError, ValueError and struct.error where that cannot be told."""
+        name = self._names.get(number, "")
         if name.startswith("exec"):
             self._program(ident, pid, name, arguments)
         elif name:
@@ -180,7 +186,7 @@ class Watch:
         """Return the path that the call names now, and the words; none where there is no such program."""
         path = _text(memory, arguments[1 if at else 0], _LONGEST_PATH)
         words = _words(memory, arguments[2 if at else 1])
-        folder = _signed(arguments[0]) if at else _HERE
+        folder = linux.signed(arguments[0]) if at else _HERE
         if at and not path and arguments[4] & _EMPTY_PATH:
             there = f"{pid}/fd/{folder}"
         elif path[:1] == b"/":
@@ -210,7 +216,7 @@ class Watch:
 
     def _connection(self, ident: int, pid: int, name: str, arguments: list[int]) -> None:
         first, then = (self._addresses(pid, name, arguments) for _ in range(2))
-        descriptor = _signed(arguments[0])
+        descriptor = linux.signed(arguments[0])
         found = [told for one in sorted(first | then) if (told := self._told(one, pid, descriptor))]
         if self._waits(ident):
             for told in found:
@@ -318,7 +324,3 @@ def _named(memory: int, place: int) -> tuple[int, int]:
     """Return where a struct msghdr's address lies, and its length."""
     pointer, size = struct.unpack("=QI", os.pread(memory, 12, place))
     return pointer, size
-
-
-def _signed(value: int) -> int:
-    return int(struct.unpack("=i", struct.pack("=I", value & 0xFFFFFFFF))[0])
