@@ -14,20 +14,17 @@ if TYPE_CHECKING:
 __all__ = [
     "ALLOW",
     "ANY_BIT",
-    "ARCHITECTURE",
     "ARCHITECTURES",
-    "AT_LEAST",
     "EQUAL",
     "ERRNO",
     "KILL_PROCESS",
-    "LOAD",
     "NOTIFY",
-    "NUMBER",
     "RETURN",
     "SECCOMP",
     "X32",
     "Instruction",
     "argument",
+    "number_of_call",
     "packed",
     "when",
     "with_an_address",
@@ -39,8 +36,19 @@ SECCOMP = {"x86_64": 317, "aarch64": 277}
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # linux/audit.h
 X32 = 0x40000000  # numbers from here on are another ABI's
 KILL_PROCESS, ERRNO, NOTIFY, ALLOW = 0x80000000, 0x00050000, 0x7FC00000, 0x7FFF0000
-LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-NUMBER, ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets within struct seccomp_data
+_LOAD, EQUAL, _AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets within struct seccomp_data
+
+
+def number_of_call(machine: str, otherwise: int) -> Iterator[Instruction]:
+    """Load the number of the call; what comes by another ABI, which numbers its calls in another way, ends there."""
+    yield _LOAD, 0, 0, _ARCHITECTURE
+    yield EQUAL, 1, 0, ARCHITECTURES[machine]
+    yield RETURN, 0, 0, otherwise
+    yield _LOAD, 0, 0, _NUMBER
+    if machine == "x86_64":
+        yield _AT_LEAST, 0, 1, X32
+        yield RETURN, 0, 0, otherwise
 
 
 def when(number: int, body: list[Instruction]) -> Iterator[Instruction]:
@@ -51,7 +59,7 @@ def when(number: int, body: list[Instruction]) -> Iterator[Instruction]:
 
 def argument(place: int, *, high: bool = False) -> Instruction:
     """Load one half of an argument of the call."""
-    return LOAD, 0, 0, _ARGUMENTS + 8 * place + (4 if high else 0)
+    return _LOAD, 0, 0, _ARGUMENTS + 8 * place + (4 if high else 0)
 
 
 def with_an_address() -> list[Instruction]:

@@ -13,22 +13,18 @@ from typing import TYPE_CHECKING
 from hearth.observe._bpf import (
     ALLOW,
     ANY_BIT,
-    ARCHITECTURE,
-    ARCHITECTURES,
-    AT_LEAST,
     EQUAL,
-    LOAD,
     NOTIFY,
-    NUMBER,
     RETURN,
     SECCOMP,
-    X32,
     argument,
+    number_of_call,
     packed,
     when,
     with_an_address,
 )
 from hearth.observe._in_place_ioctls import IOCTLS
+from hearth.observe._seccomp import WATCHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +44,7 @@ CALLS = {
         "lremovexattr": 198, "fremovexattr": 199, "setxattrat": 463, "removexattrat": 466, "utime": 132, "utimes": 235,
         "futimesat": 261, "utimensat": 280, "bind": 49,
         # programs and connections
-        "execve": 59, "execveat": 322, "connect": 42, "sendto": 44, "sendmsg": 46, "sendmmsg": 307,
+        **WATCHED["x86_64"],
         # other processes
         "kill": 62, "tkill": 200, "tgkill": 234, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297,
         "pidfd_send_signal": 424, "ptrace": 101, "process_vm_writev": 311,
@@ -75,7 +71,7 @@ CALLS = {
         "fchmodat": 53, "fchmodat2": 452, "fchown": 55, "fchownat": 54, "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7,
         "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16, "setxattrat": 463, "removexattrat": 466,
         "utimensat": 88, "bind": 200,
-        "execve": 221, "execveat": 281, "connect": 203, "sendto": 206, "sendmsg": 211, "sendmmsg": 269,
+        **WATCHED["aarch64"],
         "kill": 129, "tkill": 130, "tgkill": 131, "rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240,
         "pidfd_send_signal": 424, "ptrace": 117, "process_vm_writev": 271,
         "pidfd_getfd": 438, "prlimit64": 261, "setpriority": 140, "ioprio_set": 30, "sched_setparam": 118,
@@ -122,13 +118,7 @@ def filter_of_this_machine() -> tuple[int, bytes]:
 def program(machine: str) -> Iterator[Instruction]:
     """Yield the filter. Calls of another architecture or ABI are all looked at: they are numbered in another way."""
     notify, allow = (RETURN, 0, 0, NOTIFY), (RETURN, 0, 0, ALLOW)
-    yield LOAD, 0, 0, ARCHITECTURE
-    yield EQUAL, 1, 0, ARCHITECTURES[machine]
-    yield notify
-    yield LOAD, 0, 0, NUMBER
-    if machine == "x86_64":
-        yield AT_LEAST, 0, 1, X32
-        yield notify
+    yield from number_of_call(machine, NOTIFY)
     for name, number in CALLS[machine].items():
         if name in OPENS:
             bits = [(ANY_BIT, 0, 1, MAKES_OR_WRITES), notify, allow]

@@ -13,19 +13,15 @@ from typing import TYPE_CHECKING
 from hearth.observe._bpf import (
     ALLOW,
     ANY_BIT,
-    ARCHITECTURE,
     ARCHITECTURES,
-    AT_LEAST,
     EQUAL,
     ERRNO,
     KILL_PROCESS,
-    LOAD,
     NOTIFY,
-    NUMBER,
     RETURN,
     SECCOMP,
-    X32,
     argument,
+    number_of_call,
     packed,
     when,
     with_an_address,
@@ -108,13 +104,7 @@ def install_filter(*, network: bool, watch: bool) -> int:
 
 def _program(machine: str, *, network: bool, watch: bool) -> Iterator[Instruction]:
     """Yield (code, jump if true, jump if false, constant)."""
-    yield LOAD, 0, 0, ARCHITECTURE  # another ABI numbers its calls in another way
-    yield EQUAL, 1, 0, ARCHITECTURES[machine]
-    yield RETURN, 0, 0, KILL_PROCESS
-    yield LOAD, 0, 0, NUMBER
-    if machine == "x86_64":
-        yield AT_LEAST, 0, 1, X32
-        yield RETURN, 0, 0, KILL_PROCESS
+    yield from number_of_call(machine, KILL_PROCESS)
     for number in sorted(_REFUSED[machine].values()):
         yield from when(number, [(RETURN, 0, 0, ERRNO | _EPERM)])
     for number in _MISSING:
