@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.command import document, hearth
 from tests.e2e.sandboxed import approved, live, needs_sandbox
 
 if TYPE_CHECKING:
@@ -54,3 +55,28 @@ def test_only_content_may_differ(folder: Path, then: str) -> None:
     assert (folder / "x.log").exists() is harmless
     assert (folder / "other/__pycache__/keep.pyc").exists()
     assert not (folder / "else").exists()
+
+
+def test_an_approver_sees_what_may_differ(folder: Path) -> None:
+    """In the preview and when asked to approve; what others run or trust stands out."""
+    text = (
+        "plan: p\nsteps:\n  - name: Run\n    shell: mkdir -p cron.d; echo 1 > x.log; echo 2 > cron.d/y.log; echo > z\n"
+    )
+    (folder / "plan.yaml").write_text(text + "    volatile: ['*.log', 'cron.d/**']\n")
+    request = document("request", "plan.yaml", "--preview", "--reason", "why")
+    asked = hearth("approve", request["request_id"], "--digest", request["plan_digest"][:8], "--reason", "ok", code=0)
+    for shown in (asked.stderr, hearth("preview", "plan.yaml", code=0).stdout):
+        lines = {
+            line.split()[1].rpartition("/")[2]: line for line in shown.splitlines() if "/" in line and ": " in line
+        }
+        assert lines["x.log"].endswith("(volatile: name and content may differ)")
+        assert lines["y.log"].endswith("(volatile: name and content may differ, and others run or trust it)")
+        assert "! volatile cron.d/**: what others run or trust is not held to what is shown here" in shown
+        assert "volatile" not in next(line for line in shown.splitlines() if line.strip().startswith(f"+ {folder}/z"))
+
+
+def test_a_pattern_that_would_leave_nothing_to_approve_is_refused(folder: Path) -> None:
+    text = "plan: p\nsteps:\n  - name: Run\n    shell: echo evil > sudoers\n    volatile: ['**']\n"
+    (folder / "plan.yaml").write_text(text)
+    refused = hearth("plan", "check", "plan.yaml", code=2)
+    assert "steps[0].volatile[0]: matches anything: nothing would be held to what was approved" in refused.stderr

@@ -154,7 +154,8 @@ def _show(screen: Screen, approvals: Approvals, view: ApprovalView, material: Ma
     if manifest is not None:
         screen.heading(f"What its preview did on {manifest.host} (manifest {manifest.digest})")
         held = held_manifest(manifest, material.document, None if plan is None else plan.cwd)
-        print_manifest(screen, manifest, held=held, whole=True)
+        volatile = [step.get("volatile", ()) for step in material.document["steps"]]
+        print_manifest(screen, manifest, held=held, volatile=volatile, whole=True)
         if held is None:
             screen.line(("--plan FILE shows beside it what the plan declares of it", "dim"), indent=2)
     _show_changes(screen, view, material, approvals.last_approved(view))

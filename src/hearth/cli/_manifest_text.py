@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hearth._visible import is_visible, visible
 from hearth.cli._ran_text import SIGNS, print_missing
 from hearth.cli._text import bytes_text, count
-from hearth.observe import program_name
+from hearth.observe import loosely_compared, program_name, risky_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hearth.cli._screen import Part, Screen
-    from hearth.observe import Change, Manifest, Node, Reconciliation, StepManifest
+    from hearth.observe import Change, Loose, Manifest, Node, Reconciliation, StepManifest
 
 __all__ = ["print_manifest"]
 
@@ -38,13 +39,17 @@ def print_manifest(
     *,
     held: Mapping[int, Reconciliation] | None = None,
     diffs: Mapping[tuple[int, str], list[str]] | None = None,
+    volatile: Sequence[Sequence[str]] = (),
     whole: bool = False,
 ) -> None:
     """Print what each step did. Of very many paths the first are shown, and how many more; `whole` shows them all.
 
-    `held` has what of it the plan declares, by the step's index: what it does not is marked.
+    `held` has what of it the plan declares, by the step's index: what it does not is marked. `volatile` are the steps'
+    patterns: so are the paths that a run may leave otherwise than they are shown.
     """
     for step in manifest.steps:
+        patterns = volatile[step.index] if step.index < len(volatile) else ()
+        loose = loosely_compared(step, patterns, Path(manifest.cwd) if manifest.cwd else None)
         declared = (held or {}).get(step.index)
         wrong = step.error or (declared is not None and (declared.undeclared or declared.must))
         screen.line(
@@ -52,7 +57,10 @@ def print_manifest(
             (f"{step.index} {step.name}", "bold"),
             (f"  {_WAYS.get(step.way, step.way)}", "dim"),
         )
-        _print_step(screen, step, declared, diffs or {}, whole=whole)
+        _print_step(screen, step, declared, diffs or {}, loose, whole=whole)
+        for pattern in risky_patterns(patterns):
+            told = f"volatile {pattern}: what others run or trust is not held to what is shown here"
+            screen.line((f"! {told}", "bold red"), indent=4)
 
 
 def _print_step(
@@ -60,6 +68,7 @@ def _print_step(
     step: StepManifest,
     held: Reconciliation | None,
     diffs: Mapping[tuple[int, str], list[str]],
+    loose: Mapping[str, Loose],
     *,
     whole: bool,
 ) -> None:
@@ -68,7 +77,8 @@ def _print_step(
     shown = step.changes if whole or len(step.changes) <= _MOST_LINES else step.changes[:_MOST_LINES]
     for change in shown:
         sign, style = SIGNS[change.kind]
-        screen.line((f"{sign} ", style), change.path, *_about(change), _mark(screen, held, change.path), indent=4)
+        marks = _mark(screen, held, change.path), _volatile(loose.get(change.path))
+        screen.line((f"{sign} ", style), change.path, *_about(change), *marks, indent=4)
         _print_diff(screen, diffs.get((step.index, change.path), ())[2:], whole=whole)
     hidden = step.changes[len(shown) :]
     if hidden:
@@ -76,6 +86,8 @@ def _print_step(
         screen.line((f"… and {count(len(hidden), 'path')} more below {below}; --whole shows them all", "dim"), indent=4)
         if held is not None and (wrong := sum(change.path not in held.covered for change in hidden)):
             screen.line((f"{screen.symbols.failed} {count(wrong, 'path')} of these not declared", "bold red"), indent=6)
+    if risky := sum(change.path in loose and loose[change.path].risky for change in hidden):
+        screen.line((f"of these {count(risky, 'path')} that others run or trust may differ", "bold red"), indent=6)
     _print_other(screen, step, held)
     _print_programs(screen, step.programs, whole=whole)
     if step.is_empty and not step.error:
@@ -97,8 +109,8 @@ def _print_diff(screen: Screen, lines: Sequence[str], *, whole: bool) -> None:
 
 def _print_other(screen: Screen, step: StepManifest, held: Reconciliation | None) -> None:
     """Print what of a step is no path: rows, requests, connections."""
-    for row in (row for row in step.rows if row.total):
-        counts = (f"+{row.inserted} ~{row.updated} -{row.deleted}", "yellow")
+    for row in (row for row in step.rows if row.total or row.definition):
+        counts = (f"+{row.inserted} ~{row.updated} -{row.deleted}" if row.total else "changed", "yellow")
         mark = _mark(screen, held, f"{row.database}:{row.table}")
         screen.line(("# ", "yellow"), f"{row.database}: {row.table} ", counts, mark, indent=4)
     for request in step.requests:
@@ -112,6 +124,15 @@ def _print_other(screen: Screen, step: StepManifest, held: Reconciliation | None
 def _mark(screen: Screen, held: Reconciliation | None, key: str) -> Part:
     """Return what stands behind something that the plan does not declare."""
     return ("" if held is None or key in held.covered else f"  {screen.symbols.failed} not declared", "bold red")
+
+
+def _volatile(loose: Loose | None) -> Part:
+    """Return what stands behind a path that a run need not leave as it is shown."""
+    if loose is None:
+        return ("", "dim")
+    if loose.risky:
+        return (f"  (volatile: {loose.words}, and others run or trust it)", "bold red")
+    return (f"  (volatile: {loose.words})", "yellow")
 
 
 def _print_held(screen: Screen, held: Reconciliation) -> None:

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from hearth.cli._settings import Settings
     from hearth.errors import HearthError
     from hearth.ledger import LedgerHome
+    from hearth.observe import Manifest
     from hearth.operations import PreviewOutcome
     from hearth.plan import Plan
 
 __all__ = ["preview"]
 
+_MOST_REACHED = 5
+_OUT_OF_REACH = "unix "  # the host's sockets of this kind are, whatever a step declares
 _PLAN_ENDINGS = (".yaml", ".yml", ".json")
 
 
@@ -82,7 +85,8 @@ def preview(
         print_json(_document(outcome, with_diffs=with_diffs))
         return failed
     screen = settings.screen()
-    print_manifest(screen, manifest, held=outcome.held, diffs=outcome.diffs, whole=whole)
+    volatile = [step.volatile for step in plan.steps]
+    print_manifest(screen, manifest, held=outcome.held, diffs=outcome.diffs, volatile=volatile, whole=whole)
     screen.blank()
     if outcome.error is not None:
         screen.line((f"{screen.symbols.failed} ", "red"), f"the preview ended early: {outcome.error}")
@@ -90,9 +94,7 @@ def preview(
         screen.line((f"{screen.symbols.failed} a live run would be stopped: {outcome.stops}", "red"))
     if outcome.error is None:
         screen.line(("manifest ", "dim"), manifest.digest)
-    asked = any(step.way == "transaction" for step in manifest.steps)
-    unchanged = "the files here are as they were; what the database server was asked to do was rolled back there"
-    screen.line((unchanged if asked else "the host is as it was", "dim"))
+    screen.line((_untouched(plan, manifest), "dim"))
     if not applied or outcome.error is not None:
         if outcome.error is None and not outcome.stops and not all(step.is_empty for step in manifest.steps):
             screen.line((_next(settings, subject, variables), "dim"))
@@ -101,6 +103,22 @@ def preview(
     from hearth.cli._apply import apply_preview
 
     return apply_preview(settings, plan, manifest, yes=yes, reason=reason, key=key)
+
+
+def _untouched(plan: Plan, manifest: Manifest) -> str:
+    """Return what is as it was, and what was reached all the same: only steps that declare hosts have a network."""
+    online = [
+        step for step in manifest.steps if any(one.category.name == "NETWORK" for one in plan.steps[step.index].effects)
+    ]
+    reached = sorted({one for step in online for one in step.connections if not one.startswith(_OUT_OF_REACH)})
+    asked = any(step.way == "transaction" for step in manifest.steps)
+    told = "the files here are as they were" if reached or asked else "the host is as it was"
+    if asked:
+        told += "; what the database server was asked to do was rolled back there"
+    if reached:
+        more = f" and {len(reached) - _MOST_REACHED} more" if len(reached) > _MOST_REACHED else ""
+        told += f"; what was sent over connections was sent ({', '.join(reached[:_MOST_REACHED])}{more})"
+    return told
 
 
 def _document(outcome: PreviewOutcome, *, with_diffs: bool) -> dict[str, Any]:

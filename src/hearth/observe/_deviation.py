@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hearth.observe._manifest import StepManifest
     from hearth.observe._node import Node
 
-__all__ = ["VOLATILE", "deviations"]
+__all__ = ["VOLATILE", "deviations", "volatile_patterns"]
 
 VOLATILE = (
     "**/__pycache__/**",
@@ -57,7 +57,7 @@ def deviations(
     starts at `cwd`. What matches one of them, or one of VOLATILE, is compared loosely (`hearth.observe._volatile`).
     Programs and connections are not compared: how often one is tried is chance.
     """
-    patterns = tuple(_absolute(pattern, cwd) for pattern in volatile) + VOLATILE
+    patterns = volatile_patterns(volatile, cwd)
     (before, new_before), (now, new) = (parted(step.changes, patterns) for step in (approved, seen))
     found: list[str] = []
     for path in sorted({*before, *now}):
@@ -93,6 +93,11 @@ def deviations(
     if bool(approved.error) != bool(seen.error):
         found.append("it failed, and did not in the preview" if seen.error else "it failed in the preview, and did not")
     return tuple(found)
+
+
+def volatile_patterns(volatile: Sequence[str], cwd: Path | None) -> tuple[str, ...]:
+    """Return the patterns of paths that are compared loosely, as absolute ones: a step's own, and HEARTH's."""
+    return tuple(_absolute(pattern, cwd) for pattern in volatile) + VOLATILE
 
 
 def _absolute(pattern: str, cwd: Path | None) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hearth.observe._change import Change
     from hearth.observe._node import Node
 
-__all__ = ["NewPaths", "parted"]
+__all__ = ["NewPaths", "parted", "pattern_of"]
 
 _SET_ID = 0o6000
 _WRITTEN = (ChangeKind.MODIFIED, ChangeKind.METADATA, ChangeKind.TOUCHED)
@@ -83,8 +83,8 @@ def parted(changes: Sequence[Change], patterns: Sequence[str]) -> tuple[dict[str
     one_by_one: dict[str, Change] = {}
     new = NewPaths()
     for change in sorted(changes, key=lambda one: one.path):
-        pattern = next((pattern for pattern in patterns if path_matches(pattern, change.path)), None)
-        if pattern is None or not _may_vary(change.before) or not _may_vary(change.after):
+        pattern = pattern_of(change, patterns)
+        if pattern is None:
             one_by_one[change.path] = change
         elif change.before is None and change.after is not None:
             new._add(change.path, change.after, pattern)  # noqa: SLF001 - of this file
@@ -93,6 +93,13 @@ def parted(changes: Sequence[Change], patterns: Sequence[str]) -> tuple[dict[str
             loose = replace(change, kind=kind, before=_loose(change.before), after=_loose(change.after))
             one_by_one[change.path] = loose
     return one_by_one, new
+
+
+def pattern_of(change: Change, patterns: Sequence[str]) -> str | None:
+    """Return the pattern for which a change is compared loosely; None where it is not."""
+    if not _may_vary(change.before) or not _may_vary(change.after):
+        return None
+    return next((pattern for pattern in patterns if path_matches(pattern, change.path)), None)
 
 
 def _may_vary(node: Node | None) -> bool:

@@ -15,6 +15,7 @@ from hearth.plan._inputs import InputError, InputFiles
 from hearth.plan._limits import MAX_STEPS, MAX_TIMEOUT
 from hearth.plan._model import Plan, Step
 from hearth.plan._paths import absolute
+from hearth.plan._patterns import matches_anything
 from hearth.plan._problems import Problems
 from hearth.plan._secrets import check_secrets, without_secrets
 from hearth.plan._source import parse_source, read_source
@@ -202,6 +203,7 @@ class _Loader:
             if not isinstance(raw, dict):
                 continue
             timeout = self._timeout(raw.get("timeout"), ("steps", index, "timeout"))
+            self._check_volatile(raw.get("volatile"), ("steps", index, "volatile"))
             if not self._sound(("steps", index)):
                 continue
             task_type = next(name for name in self._tasks if name in raw)
@@ -220,6 +222,12 @@ class _Loader:
             )
             steps.append(step)
         return steps
+
+    def _check_volatile(self, patterns: object, path: JsonPath) -> None:
+        """Refuse patterns that would leave nothing of a step to be held to its preview."""
+        for number, pattern in enumerate(patterns if isinstance(patterns, list | tuple) and self._sound(path) else ()):
+            if matches_anything(pattern):
+                self._problems.add((*path, number), "matches anything: nothing would be held to what was approved")
 
     def _timeout(self, value: object, path: JsonPath) -> float | None:
         if value is None or not self._sound(path):

@@ -5,14 +5,20 @@ from __future__ import annotations
 import posixpath
 import re
 
-__all__ = ["escaped", "has_wildcard", "name_matches", "path_matches", "url_matches"]
+__all__ = ["escaped", "has_wildcard", "matches_anything", "name_matches", "path_matches", "url_matches"]
 
 _WILDCARD = re.compile(r"[*?\[]")
+_CHARACTERS = re.compile(r"\[[^/]*?\]")
 
 
 def has_wildcard(pattern: str) -> bool:
     """Whether a pattern may match more than one path."""
     return _WILDCARD.search(pattern) is not None
+
+
+def matches_anything(pattern: str) -> bool:
+    """Whether no letter of a pattern says what it is about, such as `**`, `*.*` or `./*/`."""
+    return not _CHARACTERS.sub("", pattern).strip("*?./")
 
 
 def escaped(path: str) -> str:

@@ -245,3 +245,17 @@ def test_a_task_that_fails_to_tell_its_inputs_is_a_problem_of_the_plan(tmp_path:
     for task, what in ((Broken(), "the task call cannot tell its inputs: KeyError: 1"), (Wrong(), "not texts")):
         with pytest.raises(PlanError, match=what):
             parse_plan({"plan": "p", "steps": [{"name": "a", "call": 1}]}, folder=tmp_path, tasks={"call": task})
+
+
+@pytest.mark.parametrize("pattern", ["*", "**", "**/*", "./**", "/**", "../**", "*.*", "?*", "[!x]*", "[a-z]*/"])
+def test_a_volatile_pattern_says_what_it_is_about(refuse: Refuse, pattern: str) -> None:
+    problems = refuse(f"plan: p\nsteps:\n  - name: a\n    shell: x\n    volatile: ['*.log', '{pattern}']\n")
+    assert problems == [
+        "plan.yaml:5: steps[0].volatile[1]: matches anything: nothing would be held to what was approved"
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["*.log", "**/cache/**", "logs/", "a*", "[ab]c", "/etc/shadow"])
+def test_a_volatile_pattern_may_be_wide(load: Load, pattern: str) -> None:
+    plan = load(f"plan: p\nsteps:\n  - name: a\n    shell: x\n    volatile: ['{pattern}']\n")
+    assert plan.steps[0].volatile == (pattern,)
