@@ -24,8 +24,9 @@ __all__ = ["backup", "restore_file"]
 def backup(settings: Settings, *, file: str, as_json: bool) -> None:
     """Copy a ledger, in use or not, into one new file, and read that again to check it.
 
-    In it are the records, approvals and postures, outputs, plans, the policy, and the whole lines of journals under
-    way. It holds all that the ledger holds, so only its owner can read it; signing keys are not in it.
+    In it are the records, approvals and postures, outputs, plans, the policy, the transparency log, and the whole lines
+    of journals under way. It holds all that the ledger holds, so only its owner can read it; signing keys, also that of
+    the log, are not in it: keep copies of them.
     """
     from hearth.cli._fsck import progress_lines
     from hearth.cli._text import bytes_text
@@ -59,4 +60,6 @@ def restore_file(settings: Settings, file: str, into: str | None, *, as_json: bo
         screen = settings.screen()
         screen.line((f"{screen.symbols.done} ", "green"), f"restored {done.members} files into {done.home.root}")
         print_report(screen, done.report)
+        for note in done.notes:
+            screen.line((f"note: {note}", "yellow"), indent=2)
     return Exit.NOT_VERIFIED if done.report.damaged else Exit.DONE

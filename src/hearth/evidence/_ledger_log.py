@@ -72,6 +72,11 @@ class LedgerLog:
         """Return the private key that signs now; EvidenceError, or SigningError, where it cannot be had."""
         if self._signing_key is None:
             raise EvidenceError("the log's key was not given, and nothing can be signed without it")
+        if not self.settings.key_file.exists():
+            raise EvidenceError(
+                f"the log's private key is not there ({self.settings.key_file}): bring your copy of it back, that of "
+                f"{self.settings.key}. A backup has no keys, and another key cannot go on with this log"
+            )
         found = self._signing_key(self.settings.key_file)
         if found.public != self.settings.key.public:
             raise EvidenceError(

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hearth.errors import EvidenceError
 from hearth.evidence._log_files import LogFiles
+from hearth.evidence._log_lock import locked
 from hearth.evidence._note import NoteKey
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from hearth.ledger import LedgerHome
@@ -61,6 +63,10 @@ class LogPlace:
     def exists(self) -> bool:
         """Whether the ledger has a log."""
         return self.settings.exists()
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep others from adding to the log; EvidenceError where one has been at it for ten seconds."""
+        return locked(self.root)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import tarfile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hearth.errors import LedgerError, RecordError
+from hearth.operations._backup_log import LOG_NAMES
 from hearth.record import strict_loads
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ MANIFEST = "manifest.json"
 _NAMES = re.compile(
     r"ledger\.db|policy\.yaml|manifest\.json|(outputs|inputs)/[0-9a-f]{2}/[0-9a-f]{62}"
     r"|plans/[0-9a-f]{64}\.json(\.changed-[0-9a-f]{8})?|(journals|quarantine|commits)/(?!\.)[A-Za-z0-9%._~-]{1,250}"
+    rf"|{LOG_NAMES}"
 )
 _BLOCK = 512
 _CHUNK = 1 << 20

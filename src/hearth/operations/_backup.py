@@ -1,7 +1,8 @@
 """A backup of a ledger in use: one tar file with a manifest, whole or not at all.
 
-Order of reading: journals, database, then outputs and plans, so that what is read first refers to nothing that is not
-read afterwards. Journals of executions whose record is in the database by then are left out. Purges wait meanwhile.
+Order of reading: transparency log, journals, database, then outputs and plans, so that what is read first refers to
+nothing that is not read afterwards. Journals of executions whose record is in the database by then are left out. Purges
+wait meanwhile.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from hearth.errors import LedgerError
 from hearth.ledger import Ledger
 from hearth.operations._archive import MANIFEST, SCHEMA, read_archive
+from hearth.operations._backup_log import copy_log
 from hearth.operations._upkeep import upkeep
 from hearth.record import canonical_bytes, format_time, percent_encode, utc_now
 
@@ -115,6 +117,7 @@ def _write(
         if progress is not None:
             progress("files backed up", len(manifest))
 
+    log = copy_log(home, scratch)
     journals = _whole_lines(home, scratch)
     database = scratch / "ledger.db"
     stored = _copy_database(home.database, database)
@@ -122,6 +125,8 @@ def _write(
     for name, copy in journals.items():
         if name.removesuffix(".journal") not in stored:
             _add_file(add, f"journals/{name}", copy)
+    for name, copy in log.items():
+        _add_file(add, name, copy)
     if home.policy.is_file():
         _add_file(add, "policy.yaml", home.policy)
     for folder in _FOLDERS:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hearth.errors import LedgerError
 from hearth.ledger import Ledger, LedgerHome
 from hearth.operations._archive import read_archive
+from hearth.operations._backup_log import notes_on_log
 from hearth.operations._fsck._check import fsck
 
 if TYPE_CHECKING:
@@ -24,12 +25,16 @@ __all__ = ["Restored", "restore_backup"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """A ledger that was restored; `report` is what fsck found in it, which was in the backup as well."""
+    """A ledger that was restored; `report` is what fsck found in it, which was in the backup as well.
+
+    `notes` say what its transparency log needs before it can be added to.
+    """
 
     home: LedgerHome
     ledger_id: str
     members: int
     report: FsckReport
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -38,6 +43,7 @@ class Restored:
             "ledger_id": self.ledger_id,
             "members": self.members,
             "fsck": self.report.to_dict(),
+            "notes": list(self.notes),
         }
 
 
@@ -87,7 +93,8 @@ def restore_backup(
         raise LedgerError(f"{error.filename or target}: the backup cannot be restored: {error.strerror}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return Restored(home=LedgerHome(target), ledger_id=ledger_id, members=members, report=report)
+    home = LedgerHome(target)
+    return Restored(home=home, ledger_id=ledger_id, members=members, report=report, notes=notes_on_log(home))
 
 
 def _publish(draft: Path, target: Path) -> None:
