@@ -188,9 +188,10 @@ def test_what_tells_how_far_it_was_signed_is_needed(place: Place) -> None:
 
 def test_another_key_or_an_edited_file_is_refused(place: Place) -> None:
     place.log.append([b"one", b"two"])
+    key = SigningKey.generate()
+    other = TransparencyLog(place.folder, place.signed, lambda: key, (key.public,))
     with pytest.raises(EvidenceError, match="not signed by the log's key"):
-        other = SigningKey.generate()
-        TransparencyLog(place.folder, place.signed, lambda: other, (other.public,)).checkpoint()
+        other.checkpoint()
     path = place.folder / "tile/entries/000.p/2"
     content = path.read_bytes()
     path.write_bytes(content.replace(b"two", b"TWO"))

@@ -109,7 +109,7 @@ def test_a_thief_cannot_appoint_another_successor(rotated: Rotated) -> None:
     thief = SigningKey.generate()
     history = rotated.log.history()
     with pytest.raises(EvidenceError, match="keep both"):
-        history.rotated(rotated.logged.key, thief, history.statements and rotated.log.log.checkpoint().size + 5)
+        history.rotated(rotated.logged.key, thief, rotated.log.log.checkpoint().size + 5)
 
 
 def test_a_revoked_key_counts_no_more(rotated: Rotated) -> None:
