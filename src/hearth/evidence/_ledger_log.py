@@ -72,11 +72,6 @@ class LedgerLog:
         """Return the private key that signs now; EvidenceError, or SigningError, where it cannot be had."""
         if self._signing_key is None:
             raise EvidenceError("the log's key was not given, and nothing can be signed without it")
-        if not self.settings.key_file.exists():
-            raise EvidenceError(
-                f"the log's private key is not there ({self.settings.key_file}): bring your copy of it back, that of "
-                f"{self.settings.key}. A backup has no keys, and another key cannot go on with this log"
-            )
         found = self._signing_key(self.settings.key_file)
         if found.public != self.settings.key.public:
             raise EvidenceError(
@@ -232,6 +227,11 @@ def load_log_key(path: Path) -> SigningKey:
             raise SigningError(f"{path}: the log's key has a passphrase; set {LOG_PASSPHRASE_VARIABLE}")
         return os.environ[LOG_PASSPHRASE_VARIABLE]
 
+    if not path.exists():
+        raise SigningError(
+            f"the log's private key is not there ({path}): bring your copy of it back. A backup has no keys, and another "
+            "key cannot go on with this log (`hearth log status` names the one that signs)"
+        )
     return SigningKey.load(path, passphrase)
 
 

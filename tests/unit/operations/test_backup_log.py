@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hearth.errors import EvidenceError
+from hearth.errors import EvidenceError, SigningError
 from hearth.ledger import Ledger, LedgerHome
 from hearth.operations import (
     back_up,
@@ -89,7 +89,7 @@ def test_a_restored_log_holds_and_says_that_its_key_is_needed(
     assert verify_log(restored.home).ok
     with Ledger.open(restored.home) as ledger:
         ledger.store(make_sealed_record("later"))
-    with pytest.raises(EvidenceError, match=r"bring your copy of it back.*another key cannot go on") as caught:
+    with pytest.raises(SigningError, match=r"bring your copy of it back.*another key cannot go on") as caught:
         log_update(restored.home)
     assert str(key) in str(caught.value)
     shutil.copy(logged.root / "transparency" / "key-2.pem", key)
