@@ -99,6 +99,11 @@ def _shared_memory(given: Given) -> None:
         raise OSError(ctypes.get_errno(), "shmat")
 
 
+def _limits_of_init(_: Given) -> None:
+    ctypes.CDLL(None, use_errno=True).shmget(4711, 4096, 0o1600)  # IPC_CREAT
+    resource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0))
+
+
 def _descriptors(_: Given) -> list[str]:
     """Where each open descriptor leads."""
     found = []
@@ -250,6 +255,7 @@ ATTEMPTS: dict[str, Callable[[Given], Any]] = {
     "shared-memory": _shared_memory,
     "loopback-flags": _loopback_flags,
     "tioclinux": _select_console,
+    "limits-of-init": _limits_of_init,
 }
 
 

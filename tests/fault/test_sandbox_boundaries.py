@@ -58,7 +58,7 @@ BY_USER = {
 # What has a test of its own.
 NOT_REFUSED = {
     "abstract-socket", "descriptors", "devices", "int-0x80", "kill-all", "namespaces", "own-root", "set-user-id",
-    "status", "user-xattr",
+    "limits-of-init", "status", "user-xattr",
 }  # fmt: skip
 REFUSED = sorted(set(ATTEMPTS) - NOT_REFUSED - (set() if os.uname().machine == "x86_64" else {"iopl"}))
 
@@ -258,6 +258,13 @@ def test_with_the_network_of_the_host_its_abstract_sockets_are_out_of_reach(host
     host.listeners[0].settimeout(0)
     with pytest.raises(BlockingIOError):
         host.listeners[0].accept()
+
+
+def test_what_is_left_behind_cannot_be_hidden_by_the_limits_of_the_init(host: Host) -> None:
+    """It would have no descriptors left to look for it."""
+    outcome, end = host.attempt("limits-of-init")
+    assert outcome == {"refused": "EPERM"}
+    assert "System V shared memory were left in the sandbox" in end.unseen
 
 
 def test_the_network_of_the_host_cannot_be_changed(host: Host) -> None:

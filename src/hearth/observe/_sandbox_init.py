@@ -171,9 +171,14 @@ def _left_in_private() -> list[str]:
     if named := _named("/dev/mqueue"):
         unseen.append(f"POSIX message queues were left in the sandbox: {named}")
     for name, what in _PRIVATE:
-        with suppress(OSError), open(f"/proc/sysvipc/{name}", encoding="utf-8") as lines:  # noqa: PTH123 - as above
-            if len(lines.readlines()) > 1:
-                unseen.append(f"System V {what} were left in the sandbox")
+        try:
+            with open(f"/proc/sysvipc/{name}", encoding="utf-8") as lines:  # noqa: PTH123 - as above
+                if len(lines.readlines()) > 1:
+                    unseen.append(f"System V {what} were left in the sandbox")
+        except FileNotFoundError:
+            pass  # a kernel without them
+        except OSError as error:
+            unseen.append(f"whether System V {what} were left in the sandbox cannot be read ({error.strerror})")
     return unseen
 
 

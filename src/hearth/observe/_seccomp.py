@@ -39,6 +39,7 @@ _SET_MODE_FILTER = 1
 _NEW_LISTENER, _WAIT_KILLABLE = 1 << 3, 1 << 5
 _EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_INIT = 1  # which looks at what a step leaves behind, and needs its limits for that
 # A user or network namespace of its own gives a program every capability in it, and with them far more of the kernel.
 _NEW_NAMESPACES = 0x10000000 | 0x40000000
 # Other families (vsock, Bluetooth …) are not divided by network namespaces: unix, inet, inet6, netlink, packet, alg.
@@ -71,8 +72,8 @@ WATCHED = {
     "aarch64": {"execve": 221, "execveat": 281, "connect": 203, "sendto": 206, "sendmsg": 211, "sendmmsg": 269},
 }
 _OTHERS = {
-    "x86_64": {"clone": 56, "ioctl": 16, "socket": 41, "unshare": 272},
-    "aarch64": {"clone": 220, "ioctl": 29, "socket": 198, "unshare": 97},
+    "x86_64": {"clone": 56, "ioctl": 16, "prlimit64": 302, "socket": 41, "unshare": 272},
+    "aarch64": {"clone": 220, "ioctl": 29, "prlimit64": 261, "socket": 198, "unshare": 97},
 }
 # io_uring_setup, _enter, _register: a ring would do file work that no filter sees. clone3 keeps its flags in memory,
 # which no filter reads either; the C library takes clone then.
@@ -111,6 +112,7 @@ def _program(machine: str, *, network: bool, watch: bool) -> Iterator[Instructio
         yield from when(number, [(RETURN, 0, 0, ERRNO | _ENOSYS)])
     others = _OTHERS[machine]
     yield from when(others["ioctl"], _unless_one_of(1, (_TIOCSTI, _TIOCLINUX), ERRNO | _EPERM, ALLOW))
+    yield from when(others["prlimit64"], _unless_one_of(0, (_INIT,), ERRNO | _EPERM, ALLOW))
     for name in ("clone", "unshare"):
         bits = [(ANY_BIT, 0, 1, _NEW_NAMESPACES), (RETURN, 0, 0, ERRNO | _EPERM), (RETURN, 0, 0, ALLOW)]
         yield from when(others[name], [argument(0), *bits])
