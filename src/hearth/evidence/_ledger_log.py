@@ -229,8 +229,8 @@ def load_log_key(path: Path) -> SigningKey:
 
     if not path.exists():
         raise SigningError(
-            f"the log's private key is not there ({path}): bring your copy of it back. A backup has no keys, and another "
-            "key cannot go on with this log (`hearth log status` names the one that signs)"
+            f"the log's private key is not there ({path}): bring your copy of it back. A backup has no keys, and "
+            "another key cannot go on with this log (`hearth log status` names the one that signs)"
         )
     return SigningKey.load(path, passphrase)
 

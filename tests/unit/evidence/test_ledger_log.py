@@ -162,7 +162,7 @@ def test_another_ledger_beside_the_log_is_refused(logged: LoggedLedger, tmp_path
 def test_a_wrong_or_missing_key_signs_nothing(logged: LoggedLedger) -> None:
     size = logged.log.log.checkpoint().size
     logged.run("next")
-    with pytest.raises(SigningError, match="there is no key"):
+    with pytest.raises(SigningError, match="private key is not there"):
         update_log(logged.ledger)
     SigningKey.generate().save(LogPlace.of(logged.home).key)
     with pytest.raises(EvidenceError, match="not the key that signs this log"):
