@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -44,9 +43,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LedgerHome:
 
 
 def folders(home: LedgerHome) -> set[Path]:
-    """What lies where sandboxes are, in the ledger and, of this user, in shared memory."""
-    there = (path for path in SHARED.glob("*hearth-*") if path.stat().st_uid == os.geteuid())
-    return {*home.sandboxes.iterdir(), *there}
+    """What lies where sandboxes are: in the ledger, and in shared memory what has such a file as the step makes."""
+    return {*home.sandboxes.iterdir(), *(path for path in SHARED.glob("hearth-*") if step_of(home, path))}
+
+
+def step_of(home: LedgerHome, folder: Path) -> bool:
+    """Whether a step of the ledger's folder is under way, or was, in this one."""
+    end = Path(*home.root.parent.parts[-2:], "new/x")
+    return any(path.parts[-len(end.parts) :] == end.parts for path in folder.glob("**/up/**/new/x"))
 
 
 def words(home: LedgerHome, way: str) -> list[str]:
@@ -59,13 +63,12 @@ def words(home: LedgerHome, way: str) -> list[str]:
 @pytest.fixture(params=["preview", "run"])
 def waiting(home: LedgerHome, request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[bytes], set[Path]]]:
     """One whose step is under way in its sandbox, and the folders that it made."""
-    before = folders(home)
     argv = [sys.executable, "-m", "hearth", *words(home, request.param)]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             for _ in range(1000):
-                made = folders(home) - before
-                if any(list(path.glob("**/up/**/new/x/f")) for path in made):
+                made = folders(home)
+                if any(step_of(home, path) for path in made):
                     break
                 assert process.poll() is None
                 time.sleep(0.02)
