@@ -20,6 +20,7 @@ __all__ = ["bindings", "signatures"]
 
 _SIGNED_KINDS = ("approval", "emergency")
 _SHOWN = 16
+_CALLED = {"request": "requester", "decision": "approver", "review": "reviewer"}
 _TYPES = {
     "request": "application/vnd.hearth.approval-request.v1+json",
     "decision": "application/vnd.hearth.approval.v1+json",
@@ -37,7 +38,11 @@ def signatures(document: dict[str, Any], keys: DossierKeys) -> str:
         require(envelope.payload == canonical_bytes(signed["says"]), f"the {what} says something else than was signed")
         require(envelope.payload_type == _TYPES[what], f"the envelope of the {what} is of another kind")
         names = envelope.verified_by(known)
-        said += [f"{what} by {keys.said_of(known[name], name)}" for name in names]
+        called = signed["says"].get(_CALLED[what])
+        said += [
+            f"{what} by {keys.said_of(known[name], name)}" + (f", as {called}" if called != name else "")
+            for name in names
+        ]
         if not names:
             hints = {one.key_id for one in envelope.signatures}
             require(

@@ -2,6 +2,7 @@
 
 const GENESIS = "0".repeat(64);
 const APPROVED = ["approval", "emergency"];
+const CALLED = { request: "requester", decision: "approver", review: "reviewer" };
 const KINDS = {
   request: "application/vnd.hearth.approval-request.v1+json",
   decision: "application/vnd.hearth.approval.v1+json",
@@ -181,7 +182,8 @@ async function approvalSignatures() {
     for (const key of known) {
       if (!(await signedBy(envelope, key.raw))) continue;
       count += 1;
-      said.push(`${what} by ${key.name}, key id ${await keyId(key.raw)}`);
+      const called = signed.says[CALLED[what]];
+      said.push(`${what} by ${key.name}, key id ${await keyId(key.raw)}${called === key.name ? "" : `, as ${called}`}`);
     }
     if (count) continue;
     const ids = await Promise.all(known.map((key) => digest(key.raw)));
