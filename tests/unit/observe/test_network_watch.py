@@ -350,3 +350,52 @@ except OSError as error:
 """,
     )
     assert run(server, layout, command)[1] == "Operation not permitted\n"
+
+
+WITHOUT_LANDLOCK = """
+import ctypes, os, sys
+from pathlib import Path
+from hearth.observe._bpf import ALLOW, ERRNO, RETURN, SECCOMP, number_of_call, packed, when
+from hearth.observe._linux import no_new_privileges, system_call
+from hearth.observe._sandbox import Layout, SandboxServer
+from tests.unit.observe.test_sandbox import run
+import struct
+machine = os.uname().machine
+filtered = [*number_of_call(machine, ALLOW), *when(444, [(RETURN, 0, 0, ERRNO | 38)]), (RETURN, 0, 0, ALLOW)]
+code = packed(filtered)
+held = ctypes.create_string_buffer(code, len(code))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(filtered), ctypes.addressof(held)), 16)
+no_new_privileges()
+system_call("seccomp", SECCOMP[machine], 1, 0, program)
+with SandboxServer(preload=["hearth.observe._command"]) as server:
+    end, written = run(server, Layout(state=Path(sys.argv[1]), layer="0", network=True), sys.argv[2])
+print(written, end="")
+print(*end.connections)
+"""
+
+
+def test_without_landlock_no_abstract_socket_is_reached_at_all(tmp_path: Path) -> None:
+    """Not the sandbox's own either: nobody could tell which one it is when the call goes on. TCP is as with it."""
+    with socket.socket(socket.AF_UNIX) as abstract, socket.socket() as service:
+        abstract.bind(f"\0{tmp_path}")
+        abstract.listen()
+        abstract.setblocking(False)
+        service.bind(("127.0.0.1", 0))
+        service.listen()
+        port = service.getsockname()[1]
+        text = f"""
+import errno, socket
+own = socket.socket(socket.AF_UNIX)
+own.bind("\\0{tmp_path}/own")
+own.listen()
+for name in ("\\0{tmp_path}", "\\0{tmp_path}/own"):
+    print(errno.errorcode[socket.socket(socket.AF_UNIX).connect_ex(name)])
+print(socket.socket().connect_ex(("127.0.0.1", {port})))
+"""
+        argv = [sys.executable, "-c", WITHOUT_LANDLOCK, str(tmp_path / "state"), program(tmp_path, text)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        ended = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        with pytest.raises(BlockingIOError):
+            abstract.accept()
+    assert ended.stderr == ""
+    assert ended.stdout.splitlines() == ["EPERM", "EPERM", "0", f"tcp 127.0.0.1:{port} unix @{tmp_path}"]
