@@ -125,14 +125,25 @@ def _may_have_done(record: ExecutionRecord) -> bool:
 
 
 def _of_declared(record: ExecutionRecord) -> list[str]:
-    """Return what is to be said of effects that are undeclared in a dry run, or that did not happen."""
+    """Return what is to be said of effects that are undeclared and stopped nothing, or that did not happen."""
     report = record.side_effects_report
     said = []
     if report.undeclared and record.live_mode_state == "DRY_RUN":
         said.append(f"{count(len(report.undeclared), 'effect')} not declared: a live run would be stopped")
+    elif report.undeclared and record.cause is not SealCause.ESCALATION:
+        said.append(
+            f"{count(len(report.undeclared), 'effect')} not declared: done all the same, for this run was not held to "
+            "what its plan declares; with --in-place or --sandbox it is"
+        )
     if report.missing:
         said.append(f"{count(len(report.missing), 'declared effect')} did not happen")
     return said
+
+
+def of_declared_document(record: ExecutionRecord) -> dict[str, list[dict[str, Any]]]:
+    """Return as JSON what the steps' ends say of effects that are undeclared, or that did not happen."""
+    report = record.side_effects_report
+    return {name: [dict(one) for one in getattr(report, name)] for name in ("undeclared", "missing")}
 
 
 def _told_at_its_step(record: ExecutionRecord) -> bool:
@@ -160,6 +171,7 @@ def print_outcome_json(outcome: RunOutcome | StandaloneOutcome, where: str, **mo
             "steps_completed": sum(event.event_type is StepEventType.STEP_COMPLETED for event in record.step_events),
             "steps_total": record.started.get("number_of_steps"),
             "effects": len(record.side_effects_report.side_effects_observed),
+            **of_declared_document(record),
             "emergency": is_emergency(record),
             "execution_hash": record.get_execution_hash(),
             "verdict": record.verify().to_dict(),

@@ -94,7 +94,7 @@ class RunDisplay(RunListener):
             screen.line((result.error, "red"), indent=4)
             self._told.append(result.error)
         print_would(screen, result.details, indent=4)
-        print_held(screen, result.details, indent=4)
+        print_held(screen, result.details, indent=4, failed=result.failed)
         for said in left_behind(result.details):
             screen.line((said, "yellow"), indent=4)
 

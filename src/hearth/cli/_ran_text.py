@@ -21,11 +21,16 @@ SIGNS = {
     "metadata": ("m", "yellow"),
     "touched": ("t", "dim"),
 }
-_WAYS = {"sandbox": "in a sandbox", "transaction": "in one transaction", "not-run": "not run"}
+_WAYS = {
+    "sandbox": "in a sandbox",
+    "transaction": "in one transaction",
+    "in-place": "in place",
+    "not-run": "not run",
+}
 
 
 def ran_text(details: Mapping[str, Any]) -> str:
-    """Return in which way a step ran, where its end says so; "" for one that simply ran on the host."""
+    """Return in which way a step ran, where its end says so; "" for one that a caller's function did."""
     ran = details.get("ran")
     if ran == "request":
         return "sent" if details.get("sent") else "held back: nothing was sent"
@@ -56,12 +61,12 @@ def print_would(screen: Screen, details: Mapping[str, Any], *, indent: int) -> N
         screen.line(("# ", "yellow"), f"{row.get('database')}: {row.get('table')} ", (told, "yellow"), indent=indent)
 
 
-def print_held(screen: Screen, details: Mapping[str, Any], *, indent: int) -> None:
-    """Print what a step did in a dry run and does not declare, and what it declares and did not do.
+def print_held(screen: Screen, details: Mapping[str, Any], *, indent: int, failed: bool) -> None:
+    """Print what a step did and does not declare, and what it declares and did not do.
 
-    What a live run found undeclared has stopped it, and stands in its error.
+    Where a live run was stopped by what is undeclared, that stands in its error.
     """
-    if details.get("dry_run"):
+    if details.get("dry_run") or not failed:
         for words in details.get("undeclared") or ():
             screen.line((f"{screen.symbols.failed} not declared: {words}", "bold red"), indent=indent)
     print_missing(screen, (one for one in details.get("missing") or () if isinstance(one, dict)), indent=indent)

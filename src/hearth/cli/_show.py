@@ -57,12 +57,15 @@ def show(settings: Settings, execution: str, *, output: bool, content: str | Non
         reviewed = review_of(home, records.ledger, record.execution_id)
     true = True
     if as_json:
+        from hearth.cli._finish import of_declared_document
+
         print_json(
             {
                 "verdict": verdict.to_dict(),
                 "plan": None if plan is None else plan.to_dict(),
                 "plan_problem": problem or None,
                 "record": record.to_dict(),
+                **of_declared_document(record),
                 "review": reviewed,
             }
         )

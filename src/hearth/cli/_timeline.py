@@ -47,20 +47,26 @@ def print_timeline(
             _print_event(screen, entry, lead)
             if entry.event_type in {StepEventType.STEP_COMPLETED, StepEventType.STEP_FAILED}:
                 print_would(screen, entry.details, indent=_INDENT)
-                print_held(screen, entry.details, indent=_INDENT)
-                _print_pointer(screen, record, entry.details)
+                failed = entry.event_type is StepEventType.STEP_FAILED
+                print_held(screen, entry.details, indent=_INDENT, failed=failed)
+                _print_pointer(screen, record, entry.details, failed=failed)
                 for said in left_behind(entry.details):
                     screen.line((said, "yellow"), indent=_INDENT)
                 true = _print_output(screen, entry, whole) and true
     return true
 
 
-def _print_pointer(screen: Screen, record: ExecutionRecord, details: Mapping[str, Any]) -> None:
-    """Say where all paths of a step stand, where the record names only some, or summarises them."""
+def _print_pointer(screen: Screen, record: ExecutionRecord, details: Mapping[str, Any], *, failed: bool) -> None:
+    """Say where all that a step did stands, where the record names only some of it, summarises it, or stopped it."""
     manifest, counts = details.get("manifest"), details.get("changes")
-    if not isinstance(manifest, dict) or not isinstance(counts, dict) or sum(counts.values()) <= _MOST_NAMED:
+    if not isinstance(manifest, dict) or not isinstance(counts, dict):
         return
     how = f"hearth show {shlex.quote(record.execution_id)} --content {str(manifest.get('sha256'))[:16]}"
+    if failed and details.get("committed") is False:
+        screen.line((f"what it did, and did not get to the host, stands in its manifest: {how}", "dim"), indent=_INDENT)
+        return
+    if sum(counts.values()) <= _MOST_NAMED:
+        return
     screen.line((f"all {sum(counts.values())} paths stand in its manifest: {how}", "dim"), indent=_INDENT)
 
 

@@ -260,6 +260,8 @@ class CommittedSteps(SandboxSteps):
     def _require_declared(self, step: Step, held: Reconciliation, details: dict[str, Any], stays: str) -> None:
         if held.undeclared and not self._is_silent(step):
             details["undeclared"] = list(held.undeclared[:MOST_ENTRIES])
+            if held.missing:
+                details["missing"] = [effect.to_dict() for effect in held.missing]
             self._violation(step, "undeclared effects", held.undeclared, details, stays)
 
     def _is_silent(self, step: Step) -> bool:
