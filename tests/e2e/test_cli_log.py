@@ -166,3 +166,15 @@ def test_a_held_record_keeps_its_values(folder: Path) -> None:
     assert "on hold" in told.stderr
     assert '"ACME"' in hearth("export", "after", "--disclose", code=0).stdout
     assert folder
+
+
+def test_no_step_sees_the_logs_key_wherever_it_lies(folder: Path) -> None:
+    from hearth.observe import probe
+
+    if probe().name == "fallback":
+        pytest.skip("this machine can make no sandbox")
+    hearth("log", "rotate", "--key", str(folder / "secret/log.pem"), code=0)
+    (folder / "steal.yaml").write_text("plan: steal\nsteps:\n  - name: Steal\n    shell: cat secret/log.pem\n")
+    told = hearth("preview", "steal.yaml")
+    assert "PRIVATE KEY" not in told.output
+    assert (folder / "secret/log.pem").read_bytes().startswith(b"-----BEGIN PRIVATE KEY")

@@ -129,12 +129,7 @@ def log_init(
         if place.exists:
             raise EvidenceError(f"this ledger has a log already, in {place.root}; `hearth log status` shows it")
         path = place.key if key_file is None else key_file.absolute()
-        if path.exists():
-            key = load_log_key(path)
-        else:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            key = SigningKey.generate()
-            key.save(path, passphrase)
+        key = _key_in(path, passphrase)
         LedgerLog.create(
             ledger,
             origin=origin or f"hearth/{ledger.ledger_id}",
@@ -232,11 +227,7 @@ def rotate_log_key(home: LedgerHome, key_file: Path | None = None, passphrase: s
     with opened_log(home) as log:
         path = key_file or log.place.root / f"key-{len(log.settings.keys) + 1}.pem"
         path = path.absolute()
-        if path.exists():
-            key = load_log_key(path)
-        else:
-            key = SigningKey.generate()
-            key.save(path, passphrase)
+        key = _key_in(path, passphrase)
         rotate_key(log, key, path)
     return log_status(home)
 
@@ -269,6 +260,16 @@ def prove_execution(home: LedgerHome, execution_id: str) -> tuple[bytes, LogProo
         if log.find(LeafKind.EXECUTION_SEALED, execution_id) is None:
             log.update()
         return log.prove(LeafKind.EXECUTION_SEALED, execution_id)
+
+
+def _key_in(path: Path, passphrase: str | None) -> SigningKey:
+    """Return the private key in a file, made where it is not there."""
+    if path.exists():
+        return load_log_key(path)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = SigningKey.generate()
+    key.save(path, passphrase)
+    return key
 
 
 def read_note(path: Path) -> Note:

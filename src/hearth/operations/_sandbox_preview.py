@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hearth.errors import ApprovalRefusedError, ArtemisEscalationError, ExecutionError, HearthError, ObservationError
+from hearth.evidence import LogPlace, LogSettings
 from hearth.execution import ApprovalExecutor, ContentStore, Sandboxing, held_manifest
 from hearth.observe import ChangeKind, LowerView, Manifest, NodeType, OwnedFolder, SandboxRoom, Tier, layer_path, probe
 from hearth.operations._keys import KEY_VARIABLE, default_key
@@ -89,10 +90,10 @@ def preview_in_sandbox(
     """
     tier = probe()
     require_sandbox(tier)
-    if home is not None:
-        home.sandboxes.mkdir(mode=0o700, exist_ok=True)
-    with closing(OwnedFolder(Path(tempfile.gettempdir()) if home is None else home.sandboxes)) as owned:
-        folder = owned.path
+    with ExitStack() as stack:
+        folder = stack.enter_context(_owned(Path(tempfile.gettempdir()) if home is None else home.sandboxes))
+        # Copies of inputs lie where steps may see them; no slot and no journal say that they are needed.
+        runs = folder / "runs" if home is None else stack.enter_context(_owned(home.runs))
         with SandboxRoom(
             folder / "layers", stacked=True, hidden=hidden_in_sandboxes(home), preload=preloaded(plan)
         ) as room:
@@ -102,7 +103,7 @@ def preview_in_sandbox(
                 tasks=installed_tasks(),
                 listener=listener,
                 store=ContentStore(folder / "outputs", durable=False),
-                runs_folder=folder / "runs" if home is None else home.runs,
+                runs_folder=runs,
                 sandbox=sandboxing,
             )
             error: HearthError | None = None
@@ -123,17 +124,28 @@ def preview_in_sandbox(
             return PreviewOutcome(manifest=manifest, error=error, held=held, diffs=found)
 
 
+@contextmanager
+def _owned(parent: Path) -> Iterator[Path]:
+    """Make a folder that others know to be this process's, and remove it."""
+    parent.mkdir(mode=0o700, exist_ok=True)
+    with closing(OwnedFolder(parent)) as owned:
+        yield owned.path
+
+
 def preloaded(plan: Plan) -> tuple[str, ...]:
     """Return the modules that work in a plan's sandboxes needs: imported once, where sandboxes are forked."""
     return _ALWAYS_NEEDED + (_NEEDED_BY_SQL if any(step.task_type == "sql" for step in plan.steps) else ())
 
 
 def hidden_in_sandboxes(home: LedgerHome | None) -> tuple[Path, ...]:
-    """Return what no step sees: the ledger but for the private copies of inputs, and the folder of one's own key."""
+    """Return what no step sees: the ledger but for private copies of inputs, one's own key's folder, the log's key."""
     key = default_key()
     found = [key if KEY_VARIABLE in os.environ else key.parent]
     if home is not None:
         found += [path for path in home.root.iterdir() if path not in (home.runs, home.root / ".gitignore")]
+        if (place := LogPlace.of(home)).exists:
+            log = LogSettings.load(place)
+            found += [log.key_file, log.signed_file]
         found += [home.policy, *(home.database.with_name(home.database.name + end) for end in ("-wal", "-shm"))]
     return tuple(found)
 
