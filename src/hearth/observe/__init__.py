@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hearth.observe._loose import Loose, loosely_compared, risky_patterns
     from hearth.observe._manifest import Manifest, StepManifest, Way
     from hearth.observe._node import Node, NodeType
-    from hearth.observe._owned_folder import OwnedFolder, has_living_owner
+    from hearth.observe._owned_folder import OwnedFolder
     from hearth.observe._postgresql import PostgresCounts, postgres_name
     from hearth.observe._program import program_name, program_text, unquoted
     from hearth.observe._reconcile import Reconciliation, declared_path, reconcile
@@ -79,7 +79,6 @@ __all__ = [
     "connect_recorded",
     "declared_path",
     "deviations",
-    "has_living_owner",
     "held_by_others",
     "host_observer_why_not",
     "in_use",
@@ -144,7 +143,6 @@ __getattr__, __dir__ = lazy_names(
         "connect_recorded": "_sqlite",
         "declared_path": "_reconcile",
         "deviations": "_deviation",
-        "has_living_owner": "_owned_folder",
         "held_by_others": "_sqlite",
         "named_connections": "_hosts",
         "host_observer_why_not": "_in_place",

@@ -46,8 +46,8 @@ def clear_dead(parent: Path) -> None:
     for folder in [*parent.glob(f"{_PREFIX}*"), *parent.glob(f"{_UNFINISHED}*")]:
         try:
             status = folder.lstat()
-            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-                continue
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or "." in folder.name:
+                continue  # no name that is made here has a dot
             if folder.name.startswith(_UNFINISHED):
                 if not has_living_owner(folder):
                     remove_tree(folder)

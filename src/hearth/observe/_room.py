@@ -22,9 +22,9 @@ __all__ = ["SandboxRoom", "clear_dead_sandboxes"]
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is locked, and of a random name
 
 
-def clear_dead_sandboxes(folder: Path) -> None:
-    """Remove what killed runs and previews of this user left in `folder`, and where stacked layers lie. POSIX."""
-    for one in (folder, _SHARED_MEMORY):
+def clear_dead_sandboxes(*folders: Path) -> None:
+    """Remove what killed runs and previews of this user left in `folders`, and where stacked layers lie. POSIX."""
+    for one in (*folders, _SHARED_MEMORY):
         clear_dead(one)
 
 

@@ -110,7 +110,7 @@ def recover(records: Records, reference: str | None = None) -> list[Recovered]:
     if reference is None:
         _remove_left_over(records)
         if os.name == "posix":
-            clear_dead_sandboxes(records.home.sandboxes)
+            clear_dead_sandboxes(records.home.sandboxes, records.home.runs)
     return recovered
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from hearth.observe import has_living_owner
 from hearth.operations._fsck._report import Mend
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ _DRAFTS = (
 _ASIDE = re.compile(r"plans/[0-9a-f]{64}\.json\.changed-[0-9a-f]{8}")
 _ASIDE_BY_PURGE = re.compile(r"(?:outputs|inputs)/purged/([0-9a-f]{64})|plans/purged-([0-9a-f]{64})\.json")
 _FOLDER_OF_RUN = re.compile(r"runs/(.+)\.[^./]+")
-_SANDBOXES = re.compile(r"sandboxes/[^/]+")
+_MOMENT = 60  # seconds
+_SANDBOXES = re.compile(r"sandboxes/[^/]+|runs/(new-)?hearth-[^/.]+")
 
 
 def check_files(root: Path, findings: Findings, facts: Facts, live: Callable[[Path], bool]) -> None:
@@ -73,12 +74,23 @@ def _left(
             what = "private copies of inputs, of a run that is over"
             findings.leftover("leftover", what, where=name, mend=Mend("remove", name))
     elif _SANDBOXES.fullmatch(name):
-        if has_living_owner(path):
+        if _has_living_owner(path, live):
             return True
-        findings.leftover("leftover", "sandboxes of a process that is gone", where=name, mend=Mend("remove", name))
+        what = "sandboxes" if name.startswith("sandboxes/") else "private copies of a preview's inputs,"
+        findings.leftover("leftover", f"{what} of a process that is gone", where=name, mend=Mend("remove", name))
     else:
         return False
     return True
+
+
+def _has_living_owner(path: Path, live: Callable[[Path], bool]) -> bool:
+    """Whether the folder's lock is held. One that only gets it now is not tried: that would be to take it."""
+    if not path.name.startswith("new-"):
+        return live(path / ".owner")
+    try:
+        return time.time() - path.lstat().st_mtime < _MOMENT
+    except OSError:
+        return True  # it has its name by now
 
 
 def _unknown(findings: Findings, facts: Facts, name: str, path: Path, root: Path) -> None:
