@@ -144,7 +144,7 @@ def test_a_preview_keeps_no_values_of_rows(folder: Path) -> None:
     [
         ("DELETE FROM users WHERE old = 1; UPDATE notes SET n = 1; DELETE FROM log", ""),  # no row of `notes`
         ("DELETE FROM users WHERE old = 1; INSERT INTO notes VALUES (9)", "rows of notes in "),
-        ("DELETE FROM users WHERE old = 1; CREATE TABLE more (x)", "rows of more in "),
+        ("DELETE FROM users WHERE old = 1; CREATE TABLE more (x)", "the schema of "),
         ("DELETE FROM users WHERE old = 1; DROP TABLE spare", "rows of spare in "),
     ],
 )
@@ -159,7 +159,7 @@ def test_another_table_than_declared_is_rolled_back(folder: Path, statement: str
     stopped("undeclared effects", said, "nothing of the step was committed")
     assert (ask(folder, "SELECT * FROM sqlite_master"), state(folder)) == before
     report = ExecutionRecord.from_dict(record()).side_effects_report
-    assert [one["what"].startswith(said) for one in report.undeclared] == [True]
+    assert report.undeclared[0]["what"].startswith(said)
     assert report.unknown_effects is False
 
 
@@ -167,8 +167,50 @@ def test_an_index_is_undeclared_where_no_change_of_a_database_is_declared(folder
     plan = PLAN.replace("SELECT count(*) AS n FROM users, expect_rows: 1", "CREATE INDEX i ON users (old)")
     (folder / "plan.yaml").write_text(plan)
     unapproved(code=4)
-    stopped("the schema: CREATE INDEX i")
+    stopped("the schema of ", "schema:i")
     assert ask(folder, "SELECT name FROM sqlite_master WHERE type = 'index'") == []
+
+
+EVIL = "CREATE TRIGGER evil AFTER UPDATE ON users BEGIN DELETE FROM log; END"
+
+
+def write_schema_step(folder: Path, task: str, what: str, effects: str) -> None:
+    """A step that has SQLite do something: itself, or as a program."""
+    (folder / "change.py").write_text(f"import sqlite3\nsqlite3.connect('app.db').executescript({what!r})\n")
+    sql = f"sql: {{url: 'sqlite:///app.db', statement: {json.dumps(what)}}}"
+    step = sql if task == "sql" else "python: {script: change.py}"
+    (folder / "plan.yaml").write_text(f"plan: p\nsteps:\n  - name: Change\n    {step}\n    effects: [{effects}]\n")
+
+
+@pytest.mark.parametrize("task", ["sql", "python"])
+@pytest.mark.parametrize("change", [EVIL, "PRAGMA user_version = 7", "DROP TRIGGER told"])
+def test_a_change_of_the_schema_is_no_change_of_rows(folder: Path, task: str, change: str) -> None:
+    write_schema_step(folder, task, f"UPDATE users SET old = 1; {change}", "{data_mutation: users}")
+    before = ask(folder, "SELECT sql FROM sqlite_master"), ask(folder, "PRAGMA user_version"), state(folder)
+    unapproved(code=4)
+    stopped("undeclared effects", "the schema of ")
+    after = ask(folder, "SELECT sql FROM sqlite_master"), ask(folder, "PRAGMA user_version"), state(folder)
+    assert before == after
+
+
+@pytest.mark.parametrize("task", ["sql", "python"])
+def test_a_declared_change_of_the_schema_is_committed_and_told(folder: Path, task: str) -> None:
+    effects = "{data_mutation: users}, {data_mutation: 'schema:evil'}"
+    write_schema_step(folder, task, f"UPDATE users SET old = 1; {EVIL}", effects)
+    assert "schema:evil changed" in hearth("preview", "plan.yaml", code=0).stdout
+    live(approved(), code=0)
+    assert ask(folder, "SELECT name FROM sqlite_master WHERE name = 'evil'") == ["evil"]
+    assert ("changed the schema (schema:evil) of app.db", "schema:evil") in observed()
+
+
+def test_another_change_of_the_schema_than_the_approved_preview_showed_is_rolled_back(folder: Path) -> None:
+    """What is altered was altered by somebody else before, so that something else comes out."""
+    write_schema_step(folder, "sql", "ALTER TABLE spare ADD COLUMN m", "{data_mutation: 'app.db:*'}")
+    request = approved()
+    in_another_process(folder, "ALTER TABLE spare ADD COLUMN x")
+    live(request, code=4)
+    stopped("not what was approved", "schema:spare")
+    assert len(ask(folder, "SELECT * FROM pragma_table_info('spare')")) == 2
 
 
 def test_rows_that_somebody_else_added_meanwhile_are_a_deviation_where_they_count(folder: Path) -> None:
@@ -254,7 +296,7 @@ def test_a_database_that_is_made(folder: Path) -> None:
         "CREATE TABLE a (x); INSERT INTO a VALUES (1)}, effects: [{data_mutation: 'new.db'}]}]\n"
     )
     told = document("preview", "plan.yaml")
-    assert rows(told["steps"][0]) == {"a": (1, 0, 0)}
+    assert rows(told["steps"][0]) == {"a": (1, 0, 0), "schema:a": (0, 0, 0)}
     assert not (folder / "new.db").exists()
     live(approved(), code=0)
     assert (folder / "new.db").exists()

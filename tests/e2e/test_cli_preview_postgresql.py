@@ -253,3 +253,43 @@ def test_a_role_without_such_rights_may_try_what_is_rolled_back(folder: Path, da
     (step,) = document("preview", "plan.yaml")["steps"]
     assert (rows(step), step["error"]) == ({"users": (0, 0, 2), "log": (2, 0, 0)}, "")
     assert on_server(database, COUNTS) == [(3, 0)]
+
+
+@pytest.mark.parametrize(
+    "statement, named",
+    [
+        ("CREATE TRIGGER evil AFTER UPDATE ON users FOR EACH ROW EXECUTE FUNCTION tell()", "schema:pg_trigger"),
+        ("GRANT ALL ON users TO PUBLIC", "schema:pg_class"),
+        ("ALTER ROLE clerk SET work_mem = 99", "schema:pg_db_role_setting"),
+        ("SELECT lo_from_bytea(0, 'x')", "schema:pg_largeobject"),
+        ("CREATE TABLE more (a int)", "schema:more"),
+    ],
+)
+def test_a_change_of_the_schema_is_undeclared_where_rows_are_declared(
+    folder: Path, database: str, statement: str, named: str
+) -> None:
+    plan = (folder / "plan.yaml").read_text().replace("DELETE FROM users WHERE old = 1", json.dumps(statement))
+    plan = plan.replace(", must: true", "")
+    (folder / "plan.yaml").write_text(plan)
+    assert any(named in one for one in undeclared())
+    unapproved(code=4)
+    stopped("undeclared effects", "the schema of localhost/postgres was changed")
+    (folder / "plan.yaml").write_text(plan.replace("data_mutation: users", "data_mutation: 'schema:*'"))
+    assert undeclared() == []
+
+
+def undeclared() -> list[str]:
+    """What a preview shows and the plan does not declare."""
+    return [one["what"] for one in document("preview", "plan.yaml")["undeclared"]]
+
+
+def test_another_schema_than_the_approved_preview_showed_is_rolled_back(folder: Path, database: str) -> None:
+    body = "IF (SELECT count(*) FROM log) = 0 THEN CREATE VIEW v AS SELECT 1; ELSE CREATE VIEW v AS SELECT 2; END IF"
+    plan = (folder / "plan.yaml").read_text()
+    plan = plan.replace("DELETE FROM users WHERE old = 1", json.dumps(f"DO $x$ BEGIN {body}; END $x$"))
+    (folder / "plan.yaml").write_text(plan.replace("data_mutation: users, must: true", "data_mutation: 'schema:*'"))
+    request = approved()
+    on_server(database, "INSERT INTO log VALUES (1)")
+    live(request, code=4)
+    stopped("not what was approved", "schema:pg_rewrite")
+    assert on_server(database, "SELECT to_regclass('v')") == [(None,)]

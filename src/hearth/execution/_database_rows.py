@@ -66,7 +66,7 @@ def database_rows(layout: Layout, changes: Sequence[Change]) -> tuple[tuple[RowC
                 continue
             finally:
                 shutil.rmtree(states.folder, ignore_errors=True)
-            rows += with_named_tables(effects.tables, effects.unseen, path)
+            rows += (*with_named_tables(effects.tables, effects.unseen, path), *effects.schema)
             unseen += (f"{path}: {reason}" for reason in effects.unseen)
     return tuple(rows), unseen
 

@@ -110,7 +110,7 @@ def row_effects(
 
     `manifest` is the digest under which all of it is kept; `reversible` says that what takes it back is kept, too.
     """
-    rows = [row for row in seen.rows if row.total]
+    rows = [row for row in seen.rows if row.total or row.definition]
     if len(rows) > MOST_ENTRIES:
         details = {"tables": len(rows), "first": [row.to_dict() for row in rows[:_MOST_NAMED]], "manifest": manifest}
         total = sum(row.total for row in rows)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import ObservationError
-from hearth.observe._rows import RowChanges
+from hearth.observe._postgresql_schema import changed_catalogs, changed_relations
+from hearth.observe._rows import SCHEMA, RowChanges
 
 if TYPE_CHECKING:
     import psycopg
@@ -43,11 +44,12 @@ _WRITTEN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresEffects:
-    """What a transaction has changed: rows by table, and reasons why it may have done more than stands there."""
+    """What a transaction has changed: rows by table, the schema, and reasons why it may have done more than that."""
 
     tables: tuple[RowChanges, ...]
     unseen: tuple[str, ...]
     schema_changed: bool
+    schema: tuple[RowChanges, ...] = ()
 
 
 class PostgresCounts:
@@ -77,11 +79,24 @@ class PostgresCounts:
         counted = self._counted and self._is_counted()
         unseen = [] if counted else [_NO_COUNTS]
         tables = [
-            RowChanges(database=self._database, table=name, inserted=counts[0], updated=counts[1], deleted=counts[2])
+            RowChanges(
+                database=self._database,
+                table=f'"{name}"'
+                if name.startswith(SCHEMA)
+                else name,  # no table is called as the schema's changes are
+                inserted=counts[0],
+                updated=counts[1],
+                deleted=counts[2],
+            )
             for name, counts in self._since(_ROWS, self._rows)
         ]
         before, after = self._relations, self._relations_now()
-        catalogs = [name for name, _ in self._since(_CATALOGS, self._catalogs)]
+        written = self._since(_CATALOGS, self._catalogs)
+        catalogs = [name for name, _ in written]
+        schema = [
+            *changed_relations(self._database, before, after),
+            *changed_catalogs(self._connection, self._database, written),
+        ]
         for oid in sorted(before.keys() | after.keys()):
             was, now = before.get(oid), after.get(oid)
             if was is None or now is None:
@@ -105,6 +120,7 @@ class PostgresCounts:
             tables=tuple(sorted(tables, key=lambda row: row.table)),
             unseen=(*unseen, _ELSEWHERE),
             schema_changed=changed,
+            schema=tuple(schema),
         )
 
     def _is_counted(self) -> bool:

@@ -13,6 +13,7 @@ from hearth.observe._change import ChangeKind
 from hearth.observe._database_files import database_of, is_change_of_data, is_change_of_rows
 from hearth.observe._node import NodeType
 from hearth.observe._program import program_name, unquoted
+from hearth.observe._rows import SCHEMA
 from hearth.plan import escaped, has_wildcard, name_matches, path_matches, url_matches
 from hearth.record import SideEffectCategory
 
@@ -58,7 +59,8 @@ def reconcile(seen: StepManifest, declared: Sequence[DeclaredEffect], cwd: Path)
     and those above something that was made and is declared. With set-id or sticky bits, another owner or an ACL, a
     directory has to be declared itself. Rows are declared by
     `data_mutation`, with the table, `DATABASE:TABLE`, or the database's path; that covers the content of the database's
-    files as well, and never their type, permissions, owner or attributes; requests and connections by `network`,
+    files as well, and never their type, permissions, owner or attributes. Changes of the schema are declared by
+    `schema:NAME`, `DATABASE:schema:NAME`, by all tables (`*`) or the path; requests and connections by `network`,
     with a host, `HOST:PORT` or URL, and the method before it where it is to be one alone. Programs count only where the
     step declares some (`system: "program:NAME"`). Actions are declared by `system: "call:NAME"`, with the name of the
     system call; what writes to a file of the kernel or to a device, by its path as well.
@@ -67,6 +69,8 @@ def reconcile(seen: StepManifest, declared: Sequence[DeclaredEffect], cwd: Path)
     held.look_at_changes(seen)
     for row in seen.rows:
         words = f"rows of {row.table} in {row.database} were changed"
+        if row.definition:
+            words = f"the schema of {row.database} was changed ({row.table})"
         held.look(f"{row.database}:{row.table}", words, [pattern.covers_rows(row) for pattern in held.patterns])
     for request in seen.requests:
         name = f"{request.method} {request.url}"
@@ -141,9 +145,13 @@ class _Held:
             ]
             if True in covers:
                 return covers
-        rows = [row for row in seen.rows if row.database == base and row.total]
+        rows = [row for row in seen.rows if row.database == base and (row.total or row.definition)]
         each = [[pattern.covers_rows(row) for pattern in self.patterns] for row in rows]
-        more = any(reason.removeprefix("rows in ").startswith(f"{base}: ") for reason in seen.unseen)
+        told = (f"{base}: the schema: ", f"{base}: PRAGMA ") if any(row.definition for row in rows) else ()
+        more = any(
+            reason.removeprefix("rows in ").startswith(f"{base}: ") and not reason.startswith(told)
+            for reason in seen.unseen
+        )
         if more or not rows or not all(True in one for one in each):
             return [False] * len(self.patterns)
         return [any(one) for one in zip(*each, strict=True)]
@@ -225,10 +233,11 @@ class _Pattern:
             return True
         if self._category is not SideEffectCategory.DATA_MUTATION:
             return False
-        database, colon, table = self._text.rpartition(":")
-        if not name_matches(table, row.table):
+        database, table, of_schema = _table_named(self._text)
+        if of_schema is not bool(row.definition) and not (row.definition and table == "*"):
             return False
-        return not colon or database in (row.database, posixpath.basename(row.database))
+        name = row.table.removeprefix(SCHEMA) if row.definition else row.table
+        return name_matches(table, name) and database in ("", row.database, posixpath.basename(row.database))
 
     def covers_request(self, request: ObservedRequest) -> bool:
         if self._category is not SideEffectCategory.NETWORK:
@@ -265,6 +274,17 @@ class _Pattern:
         return bool(self.program) and (
             path_matches(self.program, name) or path_matches(self.program, posixpath.basename(name))
         )
+
+
+def _table_named(pattern: str) -> tuple[str, str, bool]:
+    """Return the database that a pattern of rows names ("": any), the table, and whether its schema is meant."""
+    if pattern.startswith(SCHEMA):
+        return "", pattern.removeprefix(SCHEMA), True
+    database, of_schema, table = pattern.rpartition(f":{SCHEMA}")
+    if of_schema:
+        return database, table, True
+    database, _, table = pattern.rpartition(":")
+    return database, table, False
 
 
 def _named_folder(pattern: str, cwd: Path) -> str | None:

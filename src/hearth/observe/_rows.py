@@ -1,24 +1,31 @@
-"""RowChanges: how many rows of one table were inserted, updated and deleted."""
+"""RowChanges: how many rows of one table were inserted, updated and deleted, or that the schema was changed."""
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from hearth._visible import visible
+from hearth.record import canonical_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["RowChanges", "row_summary"]
+__all__ = ["SCHEMA", "RowChanges", "row_summary", "schema_change"]
+
+SCHEMA = "schema:"
+"""What the names of changes of the schema begin with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowChanges:
     """Rows of one table: `database` is a file's absolute path, or server/name, never with a password.
 
-    `table` is the name as the database has it, with its schema where that is not the usual one.
+    `table` is the name as the database has it, with its schema where that is not the usual one. A change of the schema
+    is one, too: `table` is SCHEMA and the name of what was made, altered or dropped (or of the catalog whose rows were
+    changed), and `definition` a digest of what it was and is; "" for rows.
     """
 
     database: str
@@ -26,6 +33,7 @@ class RowChanges:
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
+    definition: str = ""
 
     @property
     def total(self) -> int:
@@ -40,7 +48,19 @@ class RowChanges:
             "inserted": self.inserted,
             "updated": self.updated,
             "deleted": self.deleted,
+            **({"definition": self.definition} if self.definition else {}),
         }
+
+    @classmethod
+    def from_counts(cls, database: str, table: str, counts: Mapping[str, int]) -> Self:
+        """Make one of numbers by the names of the fields; what is not there is 0."""
+        return cls(
+            database=database,
+            table=table,
+            inserted=counts.get("inserted", 0),
+            updated=counts.get("updated", 0),
+            deleted=counts.get("deleted", 0),
+        )
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
@@ -50,13 +70,28 @@ class RowChanges:
             raise ValueError("rows are counted by integers from 0")
         if not isinstance(document["database"], str) or not isinstance(document["table"], str):
             raise TypeError("database and table are texts")
+        if not isinstance(document.get("definition", ""), str):
+            raise TypeError("a definition is a digest")
         return cls(
             database=document["database"],
             table=document["table"],
             inserted=counts[0],
             updated=counts[1],
             deleted=counts[2],
+            definition=document.get("definition", ""),
         )
+
+
+def schema_change(database: str, name: str, states: Any, counts: tuple[int, int, int] = (0, 0, 0)) -> RowChanges:  # noqa: ANN401 - a JSON tree
+    """Return a change of the schema: of what, what it was and is, and the rows of a catalog that became others."""
+    return RowChanges(
+        database=database,
+        table=f"{SCHEMA}{name}",
+        inserted=counts[0],
+        updated=counts[1],
+        deleted=counts[2],
+        definition=hashlib.sha256(canonical_bytes(states)).hexdigest(),
+    )
 
 
 def row_summary(rows: Iterable[RowChanges]) -> list[str]:

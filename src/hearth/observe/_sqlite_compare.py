@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hearth.errors import ObservationError
-from hearth.observe._sqlite_effects import SchemaState, SqliteEffects, count_rows, new_session, quoted, row_changes
+from hearth.observe._sqlite_effects import (
+    SchemaState,
+    SqliteEffects,
+    count_rows,
+    new_session,
+    quoted,
+    row_changes,
+    schema_changes,
+)
 from hearth.observe._sqlite_files import open_unchanged, readable_uri
 
 if TYPE_CHECKING:
@@ -77,6 +85,7 @@ class _Comparison:
             changeset=changeset,
             unseen=tuple(self._unseen),
             schema_changed=changed,
+            schema=schema_changes(self._name, before, after),
         )
 
     def _comparable(self, before: SchemaState, after: SchemaState) -> Iterator[str]:

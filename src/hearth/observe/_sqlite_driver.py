@@ -76,6 +76,8 @@ def connect_recorded(
     with translated():
         db = apsw.Connection(file, flags, statementcachesize=0)
         db.set_busy_timeout(int(timeout * 1000))
+        # Who writes into sqlite_master itself could give one table the rows of another, which no session records.
+        db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     return RecordedConnection(db, name if name is not None else os.fspath(database))
 
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hearth.observe._rows import RowChanges
+from hearth.observe._rows import SCHEMA, RowChanges, schema_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import apsw
 
-__all__ = ["SchemaState", "SqliteEffects", "TableState", "count_rows", "new_session", "quoted", "row_changes"]
+__all__ = [
+    "SchemaState",
+    "SqliteEffects",
+    "TableState",
+    "count_rows",
+    "new_session",
+    "quoted",
+    "row_changes",
+    "schema_changes",
+]
 
-_FIELDS = ("inserted", "updated", "deleted")
 _FIELD_OF = {"INSERT": 0, "UPDATE": 1, "DELETE": 2}
 
 
@@ -26,13 +34,14 @@ class SqliteEffects:
     like a secret): the net change, so that a row inserted and deleted again is not in it, and a row with another
     primary key is one deleted and one inserted. `unseen` names what stands in neither: changes of the schema, virtual
     tables, rows without a key, the database's header. The counters of AUTOINCREMENT, which only ever go up, are no
-    effect.
+    effect. `schema` are the changes of the schema and of the header, by the name of what was changed.
     """
 
     tables: tuple[RowChanges, ...] = ()
     changeset: bytes = b""
     unseen: tuple[str, ...] = ()
     schema_changed: bool = False
+    schema: tuple[RowChanges, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,22 @@ class SchemaState:
         return max(owners, key=len, default=shadow)
 
 
+def schema_changes(database: str, before: SchemaState, after: SchemaState) -> tuple[RowChanges, ...]:
+    """Return what of a schema and header became another, sorted by name; what virtual tables keep goes with them."""
+    changed: dict[str, list[list[object]]] = {}
+    for kind, name in sorted(before.statements.keys() | after.statements.keys()):
+        was, now = before.statements.get((kind, name)), after.statements.get((kind, name))
+        if was != now:
+            changed.setdefault(name, []).append([kind, was, now])
+    inner = {
+        name for state in (before, after) for name in state.shadows if state.owner_of(name) in changed.keys() - {name}
+    }
+    for name, value in after.header.items():
+        if value != before.header[name]:
+            changed.setdefault(name, []).append(["PRAGMA", before.header[name], value])
+    return tuple(schema_change(database, name, changed[name]) for name in sorted(changed) if name not in inner)
+
+
 def _table_state(db: apsw.Connection, schema: str, name: str, kind: str, *, without_rowid: bool) -> TableState:
     if kind == "virtual":  # asking for its columns would load its module, and run what it likes
         return TableState(kind, (), (), ())
@@ -133,7 +158,13 @@ def count_rows(changesets: Iterable[bytes]) -> dict[str, list[int]]:
 def row_changes(database: str, counts: dict[str, Sequence[int]] | dict[str, list[int]]) -> tuple[RowChanges, ...]:
     """Return counts by table as RowChanges, sorted, without the tables where nothing changed."""
     return tuple(
-        RowChanges(database=database, table=table, **dict(zip(_FIELDS, counts[table], strict=True)))
+        RowChanges(
+            database=database,
+            table=quoted(table) if table.startswith(SCHEMA) else table,  # none is called as changes of the schema are
+            inserted=counts[table][0],
+            updated=counts[table][1],
+            deleted=counts[table][2],
+        )
         for table in sorted(counts)
         if any(counts[table])
     )

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hearth.observe._sqlite_effects import SchemaState, SqliteEffects, count_rows, new_session, quoted, row_changes
+from hearth.observe._sqlite_effects import (
+    SchemaState,
+    SqliteEffects,
+    count_rows,
+    new_session,
+    quoted,
+    row_changes,
+    schema_changes,
+)
 
 if TYPE_CHECKING:
     import apsw
@@ -116,6 +124,7 @@ class SqliteRecorder:
             changeset=changeset,
             unseen=tuple(unseen),
             schema_changed=changed,
+            schema=schema_changes(self._database, self._before, after),
         )
 
     def end(self) -> None:

@@ -122,6 +122,58 @@ class TestCounts:
         assert effects.schema_changed
         assert any(reason in told for told in effects.unseen), effects.unseen
 
+    @pytest.mark.parametrize(
+        "statement, names, other",
+        [
+            ("CREATE TABLE new (a int)", {"new", "pg_class", "pg_attribute", "pg_type"}, "CREATE TABLE new (b int)"),
+            ("DROP TABLE log", {"log", "log_id_seq"}, "ALTER TABLE log RENAME TO l"),
+            ("ALTER TABLE users ADD COLUMN x int", {"pg_attribute", "pg_class"}, "ALTER TABLE log ADD COLUMN x int"),
+            ("GRANT SELECT ON users TO PUBLIC", {"pg_class"}, "GRANT INSERT ON users TO PUBLIC"),
+            (
+                "ALTER TABLE users ALTER name SET DEFAULT 'x'",
+                {"pg_attrdef"},
+                "ALTER TABLE users ALTER name SET DEFAULT 'y'",
+            ),
+            (
+                "CREATE TRIGGER evil AFTER UPDATE ON users EXECUTE FUNCTION tell()",
+                {"pg_trigger"},
+                "CREATE TRIGGER evil AFTER UPDATE ON log EXECUTE FUNCTION tell()",
+            ),
+            (
+                "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+                {"pg_proc"},
+                "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'",
+            ),
+            ("CREATE VIEW v AS SELECT 1", {"v", "pg_rewrite"}, "CREATE VIEW v AS SELECT 2"),
+            ("ALTER ROLE postgres CONNECTION LIMIT 5", {"pg_authid"}, "ALTER ROLE postgres CONNECTION LIMIT 6"),
+            ("ALTER ROLE postgres SET work_mem = 99", {"pg_db_role_setting"}, "ALTER ROLE postgres SET work_mem = 98"),
+            ("SELECT lo_from_bytea(0, 'x')", {"pg_largeobject"}, "SELECT lo_from_bytea(0, 'y')"),
+            (
+                "DO $$ BEGIN BEGIN CREATE VIEW v AS SELECT 1; EXCEPTION WHEN OTHERS THEN END; END $$",
+                {"v", "pg_rewrite"},
+                "DO $$ BEGIN BEGIN CREATE VIEW v AS SELECT 2; EXCEPTION WHEN OTHERS THEN END; END $$",
+            ),
+        ],
+    )
+    def test_a_change_of_the_schema_is_an_effect_that_can_be_compared(
+        self, db: Any, statement: str, names: set[str], other: str
+    ) -> None:
+        def schema(statement: str) -> Any:
+            found = counted(db, statement).schema
+            db.rollback()
+            return found
+
+        first, again, third = schema(statement), schema(statement), schema(other)
+        assert first == again
+        assert {f"schema:{name}" for name in names} <= {row.table for row in first}
+        assert first != third
+        assert all(row.definition for row in first)
+
+    def test_changes_of_rows_are_none_of_the_schema(self, db: Any) -> None:
+        assert counted(db, "INSERT INTO log (what) VALUES ('x')", "UPDATE users SET name = 'y'").schema == ()
+        db.rollback()
+        assert [row.table for row in counted(db, "TRUNCATE log").schema] == ["schema:pg_class"]
+
     def test_a_refused_deferred_constraint_shows_here(self, db: Any) -> None:
         import psycopg
 

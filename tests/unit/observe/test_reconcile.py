@@ -220,12 +220,39 @@ def test_of_a_url_nothing_is_taken_away_before_it_is_compared(pattern: str, url:
     assert (not reconcile(seen(requests=requests), [effect("network", pattern)], CWD).undeclared) is covered
 
 
+@pytest.mark.parametrize(
+    "pattern, rows, schema",
+    [
+        ("users", True, False),
+        ("app.db:users", True, False),
+        ("schema:users", False, True),
+        ("schema:*", False, True),
+        ("schema:other", False, False),
+        ("app.db:schema:users", False, True),
+        ("other.db:schema:users", False, False),
+        ("*users", True, False),
+        ("us*", True, False),
+        ("*", True, True),
+        ("app.db:*", True, True),
+        ("other.db:*", False, False),
+        ("app.db", True, True),
+    ],
+)
+def test_a_change_of_the_schema_is_declared_by_its_own_name(pattern: str, rows: bool, schema: bool) -> None:
+    one = RowChanges(database="/srv/app/app.db", table="users", inserted=1)
+    other = RowChanges(database="/srv/app/app.db", table="schema:users", definition="a" * 64)
+    assert (not reconcile(seen(rows=(one,)), [effect("data_mutation", pattern)], CWD).undeclared) is rows
+    found = reconcile(seen(rows=(other,)), [effect("data_mutation", pattern)], CWD)
+    assert found.undeclared == (() if schema else ("the schema of /srv/app/app.db was changed (schema:users)",))
+
+
 def test_a_table_is_no_path() -> None:
     rows = (RowChanges(database="/srv/app/app.db", table="secrets/../users", inserted=1, updated=0, deleted=0),)
     assert reconcile(seen(rows=rows), [effect("data_mutation", "users")], CWD).undeclared
 
 
 ROWS = (RowChanges(database="/srv/app/app.db", table="users", inserted=1, updated=0, deleted=0),)
+EVIL = RowChanges(database="/srv/app/app.db", table="schema:evil", definition="a" * 64)
 MORE = (*ROWS, RowChanges(database="/srv/app/app.db", table="log", inserted=1, updated=0, deleted=0))
 
 
@@ -241,6 +268,10 @@ MORE = (*ROWS, RowChanges(database="/srv/app/app.db", table="log", inserted=1, u
         (["users"], ROWS, ("rows in /srv/app/app.db: it cannot be read",), False),
         (["users"], ROWS, ("/srv/app/other.db: the schema",), True),
         (["app.db"], ROWS, (), True),
+        (["users"], (*ROWS, EVIL), ("/srv/app/app.db: the schema: CREATE TRIGGER evil",), False),
+        (["users", "schema:evil"], (*ROWS, EVIL), ("/srv/app/app.db: the schema: CREATE TRIGGER evil",), True),
+        (["schema:evil"], (EVIL,), ("/srv/app/app.db: the schema: CREATE TRIGGER evil",), True),
+        (["users", "schema:evil"], (*ROWS, EVIL), ("/srv/app/app.db: rows of x: unknown",), False),
     ],
 )
 def test_a_databases_file_is_declared_by_the_tables_where_all_its_rows_were_seen(

@@ -141,7 +141,6 @@ class TestUnseen:
             ("ALTER TABLE users ADD COLUMN x", "the schema: ALTER TABLE users"),
             ("CREATE VIRTUAL TABLE v USING fts5(x)", "the schema: CREATE VIRTUAL TABLE v"),
             ("INSERT INTO docs VALUES ('hello')", "rows of docs, a virtual table"),
-            ("INSERT INTO docs_config VALUES ('pgsz', 1)", "rows of docs, a virtual table"),
             ("INSERT INTO tags VALUES (NULL, 1)", "rows of tags whose primary key is NULL"),
             ("UPDATE sqlite_sequence SET seq = 9", "rows of sqlite_sequence, a table of SQLite's own"),
             ("ANALYZE users", "ANALYZE users"),
@@ -194,11 +193,38 @@ class TestUnseen:
         assert "the schema: DROP TABLE notes" in effects.unseen
         db.commit()
 
-    def test_the_schema_as_rows(self, db: RecordedConnection) -> None:
+    def test_the_schema_is_not_written_as_rows(self, db: RecordedConnection) -> None:
         db.execute("PRAGMA writable_schema = 1")
-        counts(db, "UPDATE sqlite_master SET sql = replace(sql, 'age INT', 'age TEXT') WHERE name = 'users'")
-        assert db.effects().unseen == ("the schema was changed by writing into it",)
-        assert db.effects().schema_changed
+        for statement in (
+            "UPDATE sqlite_master SET sql = replace(sql, 'age INT', 'age TEXT') WHERE name = 'users'",
+            "UPDATE sqlite_master SET rootpage = 5 - rootpage WHERE rootpage IN (2, 3)",
+            "INSERT INTO docs_config VALUES ('pgsz', 1)",
+        ):
+            with pytest.raises(sqlite3.OperationalError, match="may not be modified"):
+                db.execute(statement)
+
+    def test_changes_of_the_schema_are_effects_by_name_and_compared_by_definition(self, db: RecordedConnection) -> None:
+        def schema(*statements: str) -> dict[str, str]:
+            counts(db, *statements)
+            found = {row.table: row.definition for row in db.effects().schema}
+            db.rollback()
+            return found
+
+        evil = "CREATE TRIGGER evil AFTER UPDATE ON users BEGIN DELETE FROM {}; END"
+        first, again, other = (schema(evil.format(table)) for table in ("notes", "notes", "tags"))
+        assert first == again
+        assert list(first) == list(other) == ["schema:evil"]
+        assert first != other
+        assert list(schema("PRAGMA user_version = 7", "PRAGMA application_id = 9")) == [
+            "schema:application_id",
+            "schema:user_version",
+        ]
+        assert schema("PRAGMA user_version = 7") != schema("PRAGMA user_version = 8")
+        assert list(schema("DROP TABLE notes", "CREATE INDEX i ON users (age)")) == ["schema:i", "schema:notes"]
+        assert list(schema("CREATE VIRTUAL TABLE texts USING fts5(t)")) == ["schema:texts"]
+        assert schema("CREATE TABLE a (x)", "DROP TABLE a", "UPDATE users SET age = 1") == {}
+        counts(db, 'CREATE TABLE "schema:users" (x)', 'INSERT INTO "schema:users" VALUES (1)')
+        assert [row.table for row in db.effects().tables] == ['"schema:users"']
 
     def test_effects_that_were_interrupted_are_not_taken_for_none(self, db: RecordedConnection) -> None:
         counts(db, "CREATE INDEX i ON notes (at)", "INSERT INTO notes VALUES (1, 1)")

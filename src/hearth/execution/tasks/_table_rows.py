@@ -23,9 +23,7 @@ ROW_KINDS = ("insert", "update", "delete", "merge")
 UNCOUNTED = "rows by table: this database does not tell them, so they are the driver's counts of the statements"
 _TRIGGERED = "triggers, foreign keys and functions of the database may change more than the row counts say"
 # As the recorders say it; a table whose rows cannot be counted is a change of that table all the same.
-_DEFINED = re.compile(
-    r"the schema: (?:CREATE|ALTER|DROP) (?:VIRTUAL |MATERIALIZED |FOREIGN )?(?:TABLE|VIEW) (.+)", re.DOTALL
-)
+_DEFINED = re.compile(r"the schema: (?:ALTER|DROP) (?:VIRTUAL |FOREIGN )?TABLE (.+)", re.DOTALL)
 _ROWS_OF = re.compile(
     r"rows of (.+?)(?:, which has no primary key| whose primary key is NULL|, a (?:virtual|foreign) table"
     r"|, a table of SQLite's own|: )",
@@ -38,8 +36,9 @@ _QUOTES = str.maketrans("", "", '"`[]')
 class SeenRows:
     """Rows by table, why there may be more, and SQLite's changeset (b"": none).
 
-    Of a table whose rows could not all be counted, and of one that was made, altered or dropped, there are always rows:
-    at least an entry of zeros. `exact` says that the database counted, and not the driver.
+    Of a table whose rows could not all be counted, and of one that was altered or dropped, there are always rows: at
+    least an entry of zeros. Changes of the schema stand there, too. `exact` says that the database counted, and not
+    the driver.
     """
 
     rows: tuple[RowChanges, ...]
@@ -93,13 +92,13 @@ class TableRows:
         if hasattr(self._driver, "effects"):
             effects = self._driver.effects()
             rows = with_named_tables(effects.tables, effects.unseen, self._database)
-            return SeenRows(rows, effects.unseen, effects.changeset)
+            return SeenRows((*rows, *effects.schema), effects.unseen, effects.changeset)
         if self._counts is not None:
             from hearth.observe import postgres_name
 
             counted = self._counts.effects()
             rows = with_named_tables(counted.tables, counted.unseen, postgres_name(self._driver))
-            return SeenRows(rows, counted.unseen)
+            return SeenRows((*rows, *counted.schema), counted.unseen)
         return self._by_statements(done)
 
     def _by_statements(self, done: Iterable[tuple[Statement, int | None]]) -> SeenRows:
@@ -118,7 +117,7 @@ class TableRows:
                 if one.kind in ("insert", "update", "delete") and number:
                     field = f"{one.kind.removesuffix('e')}ed"
                     counted[field] = counted.get(field, 0) + number
-        tables = tuple(RowChanges(database=database, table=name, **counts[name]) for name in sorted(counts))
+        tables = tuple(RowChanges.from_counts(database, name, counts[name]) for name in sorted(counts))
         return SeenRows(tables, (UNCOUNTED, _TRIGGERED), exact=False)
 
 
@@ -150,6 +149,8 @@ def row_effect(row: RowChanges, database: str, redactor: Redactor) -> TaskEffect
 
 def did(row: RowChanges, table: str) -> str:
     """Return what was done to a table's rows: "updated 2 rows in users"."""
+    if row.definition:
+        return f"changed the schema ({table})"
     counts = [(row.inserted, "inserted", "into"), (row.updated, "updated", "in"), (row.deleted, "deleted", "from")]
     done = [(number, verb, where) for number, verb, where in counts if number]
     if not done:

@@ -320,7 +320,7 @@ class Transaction:
         yield from self._of_statements(url)
         if self._seen is not None and self._seen.exact:
             for row in self._seen.rows:
-                if row.total:
+                if row.total and not row.definition:  # the schema's changes are told by their statements
                     yield row_effect(row, url, self._context.redactor)
 
     def _of_statements(self, url: str) -> Iterator[TaskEffect]:

@@ -124,13 +124,25 @@ class TestBeforeCommit:
     @pytest.mark.parametrize(
         "statement, tables, reason",
         [
-            ("CREATE TABLE more (x)", {"more": (0, 0, 0)}, "the schema: CREATE TABLE more"),
-            ("DROP TABLE users", {"users": (0, 0, 0)}, "the schema: DROP TABLE users"),
-            ("ALTER TABLE users ADD COLUMN x", {"users": (0, 0, 0)}, "the schema: ALTER TABLE users"),
-            ("CREATE VIEW v AS SELECT 1", {"v": (0, 0, 0)}, "the schema: CREATE VIEW v"),
-            ("CREATE TABLE m (x); INSERT INTO m VALUES (1)", {"m": (1, 0, 0)}, "the schema: CREATE TABLE m"),
-            ("CREATE INDEX i ON users (name)", {}, "the schema: CREATE INDEX i"),
-            ("PRAGMA user_version = 7", {}, "PRAGMA user_version is 7, and was 0"),
+            ("CREATE TABLE more (x)", {"schema:more": (0, 0, 0)}, "the schema: CREATE TABLE more"),
+            (
+                "DROP TABLE users",
+                {"users": (0, 0, 0), "schema:users": (0, 0, 0), "schema:told": (0, 0, 0)},
+                "the schema: DROP TABLE users",
+            ),
+            (
+                "ALTER TABLE users ADD COLUMN x",
+                {"users": (0, 0, 0), "schema:users": (0, 0, 0)},
+                "the schema: ALTER TABLE users",
+            ),
+            ("CREATE VIEW v AS SELECT 1", {"schema:v": (0, 0, 0)}, "the schema: CREATE VIEW v"),
+            (
+                "CREATE TABLE m (x); INSERT INTO m VALUES (1)",
+                {"m": (1, 0, 0), "schema:m": (0, 0, 0)},
+                "the schema: CREATE TABLE m",
+            ),
+            ("CREATE INDEX i ON users (name)", {"schema:i": (0, 0, 0)}, "the schema: CREATE INDEX i"),
+            ("PRAGMA user_version = 7", {"schema:user_version": (0, 0, 0)}, "PRAGMA user_version is 7, and was 0"),
         ],
     )
     def test_tables_whose_rows_are_not_all_counted_are_named(
@@ -145,7 +157,7 @@ class TestBeforeCommit:
         asked = Asked(bench)
         script = "CREATE TABLE odd (k TEXT PRIMARY KEY); INSERT INTO odd VALUES (NULL)"
         result = bench.run("sql", {"url": URL, "statement": script})
-        assert asked.rows == {"odd": (0, 0, 0)}
+        assert asked.rows == {"odd": (0, 0, 0), "schema:odd": (0, 0, 0)}
         assert [effect.description for effect in result.side_effects] == [
             "created table odd",
             "inserted 1 row into odd",
