@@ -71,6 +71,14 @@ class LeafIndex:
         found = self._connection.execute(query, (kind, name)).fetchone()[0]
         return None if found is None else int(found)
 
+    def repeated(self) -> list[tuple[int, int]]:
+        """Return the leaves of whose kind and name there is an earlier one, each with the number of the first."""
+        query = (
+            "SELECT number, (SELECT min(number) FROM leaves f WHERE f.kind = l.kind AND f.name = l.name) AS first "
+            "FROM leaves l WHERE first < number ORDER BY number LIMIT 1000"
+        )
+        return [(int(number), int(first)) for number, first in self._connection.execute(query)]
+
     def seen(self, kind: str) -> int:
         """Return the last row of the ledger that was looked at for this kind."""
         found = self._connection.execute("SELECT row FROM rows_seen WHERE kind = ?", (kind,)).fetchone()
