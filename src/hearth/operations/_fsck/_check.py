@@ -20,11 +20,13 @@ from hearth.operations._fsck._facts import Facts
 from hearth.operations._fsck._files import check_files
 from hearth.operations._fsck._journals import check_journals, compare_journals
 from hearth.operations._fsck._kept import check_contents, check_plans, content_digests, plan_digests
+from hearth.operations._fsck._log_leaves import check_log_leaves
 from hearth.operations._fsck._postures import check_postures
 from hearth.operations._fsck._repair import KEPT
 from hearth.operations._fsck._repair import repair as mend_all
 from hearth.operations._fsck._report import Findings
 from hearth.operations._fsck._retention import check_holds, check_tombstones
+from hearth.operations._fsck._transparency import check_log_files, read_log
 from hearth.operations._fsck._wal import damaged_log
 from hearth.operations._unreferenced import remove_unreferenced
 from hearth.operations._upkeep import upkeep
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from hearth.ledger import LedgerHome
     from hearth.operations._fsck._report import FsckReport
+    from hearth.operations._fsck._transparency import Logged
 
 __all__ = ["fsck"]
 
@@ -76,8 +79,10 @@ def _check(root: Path, progress: Callable[[str, int], None] | None) -> Findings:
     busy = _busy(root)
     plans = plan_digests(root)
     facts = Facts(on_disk=content_digests(root / "outputs") | content_digests(root / "inputs"))
-    facts.busy = busy or _busy(root)
+    running = facts.busy = busy or _busy(root)
     _check_log(root, findings)
+    # Before what it tells of: an event that is added meanwhile is then without a leaf, no leaf without an event.
+    logged = read_log(root, findings)
     # Journals first: a record that is stored meanwhile is then seen twice, never not at all.
     check_journals(root, findings, facts, journal_is_live)
     try:
@@ -86,7 +91,7 @@ def _check(root: Path, progress: Callable[[str, int], None] | None) -> Findings:
         findings.damage("database", f"the database cannot be opened: {error}", where="ledger.db")
     else:
         try:
-            _check_database(root, connection, findings, facts)
+            _check_database(root, connection, findings, facts, logged)
         except sqlite3.Error as error:
             findings.damage("database", f"the database cannot be read: {error}", where="ledger.db")
         finally:
@@ -99,10 +104,14 @@ def _check(root: Path, progress: Callable[[str, int], None] | None) -> Findings:
     check_contents(root, findings, facts, "output")
     check_contents(root, findings, facts, "input")
     check_files(root, findings, facts, journal_is_live)
+    if logged is not None and not running:
+        check_log_files(root, findings, logged)
     return findings
 
 
-def _check_database(root: Path, connection: sqlite3.Connection, findings: Findings, facts: Facts) -> None:
+def _check_database(
+    root: Path, connection: sqlite3.Connection, findings: Findings, facts: Facts, logged: Logged | None
+) -> None:
     check_file(connection, findings)
     whole = check_schema(connection, findings, facts)
     check_identity(connection, findings, facts)
@@ -115,6 +124,8 @@ def _check_database(root: Path, connection: sqlite3.Connection, findings: Findin
         check_approvals(connection, findings, facts, keys)
         check_postures(connection, findings, keys)
         check_holds(connection, findings)
+        if logged is not None:
+            check_log_leaves(connection, findings, facts, logged)
     others = sorted(name for name, ledger_id in facts.ledger_ids.items() if ledger_id != facts.ledger_id)
     if others and len(others) == len(facts.ledger_ids):
         what = f"the ledger's id is {facts.ledger_id}, and every record names another one"

@@ -1,0 +1,155 @@
+"""The leaves of the transparency log against the ledger: each row has its leaf, and each leaf its row."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+from hearth.operations._fsck._canonical import canonical, load, sha256
+from hearth.operations._fsck._database import rows
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hearth.operations._fsck._facts import Facts
+    from hearth.operations._fsck._report import Findings
+    from hearth.operations._fsck._transparency import Logged
+
+__all__ = ["check_log_leaves"]
+
+_LONGEST_NAME = 1024
+_OF_RUNS = {"execution_opened", "execution_sealed"}
+_OF_THE_LOG: dict[str, Callable[[Logged], Sequence[str]]] = {
+    "log_created": lambda logged: [logged.first_key],
+    "key_changed": lambda logged: logged.statements,
+}
+_Row = tuple[str, dict[str, Any]]  # by what the leaf is known, and what it says, in the order of the rows
+
+
+def check_log_leaves(connection: sqlite3.Connection, findings: Findings, facts: Facts, logged: Logged) -> None:
+    """Compare the leaves that were read with the ledger, which was read after them."""
+    if logged.ledger_id != facts.ledger_id:
+        what = f"it is the log of the ledger {logged.ledger_id}, and this one is {facts.ledger_id}"
+        findings.damage("identity", what, where="transparency/settings.json")
+        return
+    waiting = 0
+    readers = {
+        "execution_sealed": _records(facts),
+        "approval_used": _uses(connection, findings),
+        "posture_changed": _postures(connection, findings),
+        "execution_purged": _tombstones(connection, findings),
+        "values_erased": _erasures(connection, findings),
+    }
+    there: set[tuple[str, str]] = set()
+    for kind, found in readers.items():
+        missing: list[str] = []
+        for name, said in found:
+            there.add((kind, name))
+            if (kind, name) not in logged.leaves:
+                missing.append(name)
+                continue
+            number, data = logged.leaves[kind, name]
+            where = f"transparency/log, leaf {number}"
+            if differ := _differing(load(data), said):
+                what = (
+                    f"{kind} {name}: {', '.join(differ)} is another in the ledger; the log tells what was there first"
+                )
+                findings.damage("transparency", what, where=where, records=[name])
+            for earlier in missing:
+                what = f"{kind} {earlier} is not in the log, and what came after it is: it was put there since"
+                findings.damage("transparency", what, where=where, records=[earlier])
+            missing = []
+        waiting += len(missing)
+    if waiting and not facts.busy:
+        findings.note(
+            f"{waiting} events of the ledger are not in its log yet; the next run adds them, or `hearth log update`"
+        )
+    _without_row(findings, facts, logged, there)
+
+
+def _differing(leaf: dict[str, Any], said: dict[str, Any]) -> list[str]:
+    """Name what the leaf says otherwise; a request can be given decisions after it was used."""
+    wrong = {name for name in said if name != "decisions" and leaf.get(name) != said[name]}
+    if "decisions" in said and not set(leaf.get("decisions", ())) <= set(said["decisions"]):
+        wrong.add("decisions")
+    return sorted(wrong)
+
+
+def _without_row(findings: Findings, facts: Facts, logged: Logged, there: set[tuple[str, str]]) -> None:
+    """Name the leaves of what is not in the ledger any more."""
+    accounted = {_named(name) for name in (*facts.tombstones, *facts.broken)}
+    open_ones = {_named(name) for name in (*facts.records, *facts.journals, *facts.quarantined)} | accounted
+    for (kind, name), (number, _) in logged.leaves.items():
+        known = {"execution_opened": open_ones, "execution_sealed": accounted}.get(kind, set())
+        if (kind, name) in there or name in known:
+            continue
+        where, records = f"transparency/log, leaf {number}", [name]
+        if kind in _OF_RUNS:
+            has = "neither its record nor" if kind == "execution_sealed" else "no record, no journal and not"
+            what = f"execution {name} was {kind.removeprefix('execution_')}, and there is {has} a tombstone"
+        elif kind in _OF_THE_LOG:
+            records = []
+            if name in _OF_THE_LOG[kind](logged) and (number == 0) == (kind == "log_created"):
+                continue
+            what = f"{kind} {name[:100]} is not what its settings and the history of its keys say"
+        else:
+            what = f"{kind} {name} is not in the ledger: it was removed or changed, or an older state brought back"
+        findings.damage("transparency", what, where=where, records=records)
+    for name, tombstone in facts.tombstones.items():
+        sealed = logged.leaves.get(("execution_sealed", _named(name)))
+        if sealed is not None and load(sealed[1]).get("execution_hash") != tombstone.get("execution_hash"):
+            what = f"execution {name} was sealed with another hash than its tombstone has"
+            findings.damage("transparency", what, where=f"transparency/log, leaf {sealed[0]}", records=[name])
+
+
+def _records(facts: Facts) -> Iterator[_Row]:
+    for name, record in sorted(facts.records.items(), key=lambda one: one[1].row):
+        yield _named(name), {"execution_hash": record.execution_hash}
+
+
+def _uses(connection: sqlite3.Connection, findings: Findings) -> Iterator[_Row]:
+    requests = {
+        str(row["request_id"]): _digest(row["document"]) for row in rows(connection, findings, "approval_requests")
+    }
+    decisions: dict[str, list[str]] = {}
+    for row in rows(connection, findings, "approval_decisions"):
+        decisions.setdefault(str(row["request_id"]), []).append(_digest(row["envelope"]))
+    for row in rows(connection, findings, "approval_uses"):
+        name = str(row["request_id"])
+        said = {"execution_id": _named(str(row["execution_id"])), "request_sha256": requests.get(name)}
+        yield name, {**said, "at": row["used"], "decisions": sorted(decisions.get(name, []))}
+
+
+def _postures(connection: sqlite3.Connection, findings: Findings) -> Iterator[_Row]:
+    for row in rows(connection, findings, "postures", order="version"):
+        state = {"version": row["version"], "security_state": row["security"], "boundary_state": row["boundary"]}
+        envelope = b64encode(row["envelope"]).decode() if isinstance(row["envelope"], bytes) else row["envelope"]
+        document = {**state, **{name: row[name] for name in ("who", "why", "source", "created")}, "envelope": envelope}
+        try:
+            digest = sha256(canonical(document))
+        except (ValueError, TypeError):
+            digest = "of what cannot be read"
+        yield str(row["version"]), {**state, "at": row["created"], "document_sha256": digest}
+
+
+def _tombstones(connection: sqlite3.Connection, findings: Findings) -> Iterator[_Row]:
+    for row in rows(connection, findings, "tombstones"):
+        said = {"execution_hash": row["execution_hash"], "tombstone_sha256": _digest(row["document"])}
+        yield _named(str(row["execution_id"])), {**said, "at": row["purged"]}
+
+
+def _erasures(connection: sqlite3.Connection, findings: Findings) -> Iterator[_Row]:
+    for row in rows(connection, findings, "erasures"):
+        yield _digest(row["document"]), {"execution_id": _named(str(row["execution_id"]))}
+
+
+def _digest(data: object) -> str:
+    return hashlib.sha256(data if isinstance(data, bytes) else str(data).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _named(execution_id: str) -> str:
+    """Return how a leaf names an execution: by its id, or by the SHA-256 of a long one."""
+    data = execution_id.encode("utf-8", "surrogatepass")
+    return execution_id if len(data) <= _LONGEST_NAME else f"sha256:{hashlib.sha256(data).hexdigest()}"
