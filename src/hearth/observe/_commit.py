@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from hearth._visible import visible
 from hearth.errors import ObservationError
 from hearth.observe._change import Change, ChangeKind
 from hearth.observe._commit_apply import Application, finish
@@ -135,7 +136,7 @@ def _carry_out(
         except BaseException as error:
             restoration = Restoration(journal, folders=folders, layers=layers, store=store, begun=application.begun)
             restoration.run()
-            _tell(error, restoration, journal)
+            _tell(error, restoration, journal, application.under_way)
             raise
         try:
             left = finish(journal, folders)
@@ -155,16 +156,20 @@ def _carry_out(
     )
 
 
-def _tell(error: BaseException, restoration: Restoration, journal: CommitJournal) -> None:
-    """Raise ObservationError in words for what the system refused, and for what could not be put back."""
+def _tell(error: BaseException, restoration: Restoration, journal: CommitJournal, path: str) -> None:
+    """Raise ObservationError in words for what the system refused, and for what could not be put back.
+
+    `path` is what was being committed: the error itself may name a temporary file, or a part of the path alone.
+    """
+    where = f"{visible(path)}: " if path else ""
     if restoration.conflicts:
         named = "; ".join(restoration.conflicts[:_MOST_NAMED])
+        why = f"{where}{error.strerror}" if isinstance(error, OSError) else str(error)
         raise ObservationError(
-            f"the commit failed ({error}), and not all of it could be put back: {named}. {journal.path} stays: "
+            f"the commit failed ({why}), and not all of it could be put back: {named}. {journal.path} stays: "
             "look at these paths, and recover again"
         ) from error
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if isinstance(error.filename, str) else ""
         raise ObservationError(
             f"{where}the system refused the commit ({error.strerror}); everything was put back"
         ) from error

@@ -10,6 +10,7 @@ from hearth._visible import visible
 from hearth.errors import DriftError
 from hearth.observe._commit_calls import exchange, rename_new
 from hearth.observe._commit_journal import Way
+from hearth.observe._commit_known import KnownThings
 from hearth.observe._commit_make import (
     MANY,
     clean_up,
@@ -21,7 +22,8 @@ from hearth.observe._commit_make import (
     sync_folders,
     write_in_place,
 )
-from hearth.observe._commit_state import OWNER_ALL, apply_metadata, hold, inode_of, mark_of, stamp_of
+from hearth.observe._commit_state import OWNER_ALL, apply_metadata, hold, inode_of, open_file
+from hearth.observe._inode_flags import read_flags
 from hearth.observe._node import NodeType, path_from_json, path_to_json
 
 if TYPE_CHECKING:
@@ -31,12 +33,16 @@ if TYPE_CHECKING:
     from hearth.observe._commit_journal import Action, CommitJournal
     from hearth.observe._commit_source import Source
     from hearth.observe._commit_state import Found
+    from hearth.observe._inode_flags import InodeFlags
 
 __all__ = ["Application", "finish"]
 
 
 class Application:
-    """Carries out the actions of a journal. When `run` raises, what was begun is to be taken back."""
+    """Carries out the actions of a journal. When `run` raises, what was begun is to be taken back.
+
+    `begun` are the actions that may have begun, by index; `under_way` is the path at which it is at work ("": none).
+    """
 
     def __init__(
         self,
@@ -51,12 +57,14 @@ class Application:
         self._folders = folders
         self._layers = layers
         self._found = found
+        self._known = KnownThings(found.values())
         self._sources = sources
         self._many = len(journal.actions) >= MANY
         self._by_path = {action.path: action for action in journal.actions}
         self._staged: set[int] = set()
         self._made: dict[int, tuple[int, int]] = {}
         self.begun: set[int] = set()
+        self.under_way = ""
         self._swapped: set[int] = set()
 
     def run(self) -> None:
@@ -106,6 +114,7 @@ class Application:
                 with self._held(action) as folder:
                     self.begun.add(action.index)
                     os.chmod(f"/proc/self/fd/{folder}", before.mode | OWNER_ALL)  # noqa: PTH101 - a descriptor's path
+                    self._known.note(folder)
 
     def _links_late(self, action: Action) -> bool:
         """Whether it becomes another name of a file that itself changes where it is."""
@@ -113,17 +122,39 @@ class Application:
         return target is not None and target.way is not Way.RENAME
 
     def _make_folder(self, action: Action) -> None:
+        self.under_way = action.path
         folder, name = self._folders.at(action.path)
         with self._beginning(action):
-            self._made[action.index] = make_folder(folder, name)
+            self._made[action.index] = make_folder(folder, name, action.path)
         self._staged.add(action.index)
 
     def _stage(self, action: Action, *, durable: bool) -> None:
+        self.under_way = action.path
         folder = self._folders.open(parent_of(action.path))
         if action.link is None or not self._link(action, folder):
             source = self._sources[action.index]
-            self._made[action.index] = make(folder, action.temp, action, source, self._layers, durable=durable)
+            self._made[action.index] = make(
+                folder, action.temp, action, source, self._layers, durable=durable, flags=self._flags(action)
+            )
         self._staged.add(action.index)
+
+    def _flags(self, action: Action) -> InodeFlags | None:
+        """Return the flags (chattr) of the file whose place a new one gets; None where there is none."""
+        change = action.change
+        if change.before is None or change.after is None:
+            return None
+        if not change.before.type is change.after.type is NodeType.FILE:
+            return None
+        try:
+            file = open_file(*self._folders.at(action.path))
+        except PermissionError:  # who may not read it is not told
+            return None
+        except OSError as error:
+            raise DriftError(f"{visible(action.path)} was changed meanwhile") from error
+        try:
+            return read_flags(file)
+        finally:
+            os.close(file)
 
     def _link(self, action: Action, folder: int) -> bool:
         """Make the new thing another name of a file that is there; False where that is not possible (any more)."""
@@ -138,13 +169,17 @@ class Application:
             os.link(name, action.temp, src_dir_fd=there, dst_dir_fd=folder, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return False
-        if not same_file(folder, action.temp, node):
+        same = same_file(folder, action.temp, node)
+        if not same:
             os.unlink(action.temp, dir_fd=folder)
+        self._known.note_moved(there, name)
+        if not same:
             return False
         self._made[action.index] = inode_of(os.stat(action.temp, dir_fd=folder, follow_symlinks=False))
         return True
 
     def _act(self, action: Action) -> None:
+        self.under_way = action.path
         after = action.change.after
         if action.way is Way.RENAME:
             if after is not None and action.index not in self._staged:
@@ -159,16 +194,20 @@ class Application:
             with self._held(action) as thing:
                 self.begun.add(action.index)
                 apply_metadata(thing, after, action.new_xattrs, action.times)
+                self._known.note(thing)
         elif action.way is Way.IN_PLACE:
             with self._held(action) as thing:
                 self.begun.add(action.index)
                 self._journal.mark("begin", index=action.index)
                 write_in_place(thing, action, self._sources[action.index], self._layers)
+                self._known.note(thing)
                 self._journal.mark("end", index=action.index)
 
     def _swap(self, action: Action) -> None:
         folder, name = self._folders.at(action.path)
         change, temp = action.change, action.temp
+        if change.before is not None:
+            self._require_unchanged(action, folder, name)
         if change.before is None:
             with self._beginning(action):
                 rename_new(folder, temp, name)
@@ -176,7 +215,7 @@ class Application:
         elif change.after is None:
             with self._beginning(action):
                 rename_new(folder, name, temp)
-            self._require_unchanged(action, folder, temp)
+            self._require_unchanged(action, folder, temp, moved=True)
         else:
             with self._beginning(action):
                 swapped = exchange(folder, temp, name)
@@ -184,7 +223,7 @@ class Application:
                     rename_new(folder, name, temp + "~")
             if not swapped:
                 rename_new(folder, temp, name)
-            self._require_unchanged(action, folder, temp if swapped else temp + "~")
+            self._require_unchanged(action, folder, temp if swapped else temp + "~", moved=True)
             self._require_made(action, folder, name)
         self._swapped.add(action.index)
         if change.before is not None and change.before.type is NodeType.DIRECTORY:
@@ -210,51 +249,46 @@ class Application:
 
         What happens to the name between the look and the act does no harm then: the act reaches what is held.
         """
+        self.under_way = action.path
         folder, name = self._folders.at(action.path)
         try:
             thing = hold(folder, name)
         except FileNotFoundError:
             raise DriftError(f"{visible(action.path)} has gone meanwhile") from None
         try:
-            status = os.fstat(thing)
-            if not self._is_known(action, status):
+            if not self._is_known(action, thing):
                 raise DriftError(f"{visible(action.path)} was changed meanwhile")
             yield thing
-            if inode_of(os.stat(name, dir_fd=folder, follow_symlinks=False)) != inode_of(status):
+            if inode_of(os.stat(name, dir_fd=folder, follow_symlinks=False)) != inode_of(os.fstat(thing)):
                 raise DriftError(f"{visible(action.path)} was put elsewhere meanwhile")
         finally:
             os.close(thing)
 
-    def _is_known(self, action: Action, status: os.stat_result) -> bool:
+    def _is_known(self, action: Action, thing: int) -> bool:
         """Whether a thing that is held is the one that was made, or the one that was looked at, as it was then."""
         made = self._made.get(action.index)
         if made is not None:
-            return inode_of(status) == made
-        found = self._found[action.index]
-        if found.node.type is NodeType.DIRECTORY:  # its names come and go by the commit itself
-            modes = {found.status.st_mode}
-            if action.index in self.begun:  # opened up
-                modes.add(found.status.st_mode | OWNER_ALL)
-            return mark_of(status) in {(*found.mark[:2], mode, *found.mark[3:]) for mode in modes}
-        if found.status.st_nlink > 1:  # changed by another of its names, maybe by this commit
-            return inode_of(status) == found.rest.inode
-        return stamp_of(status) == stamp_of(found.status)
+            return inode_of(os.fstat(thing)) == made
+        return self._known.is_unchanged(self._found[action.index], thing)
 
     def _require_made(self, action: Action, folder: int, name: str) -> None:
         """Raise DriftError when the temporary name was given to something else before it was swapped in."""
         if inode_of(os.stat(name, dir_fd=folder, follow_symlinks=False)) != self._made[action.index]:
             raise DriftError(f"{visible(action.path)} is not what was made for it")
 
-    def _require_unchanged(self, action: Action, folder: int, name: str) -> None:
-        """Raise DriftError when somebody changed a thing after it was looked at."""
-        found = self._found[action.index]
+    def _require_unchanged(self, action: Action, folder: int, name: str, *, moved: bool = False) -> None:
+        """Raise DriftError when somebody changed a thing after it was looked at; `moved`: and renamed by the commit."""
         try:
-            mark = mark_of(os.stat(name, dir_fd=folder, follow_symlinks=False))
+            thing = hold(folder, name)
         except FileNotFoundError:
             raise DriftError(f"{visible(action.path)} has gone meanwhile") from None
-        count = 2 if found.status.st_nlink > 1 else None  # changed by another of its names, maybe by this commit
-        if mark[:count] != found.mark[:count]:
-            raise DriftError(f"{visible(action.path)} was changed meanwhile")
+        try:
+            if not self._known.is_unchanged(self._found[action.index], thing, moved=moved):
+                raise DriftError(f"{visible(action.path)} was changed meanwhile")
+        finally:
+            os.close(thing)
+        if moved:
+            self._known.note_moved(folder, name)
 
     def _require_only_known(self, action: Action) -> None:
         """Raise DriftError when a folder that has gone holds what is not among the changes, or was changed."""
@@ -290,6 +324,7 @@ class Application:
         return f"{parent}/{name}{action.path[len(top.path) :]}"
 
     def _sync(self) -> None:
+        self.under_way = ""
         sync_folders(self._folders, (parent_of(action.path) for action in self._journal.actions), whole=self._many)
 
 

@@ -11,6 +11,7 @@ from hearth.errors import DriftError, ObservationError
 from hearth.observe._commit_calls import sync_all
 from hearth.observe._commit_source import open_source
 from hearth.observe._commit_state import apply_metadata, hold, inode_of, look
+from hearth.observe._inode_flags import write_flags
 from hearth.observe._node import Node, NodeType
 from hearth.observe._preimage import copy_content
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hearth.observe._commit_calls import Folders
     from hearth.observe._commit_journal import Action
     from hearth.observe._commit_source import Source
+    from hearth.observe._inode_flags import InodeFlags
 
 __all__ = [
     "MANY",
@@ -48,19 +50,31 @@ def spare_names(action: Action) -> tuple[str, str]:
     return action.temp, action.temp + "~"
 
 
-def make(folder: int, name: str, action: Action, source: Source, layers: Folders, *, durable: bool) -> tuple[int, int]:
+def make(
+    folder: int,
+    name: str,
+    action: Action,
+    source: Source,
+    layers: Folders,
+    *,
+    durable: bool,
+    flags: InodeFlags | None = None,
+) -> tuple[int, int]:
     """Make what an action's path is to become under another name; a folder without its metadata. Returns the inode.
 
-    ObservationError where the content is not what was observed, DriftError where somebody put another thing there.
+    `flags` are those of the file whose place it gets. ObservationError where they cannot be had, or the content is not
+    what was observed, DriftError where somebody put another thing there.
     """
     node = action.change.after
     assert node is not None  # noqa: S101 - what is deleted is not made
     if node.type is NodeType.DIRECTORY:
-        return make_folder(folder, name)
+        return make_folder(folder, name, action.path)
     if node.type is NodeType.FILE:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        thing = os.open(name, flags, 0o600, dir_fd=folder)
+        how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        thing = os.open(name, how, 0o600, dir_fd=folder)
         try:
+            if flags is not None and not write_flags(thing, flags):
+                raise ObservationError(f"{visible(action.path)}: a new file cannot be given its flags (chattr)")
             _fill(thing, node, action, source, layers, durable=durable)
             apply_metadata(thing, node, action.new_xattrs, action.times)
             return inode_of(os.fstat(thing))
@@ -75,32 +89,32 @@ def make(folder: int, name: str, action: Action, source: Source, layers: Folders
         os.mknod(name, 0o600 | _FORMATS[node.type], device, dir_fd=folder)
     thing = hold(folder, name)
     try:
-        _require_young(thing, name, node)
+        _require_young(thing, action.path, node)
         apply_metadata(thing, node, action.new_xattrs, action.times)
         return inode_of(os.fstat(thing))
     finally:
         os.close(thing)
 
 
-def make_folder(folder: int, name: str) -> tuple[int, int]:
-    """Make a folder that is closed to all others; return its inode."""
+def make_folder(folder: int, name: str, path: str) -> tuple[int, int]:
+    """Make a folder that is closed to all others; return its inode. `path` is what it is to become."""
     os.mkdir(name, 0o700, dir_fd=folder)
     thing = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         if os.listdir(thing):  # noqa: PTH208 - a descriptor
-            raise DriftError(f"{visible(name)} is not the folder that was made")
+            raise DriftError(f"{visible(path)} is not the folder that was made")
         return inode_of(os.fstat(thing))
     finally:
         os.close(thing)
 
 
-def _require_young(thing: int, name: str, node: Node) -> None:
+def _require_young(thing: int, path: str, node: Node) -> None:
     """Raise DriftError where a thing is not the link, FIFO, socket or device that was just made."""
     status = os.fstat(thing)
     target = os.readlink("", dir_fd=thing) if NodeType.of(status.st_mode) is NodeType.SYMLINK else None
     young = Node.of(status, target=target)
     if (young.type, young.target, young.device, young.links) != (node.type, node.target, node.device, 1):
-        raise DriftError(f"{visible(name)} is not what was made")
+        raise DriftError(f"{visible(path)} is not what was made")
 
 
 def write_in_place(thing: int, action: Action, source: Source, layers: Folders) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "Found",
     "Remembered",
     "apply_metadata",
+    "attributes_of_thing",
     "differences",
     "hold",
     "inode_of",
@@ -200,6 +201,11 @@ def _apply(where: str, node: Node, xattrs: Mapping[str, bytes]) -> None:
     )
     if got != node:
         raise ObservationError(f"the system would not have {'; '.join(differences(node, got))}")
+
+
+def attributes_of_thing(thing: int) -> dict[str, bytes]:
+    """Return the extended attributes of what is held, with their values; lists for access are among them."""
+    return _attributes(f"/proc/self/fd/{thing}", follow=True)
 
 
 def _attributes(where: str, *, follow: bool) -> dict[str, bytes]:
