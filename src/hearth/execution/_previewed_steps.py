@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from hearth._visible import visible
 from hearth.errors import ObservationError
 from hearth.execution._database_rows import databases_in_use
 from hearth.execution._declared import held_step, says_nothing
@@ -56,7 +57,7 @@ class PreviewedSteps(SandboxSteps):
         if step.task_type == "http":
             return self._held_back(step)
         try:
-            outcome, seen, _, _ = self._observed(step, self._on_database if step.task_type == "sql" else None)
+            outcome, seen, _, found = self._observed(step, self._on_database if step.task_type == "sql" else None)
         except ObservationError as error:
             self._unseen[step.index] = ""
             return StepOutcome.failure(str(error), {"dry_run": True, "ran": str(Way.NOT_RUN)})
@@ -67,6 +68,16 @@ class PreviewedSteps(SandboxSteps):
             )
             seen = replace(seen, unseen=(*seen.unseen, reason))
             self._unseen[step.index] = "; ".join(seen.unseen)
+            self._sandboxing.hopeless[step.index] = reason
+        elif found.unread:
+            named = ", ".join(map(visible, found.unread[:_MOST_PATHS]))
+            self._sandboxing.hopeless[step.index] = f"what {named} holds is too long to be read and compared"
+        elif found.stale and not seen.is_empty:
+            named = ", ".join(map(visible, found.stale[:_MOST_PATHS]))
+            self._sandboxing.hopeless[step.index] = (
+                f"an earlier step changed {named} through another name of the file, and this one worked with what it "
+                "held before"
+            )
         if own := self._in_ledger(seen):
             outcome = StepOutcome.failure(f"it would change its own record: {'; '.join(own)}", outcome.details)
             seen = replace(seen, error=outcome.error)

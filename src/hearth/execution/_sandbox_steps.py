@@ -38,7 +38,8 @@ class Sandboxing:
 
     `room` holds them; `ledger` is HEARTH's own folder, which no step may change; `commits` is the folder where journals
     of commits lie, `approved` the manifest that the approval is bound to (None: none was asked for), `escalate_to` how
-    far an undeclared effect moves the boundary. What each step did is added to `manifests`.
+    far an undeclared effect moves the boundary. What each step did is added to `manifests`; why a live run could not
+    commit what a preview showed of a step, to `hopeless`, by its index.
     """
 
     room: SandboxRoom
@@ -47,6 +48,7 @@ class Sandboxing:
     approved: Manifest | None = None
     escalate_to: BoundaryState = BoundaryState.ELEVATED
     manifests: list[StepManifest] = field(default_factory=list)
+    hopeless: dict[int, str] = field(default_factory=dict)
 
 
 class SandboxSteps:

@@ -33,7 +33,8 @@ class LayerChanges:
 
     `groups` are the paths of the layer that are one file afterwards (hard links). `parted` are the paths where another
     file took the name of one that lives on under other names: writing into the old file would change those. `unread`
-    are files too long to be read: what became of them is not known, so this is not to be committed.
+    are files too long to be read: what became of them is not known, so this is not to be committed. `stale` are paths
+    that a layer below has written through another name of the file: here they were as before.
     """
 
     changes: tuple[Change, ...]
@@ -41,6 +42,7 @@ class LayerChanges:
     groups: tuple[tuple[str, ...], ...] = ()
     parted: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
 
 
 def read_layer(
@@ -69,11 +71,11 @@ def read_layer(
             reading.walk(point)
         reading.links.settle(reading.changes, search, search_limit)
         _keep_elsewhere(state / layer / _ELSEWHERE, reading.links.elsewhere)
-        for earlier in below:
-            for name in _elsewhere(state, earlier):
-                view.reader.miss(
-                    f"{name} was changed by an earlier step through another name; this step found it as it was before"
-                )
+        stale = {name: None for earlier in below for name in _elsewhere(state, earlier)}
+        for name in stale:
+            view.reader.miss(
+                f"{name} was changed by an earlier step through another name; this step found it as it was before"
+            )
         found = (one for path, one in reading.changes.items() if not reading.ignores(path))
         changes = sorted(found, key=lambda change: os.fsencode(change.path))
         if not mounts.root:
@@ -85,6 +87,7 @@ def read_layer(
             groups=reading.links.groups,
             parted=reading.links.parted,
             unread=tuple(sorted(view.reader.unread & reading.changes.keys(), key=os.fsencode)),
+            stale=tuple(stale),
         )
 
 

@@ -32,6 +32,7 @@ __all__ = ["PreviewOutcome", "hidden_in_sandboxes", "preloaded", "preview_in_san
 
 _LARGEST_SHOWN = 1 << 20
 _MOST_NAMED = 10
+_DECLARE = "declare it under the step's effects:, or change the step"
 _ALWAYS_NEEDED = ("hearth.execution._inside", "hearth.execution.tasks.file")
 _NEEDED_BY_SQL = (
     "hearth.execution.tasks.sql",
@@ -47,13 +48,15 @@ class PreviewOutcome:
     """What a preview gave: the manifest, as far as it came, and what ended it early (None: it came to the plan's end).
 
     `diffs` has the unified diff of each changed text, by step and path, where they were asked for. `held` has what of
-    each step the plan declares, but for those that failed or say nothing of their effects.
+    each step the plan declares, but for those that failed or say nothing of their effects. `hopeless` says, by the
+    step's index, why a live run could not commit what was shown here.
     """
 
     manifest: Manifest
     error: HearthError | None = None
     held: dict[int, Reconciliation] = field(default_factory=dict)
     diffs: dict[tuple[int, str], list[str]] = field(default_factory=dict)
+    hopeless: dict[int, str] = field(default_factory=dict)
 
     @property
     def stops(self) -> str:
@@ -67,14 +70,15 @@ class PreviewOutcome:
             elif held.must:
                 named = ", ".join(effect.pattern for effect in held.must)
                 said.append(f"step {index} does not do what the plan demands of it ({named})")
+        said += [f"step {index} cannot do what was shown here: {why}" for index, why in self.hopeless.items()]
         return "; ".join(said)
 
     def require_declared(self) -> None:
         """Raise ApprovalRefusedError (`preview`) where a live run would be stopped: its approval would be wasted."""
         if self.stops:
             raise ApprovalRefusedError(
-                f"a live run would be stopped: {self.stops}; nothing was asked for: declare it under the step's "
-                "effects:, or change the step",
+                f"a live run would be stopped: {self.stops}; nothing was asked for: "
+                f"{'change the step, or run it in place' if self.hopeless else _DECLARE}",
                 code="preview",
             )
 
@@ -121,7 +125,9 @@ def preview_in_sandbox(
             )
             found = dict(_diffs(room, manifest)) if diffs else {}
             held = held_manifest(manifest, plan.document, plan.cwd) or {}
-            return PreviewOutcome(manifest=manifest, error=error, held=held, diffs=found)
+            return PreviewOutcome(
+                manifest=manifest, error=error, held=held, diffs=found, hopeless=dict(sandboxing.hopeless)
+            )
 
 
 @contextmanager
