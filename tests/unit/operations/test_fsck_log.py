@@ -183,6 +183,11 @@ def test_what_a_crash_left_unpublished_is_a_note(home: LedgerHome) -> None:
     assert fsck(home).findings == ()
 
 
+def test_a_change_of_keys_that_a_crash_cut_off_is_no_damage(home: LedgerHome) -> None:
+    (home.root / LOG / "keys").rename(home.root / "transparency" / "keys.next")
+    assert fsck(home).findings == ()
+
+
 def test_a_former_key_does_not_sign_what_is_not_its_own(home: LedgerHome) -> None:
     checkpoint = home.root / LOG / "checkpoint"
     text = Note.parse(checkpoint.read_bytes()).text

@@ -65,19 +65,17 @@ def read_log(root: Path, findings: Findings) -> Logged | None:
             what = "the settings of the transparency log are gone, so nothing that happens is told to it any more"
             findings.damage("transparency", what, where="transparency/settings.json")
         return None
-    where = "transparency/settings.json"
-    try:
-        settings = _settings(place / "settings.json")
-        where = "transparency/log/keys"
-        history = _read(place / "log" / "keys") if (place / "log" / "keys").exists() else None
-        terms, statements = key_terms(settings["origin"], settings["keys"], history)
-        where = "transparency/log/checkpoint"
-        note = SignedNote(_read(place / "log" / "checkpoint"))
-        state = LogState.of(note)
-        require_signed(note, state, terms)
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        findings.damage("transparency", f"the transparency log: {error}", where=where)
-        return None
+    for left in reversed(range(_TRIES)):
+        before = _stamp(place)
+        try:
+            settings, statements, state = _signed_state(place)
+            break
+        except (ValueError, LookupError, TypeError) as error:
+            if left and before != _stamp(place):
+                continue  # its key is being changed
+            what = f"the transparency log cannot be believed: {error}"
+            findings.damage("transparency", what, where="transparency/log/checkpoint")
+            return None
     # After the checkpoint: what is signed is noted there first, so a log that grows meanwhile has signed this, or more.
     signed, wrong = _signed(place, settings)
     logged = Logged(settings["origin"], settings["ledger_id"], settings["keys"][0], statements, size=state.size)
@@ -185,6 +183,24 @@ def _index(path: Path, findings: Findings, logged: Logged) -> None:
         findings.derived("index", what, where="transparency/index.db", mend=Mend("remove", "transparency/index.db"))
 
 
+def _signed_state(place: Path) -> tuple[dict[str, Any], list[str], LogState]:
+    """Return the settings, the digests of the statements on keys, and what the checkpoint says; ValueError."""
+    settings = _settings(place / "settings.json")
+    published, prepared = place / "log" / "keys", place / "keys.next"
+    try:
+        history = _read(published) if published.exists() else None
+        terms, statements = key_terms(settings["origin"], settings["keys"], history)
+    except ValueError:
+        if not prepared.exists():
+            raise
+        # A change of keys that a crash cut off: it was made when the settings named the new key.
+        terms, statements = key_terms(settings["origin"], settings["keys"], _read(prepared))
+    note = SignedNote(_read(place / "log" / "checkpoint"))
+    state = LogState.of(note)
+    require_signed(note, state, terms)
+    return settings, statements, state
+
+
 def _settings(path: Path) -> dict[str, Any]:
     document = load(_read(path))
     if not isinstance(document, dict) or document.keys() != _SETTINGS or document["schema"] != "hearth.log-settings/1":
@@ -209,6 +225,11 @@ def _signed(place: Path, settings: dict[str, Any]) -> tuple[LogState | None, lis
         return None, []
     except (OSError, ValueError, LookupError, TypeError) as error:
         return None, [f"how far the log was signed cannot be read: {error}"]
+
+
+def _stamp(place: Path) -> list[tuple[int, int]]:
+    found = [path.stat() for path in (place / "settings.json", place / "log" / "keys") if path.exists()]
+    return [(status.st_mtime_ns, status.st_ino) for status in found]
 
 
 def _read(path: Path) -> bytes:
