@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hearth.cli._screen import Part, Screen
     from hearth.observe import Change, Loose, Manifest, Node, Reconciliation, StepManifest
 
-__all__ = ["print_manifest"]
+__all__ = ["copyable", "print_manifest"]
 
 _QUOTED = re.compile(r"'([^']*)'|\"'\"")
 _MOST_LINES = 60
@@ -147,12 +147,17 @@ def _print_programs(screen: Screen, programs: Sequence[str], *, whole: bool) -> 
     """Print what was started: each with its words, or only the names."""
     if whole:
         for program in programs:
-            screen.line(("$ ", "dim"), (_QUOTED.sub(_as_escapes, program), "dim"), indent=4)
+            screen.line(("$ ", "dim"), (copyable(program), "dim"), indent=4)
     elif programs:
         names = sorted({os.path.basename(program_name(program)) for program in programs})  # noqa: PTH119 - any text
         hidden = len(names) - _MOST_NAMES
         more = f" and {hidden} more" if hidden > 0 else ""
         screen.line((f"$ started {', '.join(names[:_MOST_NAMES])}{more}", "dim"), indent=4)
+
+
+def copyable(line: str) -> str:
+    """Return a line of quoted words in such a form that what is shown of it on one line can be copied."""
+    return _QUOTED.sub(_as_escapes, line)
 
 
 def _as_escapes(quoted: re.Match[str]) -> str:

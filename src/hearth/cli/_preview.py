@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,12 +148,15 @@ def _code(error: HearthError | None) -> int:
 
 def _next(settings: Settings, subject: tuple[str, ...], variables: tuple[str, ...]) -> str:
     """Return what to type to have it done for good."""
+    from hearth.cli._manifest_text import copyable
+    from hearth.observe import program_text
+
     if _home(settings) is None:
         return "to have it done and recorded: hearth init, hearth keygen --trust NAME, then preview it there"
     if _is_plan(subject):
         given = [word for variable in variables for word in ("--var", variable)]
-        return f"to have it approved: hearth request {shlex.join([*subject, *given])} --preview --reason …"
-    return f"to have it done, as shown: hearth preview --apply -- {shlex.join(subject)}"
+        return f"to have it approved: hearth request {copyable(program_text([*subject, *given]))} --preview --reason …"
+    return f"to have it done, as shown: hearth preview --apply -- {copyable(program_text(subject))}"
 
 
 def _is_plan(subject: tuple[str, ...]) -> bool:

@@ -159,7 +159,11 @@ def hidden_in_sandboxes(home: LedgerHome | None) -> tuple[Path, ...]:
 def require_sandbox(tier: Tier) -> None:
     """Raise ObservationError where this machine can make no sandbox; it says what is missing."""
     if tier.name == "fallback":
-        missing = "; ".join(f"{name}: {why}" for name, works, why in tier.capabilities if not works)
+        by_reason: dict[str, list[str]] = {}
+        for name, works, why in tier.capabilities:
+            if not works:
+                by_reason.setdefault(why, []).append(name)
+        missing = "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
         raise ObservationError(
             f"this machine can make no sandbox ({missing}), so nothing can be previewed; `hearth doctor` says what it "
             "can see"
@@ -193,6 +197,8 @@ def _diffs(room: SandboxRoom, manifest: Manifest) -> Iterator[tuple[tuple[int, s
 def _diff(change: Change, lower: LowerView, after: Path | None, redactor: Redactor) -> list[str]:
     if change.kind in (ChangeKind.METADATA, ChangeKind.TOUCHED):
         return []
+    if any(node is not None and (node.size or 0) > _LARGEST_SHOWN for node in (change.before, change.after)):
+        return ["--- before", "+++ after", f"(more than {_LARGEST_SHOWN >> 20} MiB: no difference is shown)"]
     old, new = "", ""
     if change.before is not None and change.before.type is NodeType.FILE:
         with lower.open(change.path) as file:

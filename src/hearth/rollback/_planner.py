@@ -77,7 +77,9 @@ class RollbackPlanner:
             manual_steps=tuple(
                 step.step_index
                 for step in steps
-                if not settled and (step.step_index not in hinted or step.outcome is StepOutcome.UNKNOWN)
+                if not settled
+                and not step.untouched
+                and (step.step_index not in hinted or step.outcome is StepOutcome.UNKNOWN)
             ),
             executed_steps=steps,
         )
@@ -197,7 +199,7 @@ def _warnings(record: ExecutionRecord, steps: tuple[ExecutedStep, ...], unused: 
     finding = _finding(record)
     if _is_sealed(record) and finding:
         warnings.append(f"The record does not verify ({finding}): do not trust what it says before that is explained.")
-    warnings += _posture_warnings(record)
+    warnings += _posture_warnings(record, kept_back=any(step.untouched for step in steps))
     if _cause(record) in (SealCause.RECOVERED, SealCause.RECORDER_FAILURE):
         warnings.append(f"The record may lack its last entries (cause: {_cause(record)}): compare it with the system.")
     if record.live_mode_state == "DRY_RUN" and steps:
@@ -225,7 +227,7 @@ def _unknown_warnings(record: ExecutionRecord) -> list[str]:
     return [f"There may be effects that no list here names: {told}."]
 
 
-def _posture_warnings(record: ExecutionRecord) -> list[str]:
+def _posture_warnings(record: ExecutionRecord, *, kept_back: bool) -> list[str]:
     before, after = record.security_snapshot_pre, record.security_snapshot_post
     if after is None:
         return []
@@ -233,6 +235,8 @@ def _posture_warnings(record: ExecutionRecord) -> list[str]:
         return [f"The security state after the run is not known ({after.context}): find it out before you act."]
     if after.boundary_state == _UNKNOWN and _by_a_kernel(after):
         return [f"The boundary state after the run is not known ({after.context}): look for effects beyond the plan."]
+    if after.boundary_state not in (_UNKNOWN, _NOMINAL) and kept_back and _cause(record) is SealCause.ESCALATION:
+        return [f"The boundary state after the run was {after.boundary_state}: find out why before you act."]
     if after.boundary_state not in (_UNKNOWN, _NOMINAL):
         return [f"The boundary state after the run was {after.boundary_state}: effects beyond the plan are likely."]
     return []
@@ -242,6 +246,8 @@ def _step_warnings(step: ExecutedStep) -> list[str]:
     warnings = []
     if step.outcome is StepOutcome.UNKNOWN:
         warnings.append(f"{_sentence(step)}: its outcome is unknown; look at the system before you touch it.")
+    elif step.untouched:
+        warnings.append(f"{_sentence(step)} failed, and nothing of it was committed: there is nothing to take back.")
     elif step.outcome is StepOutcome.FAILED:
         warnings.append(f"{_sentence(step)} failed and may have acted before it did.")
     if step.runs > 1:

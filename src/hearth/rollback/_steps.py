@@ -31,6 +31,7 @@ class StepOutcome(StrEnum):
 class ExecutedStep:
     """One step index that ran. `irreversible` names its effects that cannot be undone; `runs` counts its starts.
 
+    `untouched` says that it failed, and the record that nothing of it was committed or otherwise done.
     `earlier` has, of each effect before which the content of a file was kept, its words and that content's SHA-256.
     """
 
@@ -41,6 +42,7 @@ class ExecutedStep:
     error_message: str = ""
     irreversible: tuple[str, ...] = ()
     earlier: tuple[tuple[str, str], ...] = ()
+    untouched: bool = False
 
     def label(self) -> str:
         """Return how a person would call it: its number and its name."""
@@ -55,6 +57,7 @@ class ExecutedStep:
             "runs": self.runs,
             "error_message": self.error_message,
             "irreversible": list(self.irreversible),
+            **({"untouched": True} if self.untouched else {}),
             "earlier": [{"effect": effect, "sha256": digest} for effect, digest in self.earlier],
         }
 
@@ -62,7 +65,7 @@ class ExecutedStep:
 class _Gathered:
     """What the entries of one index have said so far."""
 
-    __slots__ = ("earlier", "error", "failed", "irreversible", "name", "open", "orphan", "runs")
+    __slots__ = ("acted", "earlier", "error", "failed", "irreversible", "name", "open", "orphan", "runs")
 
     def __init__(self) -> None:
         self.name = ""
@@ -70,6 +73,7 @@ class _Gathered:
         self.open = 0
         self.failed = False
         self.orphan = False
+        self.acted = False  # or may have
         self.error = ""
         self.irreversible: dict[str, None] = {}
         self.earlier: dict[tuple[str, str], None] = {}
@@ -101,6 +105,7 @@ def executed_steps(record: ExecutionRecord) -> tuple[ExecutedStep, ...]:
             error_message=step.error,
             irreversible=tuple(step.irreversible),
             earlier=tuple(step.earlier),
+            untouched=step.failed and not step.acted and step.outcome() is StepOutcome.FAILED,
         )
         for index, step in reversed(gathered.items())
     )
@@ -109,6 +114,7 @@ def executed_steps(record: ExecutionRecord) -> tuple[ExecutedStep, ...]:
 def _note(step: _Gathered, entry: StepEvent | SideEffect) -> None:
     step.name = entry.step_name or step.name
     if isinstance(entry, SideEffect):
+        step.acted = True
         if not step.runs:
             step.orphan = True
         if not entry.reversible:
@@ -123,6 +129,8 @@ def _note(step: _Gathered, entry: StepEvent | SideEffect) -> None:
         # An end without a start is an end all the same: the step ran.
         step.runs = max(step.runs, 1)
         step.open = max(step.open - 1, 0)
+        if entry.event_type is not StepEventType.STEP_FAILED or entry.details.get("committed") is not False:
+            step.acted = True
         if entry.event_type is StepEventType.STEP_FAILED:
             step.failed = True
             step.error = entry.error_message or step.error

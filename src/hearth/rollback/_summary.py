@@ -84,6 +84,8 @@ def _guided(number: int, hint: RollbackHint, step: ExecutedStep) -> list[str]:
     lines = wrapped(f"[ ] Take back {step.label()}: {hint.description}", f"{number:>3}. ")
     if step.outcome is StepOutcome.UNKNOWN:
         lines += wrapped("its outcome is unknown: find out by hand what it did, then decide", f"{_INDENT}Note:  ")
+    elif step.untouched:
+        lines += wrapped("it failed, and nothing of it was committed: leave it out", f"{_INDENT}Note:  ")
     elif step.outcome is StepOutcome.FAILED:
         lines += wrapped("it failed and may have acted before it did: look first", f"{_INDENT}Note:  ")
     for title, texts in (("Need", hint.required_inputs), ("Risk", hint.risks)):
@@ -102,9 +104,10 @@ def _by_hand(number: int, step: ExecutedStep) -> list[str]:
         StepOutcome.FAILED: "it failed and may have acted before it did",
         StepOutcome.UNKNOWN: "its outcome is unknown",
     }[step.outcome]
+    how = "the plan has no guidance: what was kept is below" if step.earlier else "there is no guidance"
     return [
         *wrapped(f"[ ] BY HAND {step.label()}", f"{number:>3}. "),
-        *wrapped(f"{why}; there is no guidance: look at the system and decide yourself", f"{_INDENT}Note:  "),
+        *wrapped(f"{why}; {how}: look at the system and decide yourself", f"{_INDENT}Note:  "),
     ]
 
 
