@@ -7,16 +7,22 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hearth.observe import probe
 from tests import ordinary
 
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
 pytestmark = [
     pytest.mark.skipif(bool(ordinary.why_not()), reason=ordinary.why_not()),
     pytest.mark.skipif(probe().name == "fallback", reason="this machine can make no sandbox"),
 ]
+KINDS = ("file_system", "configuration")
 SCRIPT = """
 for path in /etc/new /opt/new; do touch $path && echo $path >> done; done
 rm /etc/hosts && echo hosts >> done
@@ -49,3 +55,69 @@ def test_an_ordinary_user_is_shown_nothing_that_the_host_would_refuse(repository
         ) in step["unseen"]
         assert Path(kept.name).exists()
         assert sorted(folder.iterdir()) == []
+
+
+def as_nobody(repository: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join((str(repository / "src"), str(repository)))
+    argv = ["sh", "-c", 'cd "$0" && exec "$@"', str(folder), sys.executable, "-m", "hearth", *words]
+    return ordinary.run_as_nobody(argv, HOME=str(folder), TMPDIR=str(folder), PYTHONPATH=path)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="refused-") as name:
+        os.chown(name, ordinary.NOBODY, ordinary.NOBODY)
+        yield Path(name)
+
+
+def test_a_change_of_another_users_folder_is_shown_and_said_to_be_refused(repository: Path, folder: Path) -> None:
+    mode = Path("/opt").stat().st_mode
+    ended = as_nobody(repository, folder, "preview", "--json", "--", "sh", "-c", "chmod 700 /opt")
+    (step,) = json.loads(ended.stdout)["steps"]
+    (change,) = step["changes"]
+    assert (change["path"], change["kind"]) == ("/opt", "metadata")
+    assert (change["before"]["mode"], change["after"]["mode"]) == (f"{mode & 0o7777:04o}", "0700")
+    assert change["before"]["uid"] == change["after"]["uid"] == 0
+    reason = "the host would refuse that /opt was given other permissions, owner or attributes: it is another user's"
+    assert reason in step["unseen"]
+    assert Path("/opt").stat().st_mode == mode
+
+
+def test_another_file_in_the_place_of_somebody_elses_is_said_to_be_refused(repository: Path, folder: Path) -> None:
+    with tempfile.NamedTemporaryFile() as theirs:
+        os.chmod(theirs.name, 0o644)  # noqa: PTH101
+        script = f"echo 1 > x; mv -f x {theirs.name}"
+        ended = as_nobody(repository, folder, "preview", "--json", "--", "sh", "-c", script)
+        (step,) = json.loads(ended.stdout)["steps"]
+        assert [(one["path"], one["kind"]) for one in step["changes"]] == [(theirs.name, "modified")]
+        reason = f"the host would refuse that {theirs.name} was modified: in {tempfile.gettempdir()} only its owner"
+        assert [one for one in step["unseen"] if one.startswith(reason)]
+
+
+@pytest.mark.parametrize(
+    "script, path, why",
+    [
+        ("chmod 700 /opt; echo 1 > done", "/opt", "it is another user's"),
+        ("chmod u+w /etc; touch /etc/z1 && echo 1 > done", "/etc/z1", "/etc is not this user's to write"),
+    ],
+)
+def test_nothing_of_a_live_step_is_committed_where_the_host_would_refuse_a_part(
+    repository: Path, folder: Path, script: str, path: str, why: str
+) -> None:
+    plan = f"plan: p\nsteps:\n  - name: s\n    shell: '{script}'\n    effects:\n"
+    plan += "".join(f"      - {{{kind}: {one}}}\n" for kind in KINDS for one in (path, "done"))
+    (folder / "plan.yaml").write_text(plan)
+    for first in (("init",), ("keygen", "--trust", "ann")):
+        assert as_nobody(repository, folder, *first).returncode == 0
+    asked = as_nobody(repository, folder, "request", "plan.yaml", "--preview", "--reason", "why")
+    assert asked.returncode == 3
+    assert f"step 0 cannot do what was shown here: the host would refuse that {path} was" in asked.stderr
+    words = ("run", "plan.yaml", "--mode", "live", "--sandbox", "--yes", "--reason", "why", "--id", "run")
+    ended = as_nobody(repository, folder, *words)
+    assert ended.returncode == 1, ended.stderr
+    told = json.loads(as_nobody(repository, folder, "export", "run").stdout)
+    (failed,) = (one for one in told["step_events"] if one["event_type"] == "step_failed")
+    assert f"the host would refuse that {path} was" in failed["error_message"]
+    assert failed["error_message"].endswith(f"{why}: nothing of the step was committed")
+    assert not (folder / "done").exists()
+    assert not Path("/etc/z1").exists()

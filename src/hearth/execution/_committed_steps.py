@@ -307,6 +307,8 @@ def _not_to_be_committed(seen: StepManifest, found: LayerChanges) -> str:
             f"{named}: most of what such a file holds are bytes that nobody wrote (holes), too many to be compared: "
             "nothing of the step was committed"
         )
+    if found.refused:
+        return f"{'; '.join(found.refused[:_FIRST_WORDS])}: {_NOTHING}"
     if live := databases_in_use(seen.changes):
         return (
             f"other processes have {', '.join(live)} open, and would go on with the file as it was: nothing of the "

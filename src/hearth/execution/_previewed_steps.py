@@ -72,6 +72,8 @@ class PreviewedSteps(SandboxSteps):
         elif found.unread:
             named = ", ".join(map(visible, found.unread[:_MOST_PATHS]))
             self._sandboxing.hopeless[step.index] = f"what {named} holds is too long to be read and compared"
+        elif found.refused:
+            self._sandboxing.hopeless[step.index] = "; ".join(map(visible, found.refused[:_MOST_PATHS]))
         elif found.stale and not seen.is_empty:
             named = ", ".join(map(visible, found.stale[:_MOST_PATHS]))
             self._sandboxing.hopeless[step.index] = (

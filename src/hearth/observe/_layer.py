@@ -34,7 +34,8 @@ class LayerChanges:
     `groups` are the paths of the layer that are one file afterwards (hard links). `parted` are the paths where another
     file took the name of one that lives on under other names: writing into the old file would change those. `unread`
     are files too long to be read: what became of them is not known, so this is not to be committed. `stale` are paths
-    that a layer below has written through another name of the file: here they were as before.
+    that a layer below has written through another name of the file: here they were as before. `refused` says of changes
+    that the host would refuse them, also under `unseen`: this is not to be committed.
     """
 
     changes: tuple[Change, ...]
@@ -43,6 +44,7 @@ class LayerChanges:
     parted: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 def read_layer(
@@ -78,9 +80,9 @@ def read_layer(
             )
         found = (one for path, one in reading.changes.items() if not reading.ignores(path))
         changes = sorted(found, key=lambda change: os.fsencode(change.path))
-        if not mounts.root:
-            for reason in refused_by_host(changes, mounts.mounts, host):
-                view.reader.miss(reason)
+        refused = tuple(refused_by_host(changes, mounts.foreign))
+        for reason in refused:
+            view.reader.miss(reason)
         return LayerChanges(
             changes=tuple(changes),
             unseen=view.unseen,
@@ -88,6 +90,7 @@ def read_layer(
             parted=reading.links.parted,
             unread=tuple(sorted(view.reader.unread & reading.changes.keys(), key=os.fsencode)),
             stale=tuple(stale),
+            refused=refused,
         )
 
 
@@ -250,8 +253,9 @@ class _Reading:
             reader.miss(f"{point} cannot be read: its layer is gone")
             return
         if before is not None and not self.mounts.root:
-            if before.uid != after.uid:
-                return  # another user's, which who ran the step could not have changed: the layer's is a stand-in
+            foreign = self.mounts.foreign.get(point)
+            if foreign is not None and before.uid != after.uid:  # the layer's is a stand-in for what the host has
+                after = replace(after, uid=before.uid, mode=before.mode if after.mode == foreign.mode else after.mode)
             after = replace(after, gid=before.gid)  # one group alone has a number there, which may be another
         if before is not None:
             lacking = self.mounts.lacking.get(point, frozenset()) - after.xattrs.keys()

@@ -13,14 +13,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["LayerMounts", "deepest", "is_below"]
+__all__ = ["Foreign", "LayerMounts", "deepest", "is_below"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreign:
+    """Another user's directory, for which one of the user's own stood in the sandbox, with this `mode`.
+
+    `writable`: this user may make names in it on the host; `sticky`: but change those of its own things alone.
+    """
+
+    mode: int
+    writable: bool
+    sticky: bool
 
 
 @dataclass(frozen=True, slots=True)
 class LayerMounts:
     """One layer's `mounts.json`, as the sandbox wrote it; `mounts` is turned round: mount point to key.
 
-    `lacking` maps mount points to the extended attributes of their own directories that the layer could not be given.
+    `lacking` maps mount points to the extended attributes of their own directories that the layer could not be given,
+    `foreign` those of other users, where an ordinary one ran the sandbox, to what they were when they were mounted.
     """
 
     state: Path
@@ -28,6 +41,7 @@ class LayerMounts:
     root: bool
     mounts: Mapping[str, str]
     lacking: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    foreign: Mapping[str, Foreign] = field(default_factory=dict)
 
     @classmethod
     def read(cls, state: Path, layer: str) -> Self:
@@ -41,11 +55,17 @@ class LayerMounts:
                 str(document["mounts"][key]): frozenset(map(str, names))
                 for key, names in document.get("lacking", {}).items()
             }
+            foreign = {
+                str(document["mounts"][key]): Foreign(
+                    mode=int(one["mode"]), writable=bool(one["writable"]), sticky=bool(one["sticky"])
+                )
+                for key, one in document.get("foreign", {}).items()
+            }
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ObservationError(f"the layer {layer} cannot be read: {path}: {error}") from error
         if not isinstance(root, bool) or not all(point.startswith("/") for point in mounts):
             raise ObservationError(f"the layer {layer} cannot be read: {path} does not say what was mounted where")
-        return cls(state=state, layer=layer, root=root, mounts=mounts, lacking=lacking)
+        return cls(state=state, layer=layer, root=root, mounts=mounts, lacking=lacking, foreign=foreign)
 
     @property
     def prefix(self) -> str:

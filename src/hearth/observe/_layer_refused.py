@@ -4,46 +4,46 @@ from __future__ import annotations
 
 import os
 import posixpath
-import stat
 from typing import TYPE_CHECKING
 
 from hearth.observe._change import ChangeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hearth.observe._change import Change
+    from hearth.observe._layer_mounts import Foreign
 
 __all__ = ["refused_by_host"]
 
 _NAMES = (ChangeKind.CREATED, ChangeKind.DELETED, ChangeKind.REPLACED)
 
 
-def refused_by_host(changes: Iterable[Change], points: Iterable[str], host: Path) -> Iterator[str]:
-    """Yield, in words, each change of a name directly in a mount point that this user could not make on the host.
+def refused_by_host(changes: Iterable[Change], foreign: Mapping[str, Foreign]) -> Iterator[str]:
+    """Yield, in words, each change of another user's mount point, or directly in it, that the host would refuse.
 
     In the sandbox of an ordinary user the directory on which an overlay is mounted belongs to that user, whoever has it
     on the host; what lies deeper has its true owner. unlink(2) says what a sticky directory lets be removed.
     """
-    folders = {point: _status(host, point) for point in points}
     for change in changes:
-        status = folders.get(posixpath.dirname(change.path))
-        if status is None or change.kind not in _NAMES:
+        if change.path in foreign:
+            yield f"the host would refuse that {change.path} was {change.kind.words}: it is another user's"
             continue
         folder = posixpath.dirname(change.path)
-        if not os.access(host / folder.lstrip("/"), os.W_OK | os.X_OK):
-            yield f"the host would refuse that {change.path} was {change.kind}: {folder} is not this user's to write"
-        elif (
-            change.before is not None
-            and status.st_mode & stat.S_ISVTX
-            and os.geteuid() not in (status.st_uid, change.before.uid)
-        ):
-            yield f"the host would refuse that {change.path} was {change.kind}: in {folder} only its owner may do that"
+        point = foreign.get(folder)
+        if point is None or not _is_of_name(change):
+            continue
+        refused = f"the host would refuse that {change.path} was {change.kind.words}"
+        if not point.writable:
+            yield f"{refused}: {folder} is not this user's to write"
+        elif point.sticky and change.before is not None and change.before.uid != os.geteuid():
+            yield f"{refused}: in {folder} only its owner may do that"
 
 
-def _status(host: Path, point: str) -> os.stat_result | None:
-    try:
-        return (host / point.lstrip("/")).stat()
-    except OSError:
-        return None
+def _is_of_name(change: Change) -> bool:
+    """Whether another thing has the name: also one of the same type, where its owner is another one.
+
+    No ordinary user gives a thing away.
+    """
+    given = change.before is not None and change.after is not None and change.before.uid != change.after.uid
+    return change.kind in _NAMES or given

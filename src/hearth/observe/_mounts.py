@@ -105,6 +105,7 @@ class SandboxMounts:
         """Write down what was mounted where, for whoever reads the layer."""
         document = {"root": self._root, "mounts": self._overlays.mounts, "readonly": self.readonly}
         document |= {"failed": self.failed, "lacking": self._overlays.lacking}
+        document["foreign"] = self._overlays.foreign
         with open(f"{self._state}/{self._layer}/mounts.json", "w", encoding="utf-8") as file:  # noqa: PTH123 - as above
             json.dump(document, file)
 

@@ -67,7 +67,7 @@ def foreign_on_the_way(place: str) -> dict[str, tuple[bool, bool]]:
             break
         if stat.S_ISDIR(status.st_mode):
             foreign = (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid())
-            found[path] = (foreign, os.access(path, os.W_OK))
+            found[path] = (foreign, os.access(path, os.W_OK, effective_ids=True))
     return found
 
 

@@ -24,12 +24,15 @@ class Overlays:
     """Mounts overlays whose changes go to `<state>/<layer>/<key>/up`, above those of the layers `below` (oldest first).
 
     `mounts` maps each key to its mount point. `lacking` maps it to the names of the extended attributes of the mount
-    point's own directory that its stand-in could not be given.
+    point's own directory that its stand-in could not be given. `foreign` maps the keys of those directories that belong
+    to another than the ordinary user, whose their stand-ins are, to the mode of the stand-in, and to whether the user
+    may make names in it on the host, and whether it is sticky.
     """
 
     def __init__(self, *, state: str, layer: str, below: Iterable[str], root: bool) -> None:
         self.mounts: dict[str, str] = {}
         self.lacking: dict[str, list[str]] = {}
+        self.foreign: dict[str, dict[str, int | bool]] = {}
         self._state = state
         self._layer = layer
         self._below = tuple(below)
@@ -51,6 +54,12 @@ class Overlays:
         self.mounts[key] = point
         if lacking:
             self.lacking[key] = lacking
+        if not self._root and not _is_own(point):
+            self.foreign[key] = {
+                "mode": stat.S_IMODE(os.stat(f"{here}/up").st_mode),  # noqa: PTH116 - as above
+                "writable": os.access(point, os.W_OK | os.X_OK, effective_ids=True),
+                "sticky": bool(os.stat(point).st_mode & stat.S_ISVTX),  # noqa: PTH116 - as above
+            }
 
     def is_changed(self, point: str) -> bool:
         """Whether earlier steps changed something there."""
@@ -113,7 +122,7 @@ class Overlays:
             os.chown(up, status.st_uid, status.st_gid)
         mode = stat.S_IMODE(status.st_mode)
         read_only = os.statvfs(source).f_flag & os.ST_RDONLY  # there its mode says what it says
-        if not self._root and not read_only and not os.access(source, os.W_OK):
+        if not self._root and not read_only and not os.access(source, os.W_OK, effective_ids=True):
             mode &= ~stat.S_IWUSR  # it is this user's here, and not on the host
         os.chmod(up, mode)  # noqa: PTH101 - as above
         try:
@@ -129,6 +138,18 @@ class Overlays:
             except OSError:
                 lacking.append(name)
         return lacking
+
+
+def _is_own(folder: str) -> bool:
+    """Whether a folder is this user's; in doubt not. Its number does not tell: another may look the same here.
+
+    The kernel opens in this way for the owner alone (O_NOATIME, open(2)), and compares the true numbers.
+    """
+    try:
+        os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOATIME))
+    except OSError:
+        return False
+    return True
 
 
 def _key(point: str) -> str:

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import EXDEV
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -194,13 +194,33 @@ def test_what_lies_under_a_deeper_mount_point_does_not_count(room: Room) -> None
     assert layer_path(room.state, "0", f"{room.tree}/folder/seen") == upper / "folder/seen"
 
 
-def test_a_directory_of_somebody_else_is_not_compared_with_its_stand_in(room: Room) -> None:
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives a folder away")
+def test_a_directory_of_somebody_else_is_compared_with_its_stand_in(room: Room) -> None:
+    """That has the user's number and perhaps another mode, until the step gives it one."""
     upper = room.layer("0")
+    os.chown(upper, 1234, 1234)
+    upper.chmod(0o555)
+    path = room.state / "0/mounts.json"
+    foreign = {"t": {"mode": 0o555, "writable": True, "sticky": True}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"foreign": foreign}))
+    (upper / "a").write_text("another user's")
+    (upper / "new").touch()
+    read = read_layer(room.state, "0")
+    assert room.kinds(read) == {"a": "modified", "new": "created"}
+    assert read.refused == ()
+    os.chown(upper / "a", 1234, 1234)
+    os.chown(room.tree / "a", 4321, 4321)
     upper.chmod(0o700)
-    assert room.kinds(read_layer(room.state, "0")) == {str(room.tree): "metadata"}
-    if os.geteuid() == 0:
-        os.chown(upper, 1234, 1234)
-        assert read_layer(room.state, "0").changes == ()
+    read = read_layer(room.state, "0")
+    (change,) = (one for one in read.changes if one.path == str(room.tree))
+    assert change.before is not None
+    assert change.after == replace(change.before, mode=0o700)
+    what = "given other permissions, owner or attributes: it is another user's"
+    assert read.refused == (
+        f"the host would refuse that {room.tree} was {what}",
+        f"the host would refuse that {room.tree}/a was modified: in {room.tree} only its owner may do that",
+    )
+    assert read.unseen == read.refused
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives a folder to any group")
