@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+from tests.skips import few_are_permitted, is_permitted
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -44,6 +49,35 @@ def _signals_as_usual() -> None:
 
 
 _signals_as_usual()
+
+
+# Read now: while a test runs, no variable of HEARTH's is set.
+_FEW_SKIPS = few_are_permitted()
+
+
+def _no_silent_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Make a failure of a skip for a reason that is not on the list (`tests/skips.py`), where few are permitted."""
+    if _FEW_SKIPS and report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        place, line, reason = report.longrepr
+        if not is_permitted(reason):
+            report.outcome = "failed"
+            report.longrepr = f"{place}:{line}: {reason}; here nothing that the tests need may be missing"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Look at each test's report."""
+    report = yield
+    _no_silent_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Look at each file's: a whole one may be skipped."""
+    report = yield
+    _no_silent_skip(report)
+    return report
 
 
 @pytest.fixture(autouse=True)
