@@ -119,7 +119,7 @@ class CommittedSteps(SandboxSteps):
         if held.must:
             details["missing"] = [effect.to_dict() for effect in held.missing]
             return StepOutcome.failure(f"{_not_done(held)}; {stays}", details)
-        if why := _not_to_be_committed(seen, found):
+        if why := _not_to_be_committed(seen, found) or self._names_not_found(step, found):
             return StepOutcome.failure(why, details)
         try:
             done = self._commit(step, seen, layout, found, self._told_then(seen, held, details))
@@ -267,6 +267,16 @@ class CommittedSteps(SandboxSteps):
     def _is_silent(self, step: Step) -> bool:
         """Whether the plan says nothing of its effects, and an approver was shown them: they are held to that."""
         return says_nothing(self._plan.document, step.index) and self._approved_step(step) is not None
+
+    def _names_not_found(self, step: Step, found: LayerChanges) -> str:
+        """Return why a file with names that nobody knows is not written; "" where an approver was told of them."""
+        if not found.unfound or self._approved_step(step) is not None:
+            return ""
+        named = ", ".join(found.unfound[:_FIRST_WORDS])
+        return (
+            f"{named}: more names (hard links) lead to what was written than were found, and no approved preview "
+            f"showed that: {_NOTHING}"
+        )
 
     def _approved_step(self, step: Step) -> StepManifest | None:
         return None if self._sandboxing.approved is None else self._sandboxing.approved.step(step.index)

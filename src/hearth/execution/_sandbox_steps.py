@@ -132,7 +132,9 @@ class SandboxSteps:
         """Read what a step did. Of one that has failed nothing is committed: there it may stay unread."""
         stop = Impatience(self._tasks.cancellation)
         try:
-            return self._room.read(layout, ignore=self._ignore, stop=progress.reading(stop.reason))
+            return self._room.read(
+                layout, ignore=self._ignore, search=(str(self._plan.cwd),), stop=progress.reading(stop.reason)
+            )
         except ObservationError as error:
             if not outcome.failed or not stop.reason():
                 raise

@@ -172,10 +172,18 @@ class Preparation:
                 raise ObservationError(f"{visible(path)} cannot be read ({error.strerror})") from error
             self._drifts.append(f"{visible(path)}: its folder is not there ({error.strerror})")
             return
-        if (None if found is None else found.node) != change.before:
-            told = "; ".join(differences(change.before, None if found is None else found.node))
-            self._drifts.append(f"{visible(path)}: {told}")
+        self._compare(change, found)
         self._present[path] = found
+
+    def _compare(self, change: Change, found: Found | None) -> None:
+        """Take note of a path that is not as it was found, or of whose file there are other names by now."""
+        node = None if found is None else found.node
+        if node != change.before:
+            self._drifts.append(f"{visible(change.path)}: {'; '.join(differences(change.before, node))}")
+        elif node is not None and change.before is not None and node.links != change.before.links and self._keep_all:
+            self._drifts.append(
+                f"{visible(change.path)}: number of names {change.before.links} was expected, {node.links} is there"
+            )
 
     def _look_for_strangers(self, change: Change) -> None:
         """A folder that is to go may hold nothing but what is to go, too."""

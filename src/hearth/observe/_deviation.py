@@ -123,10 +123,12 @@ def _difference(was: Change, is_: Change) -> str:
 
 def _in_what(one: Node | None, other: Node | None) -> list[str]:
     """Return in which respects the two differ."""
-    if one == other:
-        return []
     if one is None or other is None:
+        if one is other:
+            return []
         return ["it is there" if one is None else "it is not there"]
+    if one == other and one.links == other.links:
+        return []
     found = [words for name, words in _RESPECTS.items() if getattr(one, name) != getattr(other, name)]
     # Another size is another content.
     return [words for words in found if words != "size" or "content" not in found] or ["what it is"]

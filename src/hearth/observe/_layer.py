@@ -13,6 +13,7 @@ from hearth.observe._layer_flags import flags_not_kept
 from hearth.observe._layer_links import HardLinks
 from hearth.observe._layer_merged import Merged, Part, Upper
 from hearth.observe._layer_mounts import LayerMounts, deepest, is_below
+from hearth.observe._layer_names import keep_numbers, told_number
 from hearth.observe._layer_refused import refused_by_host
 from hearth.observe._layer_view import LowerView
 
@@ -35,7 +36,8 @@ class LayerChanges:
     file took the name of one that lives on under other names: writing into the old file would change those. `unread`
     are files too long to be read: what became of them is not known, so this is not to be committed. `stale` are paths
     that a layer below has written through another name of the file: here they were as before. `refused` says of changes
-    that the host would refuse them, also under `unseen`: this is not to be committed.
+    that the host would refuse them, also under `unseen`: this is not to be committed. `unfound` are files that were
+    written and have more names than were found: what is written to them changes paths that nobody was shown.
     """
 
     changes: tuple[Change, ...]
@@ -45,6 +47,7 @@ class LayerChanges:
     unread: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    unfound: tuple[str, ...] = ()
 
 
 def read_layer(
@@ -73,6 +76,7 @@ def read_layer(
             reading.walk(point)
         reading.links.settle(reading.changes, search, search_limit)
         _keep_elsewhere(state / layer / _ELSEWHERE, reading.links.elsewhere)
+        keep_numbers(state / layer, reading.links.numbers)
         stale = {name: None for earlier in below for name in _elsewhere(state, earlier)}
         for name in stale:
             view.reader.miss(
@@ -90,6 +94,7 @@ def read_layer(
             parted=reading.links.parted,
             unread=tuple(sorted(view.reader.unread & reading.changes.keys(), key=os.fsencode)),
             stale=tuple(stale),
+            unfound=tuple(sorted(reading.links.unfound, key=os.fsencode)),
             refused=refused,
         )
 
@@ -211,13 +216,18 @@ class _Reading:
         if "redirect" in upper.own:
             reader.miss(f"what lies in {path} was moved there from elsewhere, and was not read (redirect)")
         self._check_attributes(upper.attributes, path)
-        return reader.node(
+        node = reader.node(
             upper.part.directory,
             upper.name,
             path,
             content=not metacopy,
             attributes=upper.attributes,
             status=upper.status,
+        )
+        return (
+            node
+            if node is None or "nlink" not in upper.own
+            else replace(node, links=told_number(node.links, upper.own))
         )
 
     def _check_attributes(self, attributes: Mapping[str, bytes], path: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hearth.observe._change import Change
@@ -23,30 +23,32 @@ if TYPE_CHECKING:
 
     from hearth.observe._layer_handle import Handle
     from hearth.observe._layer_merged import Found, Upper
+    from hearth.observe._layer_names import Inode
     from hearth.observe._layer_view import LowerView
     from hearth.observe._node import Node
     from hearth.observe._tree_directory import Directory
 
 __all__ = ["HardLinks"]
 
-Inode = tuple[int, int]
-
 
 @dataclass(slots=True)
 class _Lower:
     """A file with several names below the layer; `names` are those that the layer covers.
 
-    `indexed` says whether overlayfs held its names together, `earlier` whether it lies in an earlier step's layer.
+    `links` counts those that lie beside it, `number` all that it had before the step. `indexed` says whether overlayfs
+    held its names together, `earlier` whether it lies in an earlier step's layer. `others` were found besides.
     """
 
     node: Node
     status: os.stat_result
     links: int
+    number: int
     handle: Handle | None
     indexed: bool
     earlier: bool
     names: set[str] = field(default_factory=set)
     copies: list[_Copy] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class HardLinks:
 
     After `settle`, `elsewhere` says where (relative to the layer's folder) the new content of a name lies that the
     layer itself does not hold; `groups` are the paths that are one file afterwards; `parted` the paths where another
-    file took the name, and the former one lives on under its other names.
+    file took the name, and the former one lives on under its other names. `numbers` says how many names files have by
+    now, by inode; `unfound` are the paths of files that were written and have names that were not found.
     """
 
     def __init__(self, view: LowerView) -> None:
@@ -83,6 +86,8 @@ class HardLinks:
         self.elsewhere: dict[str, str] = {}
         self.groups: tuple[tuple[str, ...], ...] = ()
         self.parted: tuple[str, ...] = ()
+        self.numbers: dict[Inode, int] = {}
+        self.unfound: list[str] = []
 
     def add_index(self, folder: Directory, where: str) -> None:
         """Take note of an overlay's index folder; it names each entry by the handle of the file below, in hex."""
@@ -107,6 +112,7 @@ class HardLinks:
                 node=node,
                 status=found.status,
                 links=links,
+                number=self._view.number_of_names(found.status),
                 handle=handle,
                 indexed=indexed and handle is not None,
                 earlier=bool(found.part.prefix),
@@ -137,9 +143,27 @@ class HardLinks:
         for lower in self._lower.values():
             if lower.copies:
                 budget = self._spread(lower, changes, search, budget)
+        self._count(changes)
         self.parted = tuple(sorted((path for path in parted if path in changes), key=os.fsencode))
         groups = {frozenset(paths) for paths in self._by_inode.values() if len(paths) > 1}
         self.groups = tuple(sorted(tuple(sorted(group, key=os.fsencode)) for group in groups))
+
+    def _count(self, changes: dict[str, Change]) -> None:
+        """Tell of each file how many names it has now: neither the layer's own files nor the host's tell that."""
+        for copy in self._copies:
+            if copy.node.links != copy.status.st_nlink:
+                self.numbers[copy.inode] = copy.node.links
+        for inode, lower in self._lower.items():
+            # What was found in the index alone has none of these names any more.
+            names = [one for one in lower.copies if one.before is not None or one.path not in lower.names]
+            number = lower.number - len(lower.names) + len(names)
+            self.numbers[inode] = number
+            for one in names:
+                self.numbers[one.inode] = number
+            for path in (*(one.path for one in names), *lower.others):
+                change = changes.get(path)
+                if change is not None and change.after is not None:
+                    changes[path] = replace(change, after=replace(change.after, links=number))
 
     def _spread(self, lower: _Lower, changes: dict[str, Change], search: Sequence[str], budget: int) -> int:
         """Bring what was written through one name of a file to the others; return what is left of the budget."""
@@ -152,6 +176,7 @@ class HardLinks:
         if not changed and not moved:
             return budget
         others, budget = self._others(lower, search, budget)
+        lower.others = others
         for one in moved[:1]:  # the new name joins those that stay
             self._by_inode[one.inode] = [copy.path for copy in self._copies if copy.inode == one.inode] + others
         for source in changed[:1]:
@@ -163,12 +188,14 @@ class HardLinks:
             known = len(lower.names) + len(others)
             if known < lower.links:
                 self._view.reader.miss(f"{source.path} has {lower.links} names, and only {known} were found")
+                self.unfound.append(source.path)
         return budget
 
     def _assign(self) -> list[str]:
         """Give each lower file its copies; return the paths where a new file took the name of one."""
         by_handle = {lower.handle: lower for lower in self._lower.values() if lower.handle is not None}
         parted = []
+        rest: list[tuple[_Copy, bool]] = []
         for copy in self._copies:
             lower = None if copy.origin is None else by_handle.get(copy.origin)
             own = None if copy.before is None else self._lower.get((copy.before.st_dev, copy.before.st_ino))
@@ -179,10 +206,17 @@ class HardLinks:
                 lower = own
             if lower is not None:
                 lower.copies.append(copy)
-            elif own is None and untold:
-                self._suspect(copy)
+            else:
+                rest.append((copy, own is None and untold))
             if own is not None and lower is not own:
                 parted.append(copy.path)
+        known = {copy.inode: lower for lower in self._lower.values() for copy in lower.copies}
+        for copy, strange in rest:
+            lower = known.get(copy.inode)
+            if lower is not None:  # a new name of what was copied up by another one
+                lower.copies.append(copy)
+            elif strange:
+                self._suspect(copy)
         for one in self._lower.values():
             if not one.copies:
                 self._look_up(one)

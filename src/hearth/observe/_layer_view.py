@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from hearth.observe._layer_merged import Merged, Part
 from hearth.observe._layer_mounts import LayerMounts
+from hearth.observe._layer_names import read_numbers
 from hearth.observe._tree_directory import Directories
 from hearth.observe._tree_reader import NodeReader
 
@@ -39,6 +41,8 @@ class LowerView:
         self.reader = NodeReader(stop)
         self.directories = Directories()
         self._layers = tuple(LayerMounts.read(state, layer) for layer in reversed(below))
+        # By inode: a later layer says more of what an earlier one, or the host, has.
+        self._numbers = {inode: number for layer in below for inode, number in read_numbers(state / layer).items()}
         self._points = {"/"}.union(*(layer.mounts for layer in self._layers))
         self._host = self.directories.root(host)
         self._known: dict[str, Merged | None] = {}
@@ -116,7 +120,14 @@ class LowerView:
 
     def found_node(self, found: Found, path: str, *, content: bool = True) -> Node | None:
         """Return the node of what `find` found."""
-        return self.reader.node(found.part.directory, found.name, path, content=content, status=found.status)
+        node = self.reader.node(found.part.directory, found.name, path, content=content, status=found.status)
+        if node is None or found.merged is not None:
+            return node
+        return replace(node, links=self.number_of_names(found.status))
+
+    def number_of_names(self, status: os.stat_result) -> int:
+        """Return how many names (hard links) the file has that this was told of."""
+        return self._numbers.get((status.st_dev, status.st_ino), status.st_nlink)
 
     def own_node(self, merged: Merged, path: str) -> Node | None:
         """Return a merged directory's own node: the newest layer's."""

@@ -75,13 +75,20 @@ class SandboxRoom:
         return Layout(state=self.folder, layer=layer, below=below, network=network, hidden=self._hidden)
 
     def read(
-        self, layout: Layout, *, ignore: Sequence[str] = (), stop: Callable[[], str] | None = None
+        self,
+        layout: Layout,
+        *,
+        ignore: Sequence[str] = (),
+        search: Sequence[str] = (),
+        stop: Callable[[], str] | None = None,
     ) -> LayerChanges:
         """Return what was changed in a sandbox that has ended; from now on it lies below the next ones.
 
+        Other names of a file that was written are looked for beside its known ones, and in the folders `search`.
+
         ObservationError where `stop` says why to end ("": go on).
         """
-        changes = read_layer(self.folder, layout.layer, layout.below, ignore=ignore, stop=stop)
+        changes = read_layer(self.folder, layout.layer, layout.below, ignore=ignore, search=search, stop=stop)
         if self._stacked:
             self._layers.append(layout.layer)
         return changes

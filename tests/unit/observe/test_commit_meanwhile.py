@@ -77,12 +77,20 @@ def test_what_somebody_changed_meanwhile_is_kept(scene: Scene, act: str, meanwhi
     def do(copy: Path) -> None:
         ACTS[act](copy / "file")
 
-    changes = scene.change(do)
     if names > 1:
         os.link(scene.host / "file", scene.host / "second")
+    changes = scene.change(do)
     refused(
         scene, changes, lambda: MEANWHILE[meanwhile](scene.host / ("file", "second")[names - 1]), "changed meanwhile"
     )
+
+
+def test_a_name_that_a_file_got_since_the_step_is_seen(scene: Scene) -> None:
+    changes = scene.change(write)
+    os.link(scene.host / "file", scene.host.parent / "outsider")
+    with pytest.raises(DriftError, match="file: number of names 1 was expected, 2 is there"):
+        scene.commit(changes)
+    assert (scene.host.parent / "outsider").read_text() == "old file"
 
 
 @pytest.mark.parametrize("what", ["rights", "gone"])

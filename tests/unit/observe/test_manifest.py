@@ -88,6 +88,14 @@ def _later(node: Node | None) -> Node | None:
             },
             "/b was not what it was in the preview before the step already: permissions; after it also: owner",
         ),
+        (
+            {"changes": (STEP.changes[0], change("/b", replace(FILE, links=2), OTHER), STEP.changes[2])},
+            "/b was not what it was in the preview before the step already: number of names",
+        ),
+        (
+            {"changes": (change("/a", None, replace(FILE, links=2)), *STEP.changes[1:])},
+            "/a is not what it was in the preview after the step: number of names",
+        ),
         ({"rows": ()}, "the rows of users"),
         ({"requests": ()}, "was not sent"),
         ({"requests": (*STEP.requests, ObservedRequest(method="PUT", url="http://h/y"))}, "PUT http://h/y was sent"),
