@@ -29,7 +29,7 @@ steps = st.fixed_dictionaries(
     {"name": lines, "call": values},
     optional={
         "timeout": st.sampled_from(["1s", "2m", 30]),
-        "volatile": st.lists(texts, max_size=2),
+        "volatile": st.lists(texts.map(lambda text: f"{text}.log"), max_size=2),
         "env": st.dictionaries(st.from_regex("[A-Z_]{1,4}", fullmatch=True), texts, max_size=2),
         "effects": st.lists(
             st.fixed_dictionaries({"other": texts.filter(bool)}, optional={"reversible": st.booleans()}), max_size=2
