@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +17,6 @@ from hearth.observe import probe
 from tests import ordinary
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
 pytestmark = [
@@ -121,3 +122,43 @@ def test_nothing_of_a_live_step_is_committed_where_the_host_would_refuse_a_part(
     assert failed["error_message"].endswith(f"{why}: nothing of the step was committed")
     assert not (folder / "done").exists()
     assert not Path("/etc/z1").exists()
+
+
+@pytest.mark.skipif(shutil.which("setfacl") is None, reason="there is no setfacl to name another user with")
+def test_a_list_for_access_that_names_others_is_kept_or_nothing_is_committed(repository: Path, folder: Path) -> None:
+    given = ["setfacl", "-m", "u:1:rw,g::r--"]
+    for name in ("written", "replaced", "narrowed"):
+        (folder / name).write_text("1\n")
+        if subprocess.run([*given, str(folder / name)], check=False, capture_output=True).returncode != 0:
+            pytest.skip("this file system has no lists for access")
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, ordinary.NOBODY, ordinary.NOBODY)
+    before = os.getxattr(folder / "written", "system.posix_acl_access")
+    words = "echo 2 >> written; chmod 640 narrowed; {}"
+    plan = "plan: p\nsteps:\n  - name: s\n    shell: '{}'\n    effects:\n"
+    plan += "".join(f"      - {{{{file_system: {name}}}}}\n" for name in ("written", "replaced", "narrowed"))
+    for first in (("init",), ("keygen", "--trust", "ann")):
+        assert as_nobody(repository, folder, *first).returncode == 0
+    run = ("run", "plan.yaml", "--mode", "live", "--sandbox", "--yes", "--reason", "why", "--id")
+    (folder / "plan.yaml").write_text(plan.format(words.format("sed -i s/1/2/ replaced")))
+    ended = as_nobody(repository, folder, *run, "lost")
+    assert ended.returncode == 1, ended.stderr
+    assert f"{folder}/replaced lost entries of its list for access (ACL)" in " ".join(ended.stdout.split())
+    assert (folder / "written").read_text() == (folder / "replaced").read_text() == "1\n"
+    (folder / "plan.yaml").write_text(plan.format(words.format("true")))
+    ended = as_nobody(repository, folder, *run, "kept")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert (folder / "written").read_text() == "1\n2\n"
+    assert os.getxattr(folder / "written", "system.posix_acl_access") == before
+
+
+@pytest.mark.skipif(shutil.which("setfacl") is None, reason="there is no setfacl to name another user with")
+def test_what_is_made_without_a_list_that_the_host_would_give_it_is_said(repository: Path, folder: Path) -> None:
+    given = ["setfacl", "-d", "-m", "u:1:rw", str(folder)]  # the sandbox mounts an overlay there: it is HOME
+    if subprocess.run(given, check=False, capture_output=True).returncode != 0:
+        pytest.skip("this file system has no lists for access")
+    ended = as_nobody(repository, folder, "preview", "--json", "--", "sh", "-c", "echo 1 > new")
+    (step,) = json.loads(ended.stdout)["steps"]
+    (change,) = (one for one in step["changes"] if one["path"] == f"{folder}/new")
+    said = [one for one in step["unseen"] if one.startswith(f"{folder}/new was created without the list for access")]
+    assert said or "system.posix_acl_access" in change["after"]["xattrs"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hearth.observe._change import Change, ChangeKind
+from hearth.observe._layer_acl import lists_lost
 from hearth.observe._layer_flags import flags_not_kept
 from hearth.observe._layer_links import HardLinks
 from hearth.observe._layer_merged import Merged, Part, Upper
@@ -36,8 +37,9 @@ class LayerChanges:
     file took the name of one that lives on under other names: writing into the old file would change those. `unread`
     are files too long to be read: what became of them is not known, so this is not to be committed. `stale` are paths
     that a layer below has written through another name of the file: here they were as before. `refused` says of changes
-    that the host would refuse them, also under `unseen`: this is not to be committed. `unfound` are files that were
-    written and have more names than were found: what is written to them changes paths that nobody was shown.
+    that the host would refuse them, or that they lack what a sandbox cannot give, also under `unseen`: this is not to
+    be committed. `unfound` are files that were written and have more names than were found: what is written to them
+    changes paths that nobody was shown.
     """
 
     changes: tuple[Change, ...]
@@ -85,6 +87,10 @@ def read_layer(
         found = (one for path, one in reading.changes.items() if not reading.ignores(path))
         changes = sorted(found, key=lambda change: os.fsencode(change.path))
         refused = tuple(refused_by_host(changes, mounts.foreign))
+        if not mounts.root:
+            refused += tuple(
+                lists_lost(changes, mounts.lacking, view, lambda path: _in_layer(mounts, reading.links.elsewhere, path))
+            )
         for reason in refused:
             view.reader.miss(reason)
         return LayerChanges(
@@ -97,6 +103,13 @@ def read_layer(
             unfound=tuple(sorted(reading.links.unfound, key=os.fsencode)),
             refused=refused,
         )
+
+
+def _in_layer(mounts: LayerMounts, elsewhere: Mapping[str, str], path: str) -> Path | None:
+    if path in elsewhere:
+        return mounts.state / mounts.layer / elsewhere[path]
+    point = deepest(mounts.mounts, path)
+    return None if point is None else mounts.upper(point) / path[len(point) :].lstrip("/")
 
 
 def layer_path(state: Path, layer: str, path: str) -> Path | None:
@@ -112,7 +125,7 @@ def layer_path(state: Path, layer: str, path: str) -> Path | None:
         point = deepest(mounts.mounts, path)
         if point is None or (path != point and view.find(path) is None):
             return None
-        return mounts.upper(point) / path[len(point) :].lstrip("/")
+        return _in_layer(mounts, {}, path)
 
 
 @dataclass(slots=True)
