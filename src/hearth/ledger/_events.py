@@ -76,9 +76,11 @@ class LedgerEvents:
         """Yield the events of a kind with greater numbers, in their order; memory is bounded by one of them."""
         return self._readers[kind](row)
 
-    def opened(self, known: Callable[[str], bool]) -> Iterator[LedgerEvent]:
-        """Yield the executions whose journals lie there and that are not `known` by their name."""
-        for path in sorted(self._ledger.home.journals.glob("*.journal")):
+    def opened(self, known: Callable[[str], bool], *, quarantined: bool = False) -> Iterator[LedgerEvent]:
+        """Yield the executions whose journals lie there (or in quarantine) and that are not `known` by their name."""
+        home = self._ledger.home
+        found = home.quarantine.glob("*.journal*") if quarantined else home.journals.glob("*.journal")
+        for path in sorted(found):
             found = _first_line(path)
             if found is None:
                 continue

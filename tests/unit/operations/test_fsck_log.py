@@ -12,7 +12,7 @@ import pytest
 
 from hearth.evidence import Note, TransparencyLog, load_log_key
 from hearth.ledger import Ledger, LedgerHome
-from hearth.operations import fsck, log_init, log_update, rotate_log_key
+from hearth.operations import Records, fsck, log_init, log_update, recover, rotate_log_key, verify_log
 from hearth.operations._fsck._log_tiles import LogTree, log_entries
 from hearth.record import canonical_bytes
 from hearth.signing import SigningKey
@@ -115,6 +115,20 @@ def test_what_was_removed_from_the_ledger_or_changed_there_is_damage(
 def test_a_run_of_which_nothing_is_left_but_its_leaf_is_damage(home: LedgerHome) -> None:
     home.journal_path("killed").unlink()
     assert "killed" in find(fsck(home), "transparency", "killed").what
+
+
+def test_a_damaged_journal_in_quarantine_is_no_run_that_was_removed(home: LedgerHome) -> None:
+    path = home.journal_path("killed")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], lines[2][:80] + b"?" + lines[2][81:], *lines[3:]]))
+    with Records(home) as records:
+        assert [outcome.outcome for outcome in recover(records)] == ["damaged"]
+    assert [one.kind for one in fsck(home).findings] == ["quarantine"]
+    assert verify_log(home).ok
+    (kept,) = (home.root / "quarantine").glob("killed.journal*")
+    kept.unlink()
+    assert "killed was opened" in find(fsck(home), "transparency", "killed").what
+    assert "killed was opened" in verify_log(home).report.problems[0]
 
 
 def test_a_record_that_was_made_anew_is_another_than_was_logged(home: LedgerHome) -> None:
