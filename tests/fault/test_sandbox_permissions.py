@@ -150,15 +150,3 @@ def test_a_list_for_access_that_names_others_is_kept_or_nothing_is_committed(rep
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert (folder / "written").read_text() == "1\n2\n"
     assert os.getxattr(folder / "written", "system.posix_acl_access") == before
-
-
-@pytest.mark.skipif(shutil.which("setfacl") is None, reason="there is no setfacl to name another user with")
-def test_what_is_made_without_a_list_that_the_host_would_give_it_is_said(repository: Path, folder: Path) -> None:
-    given = ["setfacl", "-d", "-m", "u:1:rw", str(folder)]  # the sandbox mounts an overlay there: it is HOME
-    if subprocess.run(given, check=False, capture_output=True).returncode != 0:
-        pytest.skip("this file system has no lists for access")
-    ended = as_nobody(repository, folder, "preview", "--json", "--", "sh", "-c", "echo 1 > new")
-    (step,) = json.loads(ended.stdout)["steps"]
-    (change,) = (one for one in step["changes"] if one["path"] == f"{folder}/new")
-    said = [one for one in step["unseen"] if one.startswith(f"{folder}/new was created without the list for access")]
-    assert said or "system.posix_acl_access" in change["after"]["xattrs"]
