@@ -79,8 +79,8 @@ class LedgerEvents:
     def opened(self, known: Callable[[str], bool], *, quarantined: bool = False) -> Iterator[LedgerEvent]:
         """Yield the executions whose journals lie there (or in quarantine) and that are not `known` by their name."""
         home = self._ledger.home
-        found = home.quarantine.glob("*.journal*") if quarantined else home.journals.glob("*.journal")
-        for path in sorted(found):
+        paths = home.quarantine.glob("*.journal*") if quarantined else home.journals.glob("*.journal")
+        for path in sorted(paths):
             found = _first_line(path)
             if found is None:
                 continue

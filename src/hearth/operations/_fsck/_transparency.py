@@ -89,36 +89,42 @@ def read_log(root: Path, findings: Findings) -> Logged | None:
 
 
 def _entries(folder: Path, findings: Findings, logged: Logged, state: LogState, signed: LogState | None) -> None:
-    """Hash every entry; compare the roots with what is signed, the tiles with the files, and gather the leaves."""
-    tree = LogTree(folder)
-    roots = {0: tree.root()}
-    most = state.size if signed is None else max(state.size, signed.size)
-    where, why = "transparency/log", ""
+    """Hash every entry; compare the root with what is signed, the tiles with the files, and gather the leaves."""
+    tree, where = LogTree(folder), "transparency/log"
     try:
-        for entry in log_entries(folder, most, tree.read):
+        for number, entry in enumerate(log_entries(folder, state.size, tree.read)):
             tree.add(entry)
-            if tree.size <= state.size:
-                findings.count("leaves")
-                _leaf(findings, logged, tree.size - 1, entry)
-            if tree.size in {state.size, most}:
-                roots[tree.size] = tree.root()
-                tree.check_edge()
+            findings.count("leaves")
+            _leaf(findings, logged, number, entry)
+        tree.check_edge()
+        if tree.root() != state.root:
+            what = f"its entries do not give the root that was signed for {state.size} of them"
+            findings.damage("transparency", what, where=where)
     except ValueError as error:
-        why = str(error)
-    if state.size not in roots:
-        findings.damage("transparency", why, where=where)
-    elif roots[state.size] != state.root:
-        what = f"its entries do not give the root that was signed for {state.size} of them"
-        findings.damage("transparency", what, where=where)
+        findings.damage("transparency", str(error), where=where)
     for what in tree.wrong:
         findings.damage("transparency", what, where=where)
-    if signed is not None and signed != state:
-        if signed.size >= state.size and roots.get(signed.size) == signed.root and signed.origin == state.origin:
-            findings.note(f"the log was signed up to {signed.size} entries, which its next checkpoint tells")
-        else:
-            what = f"it has {state.size} entries, and {signed.size} were signed before: it was changed or set back"
-            findings.damage("transparency", what, where=where)
     logged.files = tree.read
+    if signed is None or signed == state:
+        return
+    if signed.size > state.size and signed.origin == state.origin and _continues(folder, signed, logged.files):
+        findings.note(f"the log was signed up to {signed.size} entries, which its next checkpoint tells")
+    else:
+        what = f"it has {state.size} entries, and {signed.size} were signed before: it was changed or set back"
+        findings.damage("transparency", what, where=where)
+
+
+def _continues(folder: Path, signed: LogState, read: set[str]) -> bool:
+    """Whether what was signed and not published, as a crash leaves it, lies there."""
+    tree = LogTree(folder)
+    try:
+        for entry in log_entries(folder, signed.size, tree.read):
+            tree.add(entry)
+        tree.check_edge()
+    except ValueError:
+        return False
+    read |= tree.read
+    return tree.root() == signed.root
 
 
 def _leaf(findings: Findings, logged: Logged, number: int, data: bytes) -> None:
