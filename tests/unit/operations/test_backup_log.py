@@ -142,6 +142,13 @@ def test_what_was_signed_stands_elsewhere_and_is_not_in_the_backup(tmp_path: Pat
     with pytest.raises(EvidenceError, match="was set back"):  # the file elsewhere knows better than the backup
         log_update(restored.home)
 
+    shutil.copytree(home.root / "transparency" / "log", restored.home.root / "transparency" / "log", dirs_exist_ok=True)
+    with Ledger.open(restored.home) as ledger:  # with the newer log it goes on, and what the database lost is named
+        ledger.store(make_sealed_record("after the restoration"))
+    log_update(restored.home)
+    problems = verify_log(restored.home).report.problems
+    assert ["after the backup" in problem for problem in problems] == [True]
+
     signed.unlink()
     other = restore_backup(done.path, tmp_path / "two")
     assert any("not in a backup and not there" in note and str(signed) in note for note in other.notes)
