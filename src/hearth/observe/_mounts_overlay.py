@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+import time
 from typing import TYPE_CHECKING
 
 from hearth.observe._linux import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, mount
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Overlays"]
 
 _FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC  # which statvfs(3) tells by the same bits
+_PATIENCE = 3.0  # seconds
 _MOST_LAYERS = 500  # fs/overlayfs/super.c, OVL_MAX_STACK; the host's is one of them
 
 
@@ -108,9 +110,22 @@ class Overlays:
         else:
             options = f"{lower}{upper},redirect_dir=off,metacopy=off,xino=off"
             try:  # with an index the names of one file hold together
-                mount("overlay", target, "overlay", flags, f"{options},index=on")
+                self._mount_indexed(target, flags, f"{options},index=on")
             except OSError:
                 mount("overlay", target, "overlay", flags, f"{options},index=off")
+
+    def _mount_indexed(self, target: str, flags: int, options: str) -> None:
+        """Mount one with an index. The kernel may still be unmounting the earlier step's, and refuses it until then."""
+        until = time.monotonic() + (_PATIENCE if self._below else 0)
+        while True:
+            try:
+                mount("overlay", target, "overlay", flags, options)
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() >= until:
+                    raise
+                time.sleep(0.005)
+            else:
+                return
 
     def _take_over(self, source: str, up: str) -> list[str]:
         """Give a layer's own directory what the one that it stands in for has; return what could not be given.
