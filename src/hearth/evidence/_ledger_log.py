@@ -6,6 +6,7 @@ import heapq
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import EvidenceError, SigningError
@@ -16,7 +17,7 @@ from hearth.evidence._log_place import LogPlace, LogSettings
 from hearth.evidence._log_rotation import finish_change, read_history
 from hearth.evidence._note import Note, NoteKey
 from hearth.evidence._proof import LogProof
-from hearth.ledger import LEAVES_OF_ROWS
+from hearth.ledger import LEAVES_OF_ROWS, LedgerEvent
 from hearth.record import LeafKind, format_time, leaf_bytes, named_in_leaf, parse_leaf, utc_now
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hearth.evidence._key_history import KeyHistory
-    from hearth.ledger import Ledger, LedgerEvent
+    from hearth.ledger import Ledger
     from hearth.signing import SigningKey
 
 __all__ = ["LOG_PASSPHRASE_VARIABLE", "LedgerLog", "LogUpdate", "load_log_key", "name_of_leaf", "update_log"]
@@ -133,8 +134,10 @@ class LedgerLog:
             for event in self._pending(index):
                 if event.why_not:
                     problems.append(f"{event.kind} {event.name}: {event.why_not}")
-                elif index.find(event.kind, event.name) is None:
+                elif (number := index.find(event.kind, event.name)) is None:
                     batch.append(event)
+                elif self.log.entry(number) != event.leaf:
+                    raise _set_back(event, number)
                 if len(batch) == _BATCH:
                     end = self._append(index, batch)
                     batch = []
@@ -210,12 +213,34 @@ class LedgerLog:
             )
 
     def _pending(self, index: LeafIndex) -> Iterator[LedgerEvent]:
-        """Yield the events after the rows that were looked at, as they came by their times; then what is open."""
+        """Yield the events after the rows that were looked at, as they came by their times; then what is open.
+
+        Of rows that nobody ever removes the last one that was looked at comes again: a database that was set back does
+        not have it, or has another one.
+        """
         events = self.ledger.events(self.settings.origin)
-        yield from heapq.merge(
-            *(events.after(kind, index.seen(kind)) for kind in LEAVES_OF_ROWS), key=lambda event: event.at
-        )
+        parts = []
+        for kind in LEAVES_OF_ROWS:
+            seen = index.seen(kind)
+            again = int(seen > 0 and kind is not LeafKind.EXECUTION_SEALED)
+            found = events.after(kind, seen - again)
+            if again:
+                last = next(found, None)
+                if last is None or last.row != seen:
+                    raise _set_back(LedgerEvent(kind, seen, f"row {seen}"), None)
+                found = chain((last,), found)
+            parts.append(found)
+        yield from heapq.merge(*parts, key=lambda event: event.at)
         yield from events.opened(lambda name: index.find(LeafKind.EXECUTION_OPENED, name) is not None)
+
+
+def _set_back(event: LedgerEvent, number: int | None) -> EvidenceError:
+    there = "is not there any more" if number is None else f"is not what the log has as leaf {number}"
+    return EvidenceError(
+        f"{event.kind} {event.name} of the ledger {there}: the database was changed, or an older state of it brought "
+        "back, so what was approved, used or locked down since may be forgotten. Nothing is added to the log; see "
+        "`hearth log verify`, and bring back the newest backup, of database and log together"
+    )
 
 
 def load_log_key(path: Path) -> SigningKey:

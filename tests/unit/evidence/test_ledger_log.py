@@ -186,6 +186,24 @@ def test_a_ledger_without_a_log_needs_none(logged: LoggedLedger) -> None:
     assert update_log(logged.ledger) is None
 
 
+@pytest.mark.parametrize("how", ["removed", "replaced", "changed"])
+def test_a_database_that_was_set_back_adds_nothing(logged: LoggedLedger, how: str) -> None:
+    """A LOCKDOWN that the database has forgotten is remembered by the log, and no run starts."""
+    logged.ledger.postures.lock_down(who="ann", why="real", source="test")
+    logged.log.update()
+    size = logged.log.log.checkpoint().size
+    if how == "changed":
+        logged.edit("UPDATE postures SET security = 'DEGRADED', boundary = 'ELEVATED'")
+    else:
+        logged.edit("DELETE FROM postures", "UPDATE sqlite_sequence SET seq = 0 WHERE name = 'postures'")
+    if how == "replaced":
+        logged.ledger.postures.lock_down(who="eve", why="other", source="test")
+    logged.run("next")
+    with pytest.raises(EvidenceError, match="brought back"):
+        logged.log.update()
+    assert logged.log.log.checkpoint().size == size
+
+
 def test_the_checkpoint_commits_every_leaf(logged: LoggedLedger) -> None:
     note = Note.parse(logged.log.log.note())
     assert logged.checked(note) == logged.log.log.checkpoint()
