@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-PYTEST := $(PY) -m pytest -n 2 --dist worksteal
+PYTEST := $(PY) -m pytest -n 4 --dist worksteal
 LOCKED := requirements/base.txt requirements/build.txt pyproject.toml src/hearth/_version.py
 
 MAKEFLAGS += --no-print-directory

@@ -139,9 +139,13 @@ def _values(page: bytes, embedded: Embedded, document: dict[str, Any]) -> str:
             "the page was made by another version of HEARTH, so what it shows was not compared with "
             "the data; what the data say is checked all the same"
         )
+    from jinja2 import TemplateError
+
     try:
         made = render_page(document, seal)
-    except (LookupError, TypeError, ValueError, AttributeError, SigningError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
+        raise EvidenceError(f"no page can be made of these data: {error}") from None
+    except (SigningError, TemplateError) as error:
         raise EvidenceError(f"no page can be made of these data: {error}") from None
     if made != page:
         place = next((n for n, (one, other) in enumerate(zip(made, page, strict=False)) if one != other), len(made))
