@@ -455,6 +455,7 @@ def test_the_data_can_be_taken_out(intact: bytes, opened: Callable[..., Opened])
     first, last = dossiers.span(intact)
     assert waiting.value.path().read_bytes() == intact[first:last]
     one.page.locator("#raw > summary").click()
+    one.page.wait_for_function("document.querySelector('#raw-text').textContent.length > 1000")
     assert str(one.page.locator("#raw-text").text_content()).encode() == intact[first:last]
     assert one.page.evaluate("violations") == []
 
