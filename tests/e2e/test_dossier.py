@@ -455,7 +455,10 @@ def test_the_data_can_be_taken_out(intact: bytes, opened: Callable[..., Opened])
     first, last = dossiers.span(intact)
     assert waiting.value.path().read_bytes() == intact[first:last]
     one.page.locator("#raw > summary").click()
-    one.page.wait_for_function("document.querySelector('#raw-text').textContent.length > 1000")
+    for _ in range(200):
+        if len(str(one.page.locator("#raw-text").text_content())) > 1000:
+            break
+        one.page.wait_for_timeout(50)
     assert str(one.page.locator("#raw-text").text_content()).encode() == intact[first:last]
     assert one.page.evaluate("violations") == []
 

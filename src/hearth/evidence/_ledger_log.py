@@ -50,6 +50,10 @@ class LogUpdate:
     problems: tuple[str, ...] = ()
 
 
+class _IndexError(Exception):
+    """The index names a leaf for an event that is of another one: it was changed, and is made anew from the log."""
+
+
 class LedgerLog:
     """The log of a ledger, beside its database: what the database loses or is given later, the log does not follow.
 
@@ -127,23 +131,13 @@ class LedgerLog:
         EvidenceError where the log cannot be continued: it was changed or set back, its key is not there, or the disk
         does not take it (OSError). Events that cannot be read are told, and not in the log.
         """
-        problems: list[str] = []
         with self.index() as index:
-            start = end = index.size
-            batch: list[LedgerEvent] = []
-            for event in self._pending(index):
-                if event.why_not:
-                    problems.append(f"{event.kind} {event.name}: {event.why_not}")
-                elif (number := index.find(event.kind, event.name)) is None:
-                    batch.append(event)
-                elif self.log.entry(number) != event.leaf:
-                    raise _set_back(event, number)
-                if len(batch) == _BATCH:
-                    end = self._append(index, batch)
-                    batch = []
-            if batch:
-                end = self._append(index, batch)
-            return LogUpdate(range(start, end), tuple(problems))
+            try:
+                return self._update(index)
+            except _IndexError:
+                index.clear()
+                self._catch_up(index)
+                return self._update(index)
 
     def append(self, kind: LeafKind, **said: Any) -> int:
         """Add a leaf that is no event of the database (a change of keys), after all that are; return its number."""
@@ -190,6 +184,27 @@ class LedgerLog:
         return read_history(self.place, self.settings)
 
     # --- inside
+
+    def _update(self, index: LeafIndex) -> LogUpdate:
+        problems: list[str] = []
+        start = end = index.size
+        batch: list[LedgerEvent] = []
+        for event in self._pending(index):
+            if event.why_not:
+                problems.append(f"{event.kind} {event.name}: {event.why_not}")
+            elif (number := index.find(event.kind, event.name)) is None:
+                batch.append(event)
+            elif (entry := self.log.entry(number)) != event.leaf:
+                leaf = parse_leaf(entry)
+                if (leaf["kind"], name_of_leaf(leaf)) != (event.kind, event.name):
+                    raise _IndexError
+                raise _set_back(event, number)
+            if len(batch) == _BATCH:
+                end = self._append(index, batch)
+                batch = []
+        if batch:
+            end = self._append(index, batch)
+        return LogUpdate(range(start, end), tuple(problems))
 
     def _append(self, index: LeafIndex, events: list[LedgerEvent]) -> int:
         added = self.log.append(event.leaf for event in events)
