@@ -199,7 +199,7 @@ def test_it_notices_when_the_second_run_does_not_fail(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.soak), signal.SIGTERM])
 def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, str(DEMO / "demo.py")]
     environment = os.environ | {"TMPDIR": str(tmp_path)}

@@ -388,7 +388,7 @@ def alone(which: str, rounds: int, folder: Path) -> int:
     return int(done.stdout.split()[0])
 
 
-@pytest.mark.parametrize("rounds", [16, pytest.param(5000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("rounds", [12, pytest.param(5000, marks=pytest.mark.soak)])
 def test_only_refusals_come_out_in_bounded_time_and_memory(tmp_path: Path, rounds: int) -> None:
     assert alone("cases", rounds, tmp_path) >= 11 * (rounds + len(BOMBS))
 

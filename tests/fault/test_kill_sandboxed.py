@@ -120,7 +120,7 @@ def die_at(folder: Path, moments: int) -> None:
 
 
 def test_sampled_kills(folder: Path) -> None:
-    die_at(folder, 8)
+    die_at(folder, 4)
 
 
 @pytest.mark.soak

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -50,7 +51,9 @@ def folders(home: LedgerHome) -> set[Path]:
 def step_of(home: LedgerHome, folder: Path) -> bool:
     """Whether a step of the ledger's folder is under way, or was, in this one."""
     end = Path(*home.root.parent.parts[-2:], "new/x")
-    return any(path.parts[-len(end.parts) :] == end.parts for path in folder.glob("**/up/**/new/x"))
+    # What others have there may go meanwhile: `walk` passes over it.
+    found = (Path(root, name) for root, names, _ in os.walk(folder) for name in names if name == end.name)
+    return any("up" in path.parts and path.parts[-len(end.parts) :] == end.parts for path in found)
 
 
 def words(home: LedgerHome, way: str) -> list[str]:
