@@ -107,7 +107,8 @@ def test_the_next_preview_clears_it_and_spares_what_lives(
     fsck(home, repair=True)
     assert all(path.is_dir() for path in made)
     kill(process)
-    assert all(path.is_dir() for path in made)
+    # In shared memory any other sandbox of this machine may have cleared it by now.
+    assert all(path.is_dir() for path in made if path.is_relative_to(home.root))
     preview()
     assert not folders(home) & made
 

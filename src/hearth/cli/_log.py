@@ -36,6 +36,7 @@ def log() -> None:
 @click.option("--key", type=_FILE, metavar="FILE", help="The log's private key, made where it is not there.")
 @click.option("--signed", type=_FILE, metavar="FILE", help="Where to note how far it was signed; best on another disk.")
 @click.option("--passphrase", "wants_passphrase", is_flag=True, help="Encrypt the new key; runs need it then, too.")
+@click.option("--replace", is_flag=True, help="Take the place of a log that is lost for good; the ledger keeps that.")
 @json_option
 @click.pass_obj
 def init(
@@ -45,13 +46,16 @@ def init(
     key: Path | None,
     signed: Path | None,
     wants_passphrase: bool,
+    replace: bool,
     as_json: bool,
 ) -> None:
     """Make the log of this ledger, with all that is in the ledger by now."""
     from hearth.operations import log_init
 
     passphrase = _new_passphrase() if wants_passphrase else None
-    made = log_init(settings.find_home(), origin=origin, key_file=key, signed_file=signed, passphrase=passphrase)
+    made = log_init(
+        settings.find_home(), origin=origin, key_file=key, signed_file=signed, passphrase=passphrase, replace=replace
+    )
     if as_json:
         print_json(made.to_dict())
         return

@@ -64,11 +64,19 @@ class LedgerLog:
     def __init__(self, ledger: Ledger, signing_key: Callable[[Path], SigningKey] | None = None) -> None:
         self.ledger = ledger
         self.place = LogPlace.of(ledger.home)
+        self._noted = ledger.logs.present()
+        if self._noted is not None and not self.place.exists:
+            raise _lost(self.place, self._noted)
         self.settings = LogSettings.load(self.place)
         if self.settings.ledger_id != ledger.ledger_id:
             raise EvidenceError(
                 f"the log in {self.place.root} is that of the ledger {self.settings.ledger_id}, and this one is "
                 f"{ledger.ledger_id}: somebody has put another log, or another database, in its place"
+            )
+        if self._noted not in {None, str(self.settings.keys[0])}:
+            raise EvidenceError(
+                f"the ledger's log is that of the key {self._noted}, and the one in {self.place.root} began with "
+                f"{self.settings.keys[0]}: somebody has put another log in its place; bring its own back from a backup"
             )
         self._signing_key = signing_key
         self.log = self._log(self.settings)
@@ -93,16 +101,18 @@ class LedgerLog:
         key: SigningKey,
         key_file: Path | None = None,
         signed_file: Path | None = None,
+        replace: bool = False,
     ) -> LedgerLog:
         """Make the log of a ledger, with a leaf for all that is in the ledger by now; EvidenceError where there is one.
 
         The key has to be in `key_file` already; a crash in between leaves nothing that a second try would not finish.
+        With `replace` it takes the place of one that is lost for good; the ledger keeps that there was one.
         """
         place = LogPlace.of(ledger.home)
+        cls.require_none(ledger, replace=replace)
         place.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(place.root):
-            if place.exists:
-                raise EvidenceError(f"this ledger has a log already, in {place.root}; `hearth log status` shows it")
+            cls.require_none(ledger, replace=replace)
             settings = LogSettings(
                 origin=origin,
                 ledger_id=ledger.ledger_id,
@@ -116,10 +126,21 @@ class LedgerLog:
                 log = TransparencyLog.create(place.log, settings.signed_file, key, origin=origin)
             if not log.checkpoint().size:
                 log.append([_genesis(settings)])
+            if replace:
+                ledger.logs.note(str(settings.keys[0]))
             settings.save(place)
         made = cls(ledger, lambda _: key)
         made.update()
         return made
+
+    @staticmethod
+    def require_none(ledger: Ledger, *, replace: bool = False) -> None:
+        """Raise EvidenceError where a ledger has a log, or (without `replace`) had one that is not there any more."""
+        place = LogPlace.of(ledger.home)
+        if place.exists:
+            raise EvidenceError(f"this ledger has a log already, in {place.root}; `hearth log status` shows it")
+        if (noted := ledger.logs.present()) is not None and not replace:
+            raise _lost(place, noted)
 
     def _log(self, settings: LogSettings) -> TransparencyLog:
         publics = tuple(one.public for one in reversed(settings.keys))
@@ -132,6 +153,9 @@ class LedgerLog:
         does not take it (OSError). Events that cannot be read are told, and not in the log.
         """
         with self.index() as index:
+            if self._noted is None:  # only here, so that who looks alone changes nothing
+                self._noted = str(self.settings.keys[0])
+                self.ledger.logs.note(self._noted)
             try:
                 return self._update(index)
             except _IndexError:
@@ -249,6 +273,14 @@ class LedgerLog:
         yield from events.opened(lambda name: index.find(LeafKind.EXECUTION_OPENED, name) is not None)
 
 
+def _lost(place: LogPlace, noted: str) -> EvidenceError:
+    return EvidenceError(
+        f"this ledger has a transparency log, which began with the key {noted}, and it is not in {place.root}: it was "
+        "taken away, or moved. Bring it back from a backup; where it is lost for good, `hearth log init --replace` "
+        "makes another one, and the ledger keeps that there was this one"
+    )
+
+
 def _set_back(event: LedgerEvent, number: int | None) -> EvidenceError:
     there = "is not there any more" if number is None else f"is not what the log has as leaf {number}"
     return EvidenceError(
@@ -276,8 +308,8 @@ def load_log_key(path: Path) -> SigningKey:
 
 
 def update_log(ledger: Ledger) -> LogUpdate | None:
-    """Add what is new in a ledger to its log; None where it has none. Errors are those of `LedgerLog.update`."""
-    if not LogPlace.of(ledger.home).exists:
+    """Add what is new in a ledger to its log; None where it never had one. Errors are those of `LedgerLog.update`."""
+    if not LogPlace.of(ledger.home).exists and ledger.logs.present() is None:
         return None
     return LedgerLog(ledger, load_log_key).update()
 

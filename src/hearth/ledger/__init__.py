@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hearth.ledger._home import HOME_NAME, HOME_VARIABLE, LedgerHome
     from hearth.ledger._kept import POSTURE_LOST
     from hearth.ledger._ledger import Ledger
+    from hearth.ledger._logs import LedgerLogs
     from hearth.ledger._postures import LedgerPostures
     from hearth.ledger._retention import Hold
     from hearth.ledger._summary import ExecutionSummary
@@ -37,6 +38,7 @@ __all__ = [
     "LedgerEvent",
     "LedgerEvents",
     "LedgerHome",
+    "LedgerLogs",
     "LedgerPostures",
     "postures_alone",
     "require_kept",
@@ -59,6 +61,7 @@ __getattr__, __dir__ = lazy_names(
         "Hold": "_retention",
         "Ledger": "_ledger",
         "LedgerHome": "_home",
+        "LedgerLogs": "_logs",
         "LedgerPostures": "_postures",
         "postures_alone": "_worsening",
         "require_kept": "_worsening",

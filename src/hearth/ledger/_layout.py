@@ -73,6 +73,10 @@ LAYOUT = {
         "CREATE TABLE erasures ( id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, execution_id TEXT NOT NULL, document "
         "BLOB NOT NULL )"
     ),
+    "logs": (
+        "CREATE TABLE logs ( id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, log_key TEXT NOT NULL, created TEXT NOT "
+        "NULL )"
+    ),
     "executions_by_start": ("CREATE INDEX executions_by_start ON executions (started, id)"),
     "executions_by_plan": ("CREATE INDEX executions_by_plan ON executions (plan_id, started)"),
     "executions_by_status": ("CREATE INDEX executions_by_status ON executions (status, started)"),

@@ -14,6 +14,7 @@ from hearth.ledger._database import BUSY_SECONDS
 from hearth.ledger._difference import difference
 from hearth.ledger._erasures import LedgerErasures
 from hearth.ledger._events import LedgerEvents
+from hearth.ledger._logs import LedgerLogs
 from hearth.ledger._postures import LedgerPostures
 from hearth.ledger._retention import LedgerRetention, refuse_purged
 from hearth.ledger._rows import disclosed_value, rows_of
@@ -111,6 +112,11 @@ class Ledger:
     def erasures(self) -> LedgerErasures:
         """What was erased of disclosed values, and erasing them."""
         return LedgerErasures(self._database, self.ledger_id)
+
+    @property
+    def logs(self) -> LedgerLogs:
+        """Which transparency log the ledger has, by its own word."""
+        return LedgerLogs(self._database)
 
     def events(self, origin: str) -> LedgerEvents:
         """Return what a transparency log of this origin has to tell of."""

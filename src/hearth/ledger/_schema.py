@@ -36,7 +36,7 @@ __all__ = [
     "require_own_schema",
 ]
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """All revisions that this version knows, oldest first (a test compares them with the migrations)."""
 
 HEAD = REVISIONS[-1]

@@ -33,6 +33,7 @@ __all__ = [
     "executions",
     "ledger_meta",
     "legal_holds",
+    "logs",
     "metadata",
     "postures",
     "refusals",
@@ -239,5 +240,15 @@ erasures = Table(
     Column("id", Integer, primary_key=True),
     Column("execution_id", Text, nullable=False),
     Column("document", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# The first verifier key of each transparency log that the ledger has had; the last row is that of now.
+logs = Table(
+    "logs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("log_key", Text, nullable=False),
+    Column("created", Text, nullable=False),
     sqlite_autoincrement=True,
 )

@@ -119,15 +119,17 @@ def log_init(
     key_file: Path | None = None,
     signed_file: Path | None = None,
     passphrase: str | None = None,
+    replace: bool = False,
 ) -> LogStatus:
     """Make a ledger's log, with a leaf of all that is in the ledger by now, and a key of its own where none is named.
+
+    With `replace` it takes the place of one that is lost for good.
 
     EvidenceError where there is a log; SigningError for a key that cannot be used.
     """
     with Ledger.open(home) as ledger:
+        LedgerLog.require_none(ledger, replace=replace)
         place = LogPlace.of(home)
-        if place.exists:
-            raise EvidenceError(f"this ledger has a log already, in {place.root}; `hearth log status` shows it")
         path = place.key if key_file is None else key_file.absolute()
         key = _key_in(path, passphrase)
         LedgerLog.create(
@@ -136,6 +138,7 @@ def log_init(
             key=key,
             key_file=path,
             signed_file=None if signed_file is None else signed_file.absolute(),
+            replace=replace,
         )
     return log_status(home)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from hearth.evidence import (
     update_log,
     verify_consistency,
 )
+from hearth.ledger import Ledger, LedgerHome
 from hearth.record import LeafKind, format_time, parse_leaf, sealed_leaf, utc_now
 from hearth.recorder import ExecutionObserver, Journal
 from hearth.signing import SigningKey
@@ -181,9 +183,46 @@ def test_a_key_with_a_passphrase_needs_it(tmp_path: Path, monkeypatch: pytest.Mo
     assert load_log_key(path).public == key.public
 
 
-def test_a_ledger_without_a_log_needs_none(logged: LoggedLedger) -> None:
-    logged.log.place.settings.unlink()
-    assert update_log(logged.ledger) is None
+def test_a_ledger_without_a_log_needs_none(tmp_path: Path) -> None:
+    with Ledger.open(LedgerHome.create(tmp_path / ".hearth"), create=True) as ledger:
+        assert update_log(ledger) is None
+        assert ledger.logs.present() is None
+
+
+@pytest.mark.parametrize("what", ["settings.json", "."])
+def test_a_log_that_was_taken_away_is_missed(logged: LoggedLedger, what: str) -> None:
+    """Who removes the log does not switch it off: the database says that there is one."""
+    place = logged.log.place
+    (place.root / what).rename(place.root.with_name("elsewhere"))
+    with pytest.raises(EvidenceError, match="it was taken away"):
+        update_log(logged.ledger)
+    with pytest.raises(EvidenceError, match="init --replace"):
+        LedgerLog.create(logged.ledger, origin=ORIGIN, key=SigningKey.generate())
+    if what == ".":
+        assert not place.root.exists()
+    place.root.with_name("elsewhere").rename(place.root / what)
+    assert update_log(logged.ledger) is not None
+
+
+def test_another_log_does_not_take_its_place_unsaid(logged: LoggedLedger) -> None:
+    place = logged.log.place
+    place.root.rename(place.root.with_name("elsewhere"))
+    key = SigningKey.generate()
+    made = LedgerLog.create(logged.ledger, origin=ORIGIN, key=key, replace=True)
+    assert logged.ledger.logs.present() == str(made.settings.key)
+    made.update()
+    shutil.rmtree(place.root)
+    place.root.with_name("elsewhere").rename(place.root)
+    with pytest.raises(EvidenceError, match="put another log in its place"):
+        update_log(logged.ledger)
+
+
+def test_a_log_of_a_ledger_that_did_not_note_it_is_noted(logged: LoggedLedger) -> None:
+    """As it is with ledgers of before, and where a crash came between."""
+    logged.edit("DELETE FROM logs")
+    assert logged.ledger.logs.present() is None
+    LedgerLog(logged.ledger, lambda _: logged.key).update()
+    assert logged.ledger.logs.present() == str(logged.vkey)
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced", "changed"])

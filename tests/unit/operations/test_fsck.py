@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from hearth.ledger import LedgerHome
 
-COLUMNS = [(table, column) for table in TABLES for column in TABLES[table].split()]
+OF_LOGS = {"logs"}  # the furnished ledger has none; see test_fsck_log
+NUMBERED_HERE = [table for table in NUMBERED if table not in OF_LOGS]
+COLUMNS = [(table, column) for table in TABLES if table not in OF_LOGS for column in TABLES[table].split()]
 # What no other byte contradicts: a plausible value in its place cannot be told from the true one.
 PLAUSIBLE = {
     *((table, "id") for table in ("execution_texts", "disclosures")),
@@ -78,7 +80,7 @@ def test_the_check_changes_nothing(home: LedgerHome) -> None:
 
 
 def test_every_furnished_table_has_rows(whole: LedgerHome) -> None:
-    assert [table for table in TABLES if not digests(whole, table)] == []
+    assert {table for table in TABLES if not digests(whole, table)} == OF_LOGS
 
 
 # --- the database, column by column
@@ -142,7 +144,7 @@ def _concerned(connection: sqlite3.Connection, table: str, row: object) -> str |
     return None if found is None else str(found[0])
 
 
-@pytest.mark.parametrize("table", [*NUMBERED, "ledger_meta", "alembic_version"])
+@pytest.mark.parametrize("table", [*NUMBERED_HERE, "ledger_meta", "alembic_version"])
 @pytest.mark.parametrize("which", ["first", "last"])
 def test_a_removed_row_is_seen(home: LedgerHome, table: str, which: str) -> None:
     order = "DESC" if which == "last" else "ASC"

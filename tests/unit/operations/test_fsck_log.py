@@ -220,6 +220,30 @@ def test_a_former_key_does_not_sign_what_is_not_its_own(home: LedgerHome) -> Non
 def test_settings_that_are_gone_are_damage_for_nothing_is_logged_any_more(home: LedgerHome) -> None:
     (home.root / "transparency" / "settings.json").unlink()
     assert "nothing that happens is told to it" in told(fsck(home))
+    shutil.rmtree(home.root / "transparency")
+    assert "it was taken away" in told(fsck(home))
+
+
+@pytest.mark.parametrize(
+    "sql, what",
+    [
+        ("UPDATE logs SET log_key = 'example.org/log+00000000+AA'", "and this one with"),
+        ("UPDATE logs SET created = 'yesterday'", "which is no time"),
+        ("UPDATE logs SET id = 7", "row"),
+        ("DELETE FROM logs", "row"),
+    ],
+)
+def test_what_the_ledger_notes_of_its_log_does_not_change_unseen(home: LedgerHome, sql: str, what: str) -> None:
+    edit(home, sql)
+    assert what in told(fsck(home))
+
+
+def test_a_log_that_took_the_place_of_another_is_named(home: LedgerHome) -> None:
+    (home.root / "transparency").rename(home.root.parent / "lost")
+    log_init(home, origin="example.org/log", replace=True)
+    report = fsck(home)
+    assert report.findings == ()
+    assert any("the ledger had 1 logs before" in note for note in report.notes)
 
 
 def test_drafts_are_leftovers_and_foreign_files_are_named(home: LedgerHome) -> None:

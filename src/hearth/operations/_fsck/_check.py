@@ -20,7 +20,7 @@ from hearth.operations._fsck._facts import Facts
 from hearth.operations._fsck._files import check_files
 from hearth.operations._fsck._journals import check_journals, compare_journals
 from hearth.operations._fsck._kept import check_contents, check_plans, content_digests, plan_digests
-from hearth.operations._fsck._log_leaves import check_log_leaves
+from hearth.operations._fsck._log_leaves import check_log_leaves, check_noted_log
 from hearth.operations._fsck._postures import check_postures
 from hearth.operations._fsck._repair import KEPT
 from hearth.operations._fsck._repair import repair as mend_all
@@ -124,6 +124,7 @@ def _check_database(
         check_approvals(connection, findings, facts, keys)
         check_postures(connection, findings, keys)
         check_holds(connection, findings)
+        check_noted_log(root, connection, findings, logged)
         if logged is not None:
             check_log_leaves(connection, findings, facts, logged)
     others = sorted(name for name, ledger_id in facts.ledger_ids.items() if ledger_id != facts.ledger_id)

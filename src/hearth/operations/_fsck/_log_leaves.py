@@ -6,18 +6,19 @@ import hashlib
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
-from hearth.operations._fsck._canonical import canonical, load, sha256
+from hearth.operations._fsck._canonical import canonical, is_time, load, sha256
 from hearth.operations._fsck._database import rows
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from hearth.operations._fsck._facts import Facts
     from hearth.operations._fsck._report import Findings
     from hearth.operations._fsck._transparency import Logged
 
-__all__ = ["check_log_leaves"]
+__all__ = ["check_log_leaves", "check_noted_log"]
 
 _LONGEST_NAME = 1024
 _OF_RUNS = {"execution_opened", "execution_sealed"}
@@ -26,6 +27,27 @@ _OF_THE_LOG: dict[str, Callable[[Logged], Sequence[str]]] = {
     "key_changed": lambda logged: logged.statements,
 }
 _Row = tuple[str, dict[str, Any]]  # by what the leaf is known, and what it says, in the order of the rows
+
+
+def check_noted_log(root: Path, connection: sqlite3.Connection, findings: Findings, logged: Logged | None) -> None:
+    """Check that the log that the ledger says it has is the one that is there."""
+    noted = []
+    for row in rows(connection, findings, "logs"):
+        noted.append(str(row["log_key"]))
+        if not is_time(row["created"]):
+            what = f"created is {row['created']!r}, which is no time"
+            findings.damage("transparency", what, where=f"logs, row {row['id']}")
+    if not noted:
+        return
+    if len(noted) > 1:
+        findings.note(f"the ledger had {len(noted) - 1} logs before its present one, which took the place of lost ones")
+    where = "transparency/settings.json"
+    if not (root / where).exists():
+        what = f"the ledger has a log, which began with the key {noted[-1]}, and it was taken away"
+        findings.damage("transparency", what, where=where)
+    elif logged is not None and logged.first_key != noted[-1]:
+        what = f"the ledger's log began with the key {noted[-1]}, and this one with {logged.first_key}"
+        findings.damage("transparency", what, where=where)
 
 
 def check_log_leaves(connection: sqlite3.Connection, findings: Findings, facts: Facts, logged: Logged) -> None:

@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 APPLICATION_ID = 0x48525448
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 
 TABLES = {
     "alembic_version": "version_num",
@@ -34,10 +34,11 @@ TABLES = {
     "tombstones": "id execution_id execution_hash purged document",
     "legal_holds": "id kind name who why created released released_by",
     "erasures": "id execution_id document",
+    "logs": "id log_key created",
 }
 """Each table's columns, in their order."""
 
-LAST_OF = {"0001": "disclosures", "0002": "legal_holds"}
+LAST_OF = {"0001": "disclosures", "0002": "legal_holds", "0003": "erasures"}
 """The last of these tables that an older revision has."""
 
 MADE_BY = {
@@ -55,6 +56,7 @@ MADE_BY = {
     "tombstones": "ae3d28d5b4c7910cc80f10822234e31b",
     "legal_holds": "2fe24f1bc3a6075bb473a605791b60b4",
     "erasures": "09396afc3e76374fcda4b4e85b25934c",
+    "logs": "b449424b85adadf8b0fdadf56341b8f4",
     "sqlite_sequence": "4cb1eaf14467f226196148cb56885696",
 }
 """Each table's SQL, as the first half of its SHA-256 (hex): each run of white space is one space."""
@@ -74,7 +76,7 @@ INDEXES = {
 
 NUMBERED = (
     "executions", "approval_requests", "approval_decisions", "approval_uses", "reviews", "refusals", "tombstones",
-    "legal_holds", "postures", "erasures",
+    "legal_holds", "postures", "erasures", "logs",
 )  # fmt: skip
 """Tables whose rows are numbered without a gap, for none is ever removed (but for purged executions)."""
 
