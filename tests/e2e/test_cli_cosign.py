@@ -76,6 +76,25 @@ def test_some_of_them(place: Place) -> None:
     assert "✓ cosigned by w/0" in place.told("--witness", str(place.witnesses[0].key), place.urls[0])
 
 
+def test_a_policy_says_what_verifiers_need(place: Place) -> None:
+    """The same file serves who asks for cosignatures and who checks them, of the log and of a proof."""
+    run = "one"
+    hearth("--home", str(place.home), "exec", "--id", run, "--mode", "dry-run", "--", "true", code=0)
+    site, proof = str(place.folder / "site"), str(place.folder / "proof")
+    place.told(place.urls[0], *place.policy, code=1)
+    place("log", "publish", site)
+    said = hearth("--home", str(place.home), "log", "verify", site, *place.policy, code=5).output
+    assert "the policy asks for both (2 of w0, w1), and it has w0" in " ".join(said.split())
+    place.told(place.urls[1], *place.policy)
+    place("log", "publish", site)
+    assert place("log", "verify", site, *place.policy)["ok"] is True
+    hearth("--home", str(place.home), "prove", run, "-o", proof, code=0)
+    checked = place("verify", run, "--proof", proof, *place.policy)
+    assert "cosigned by 2" in checked["notes"][-1]
+    both = ("--witness", str(place.witnesses[0].key))
+    assert "not both" in hearth("--home", str(place.home), "log", "verify", site, *both, *place.policy).output
+
+
 def test_another_history_ends_with_5_and_is_kept(place: Place) -> None:
     shutil.copytree(place.home, place.folder / "before")
     hearth("--home", str(place.home), "exec", "--mode", "dry-run", "--", "true", code=0)

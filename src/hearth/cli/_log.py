@@ -112,6 +112,7 @@ def verify(
     log_keys: tuple[str, ...],
     witnesses: tuple[str, ...],
     quorum: int | None,
+    policy: Path | None,
     since: Path | None,
     as_json: bool,
 ) -> int:
@@ -122,7 +123,7 @@ def verify(
     from hearth.cli._text import count
     from hearth.operations import LogKeys, verify_log
 
-    read = LogKeys.read(log_keys, witnesses, quorum)
+    read = LogKeys.read(log_keys, witnesses, quorum, policy)
     home = settings.find_home() if folder is None else None
     found = verify_log(home, folder=folder, keys=read, since=since)
     if as_json:

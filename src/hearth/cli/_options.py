@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -97,6 +98,12 @@ def log_key_options(name: str) -> Callable[[_Function], _Function]:
     """Give a command the options that say whose checkpoints are believed; `name` is that of the log's key."""
 
     def add(function: _Function) -> _Function:
+        function = click.option(
+            "--policy",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Logs, witnesses, and which of them have to cosign (C2SP tlog-policy).",
+        )(function)
         function = click.option(
             "--quorum", type=click.IntRange(0), metavar="N", help="How many of the witnesses have to cosign; else all."
         )(function)

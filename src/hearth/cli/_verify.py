@@ -64,6 +64,7 @@ def verify(
     log_keys: tuple[str, ...],
     witnesses: tuple[str, ...],
     quorum: int | None,
+    policy: Path | None,
     as_json: bool,
 ) -> int:
     """Check that records are whole and unchanged: files, executions, or all.
@@ -78,11 +79,11 @@ def verify(
         return _verify_all(settings, quiet=quiet, as_json=as_json)
 
     def check(subject: str) -> Verified:
-        found = _verify_one(settings, subject, keys, record, _note_keys(log_keys, witnesses))
+        found = _verify_one(settings, subject, keys, record, _note_keys(log_keys, witnesses, policy))
         if proof is not None:
             from hearth.operations import LogKeys
 
-            return _with_proof(settings, found, proof, LogKeys.read(log_keys, witnesses, quorum))
+            return _with_proof(settings, found, proof, LogKeys.read(log_keys, witnesses, quorum, policy))
         return _refuse_unsigned(found) if keys or record is not None else found
 
     if len(subjects) > 1:
@@ -124,13 +125,13 @@ def _with_proof(settings: Settings, found: Verified, proof: str, keys: LogKeys) 
     return check_proof(found, record, Path(proof), keys)
 
 
-def _note_keys(log_keys: tuple[str, ...], witnesses: tuple[str, ...]) -> tuple[str, ...]:
+def _note_keys(log_keys: tuple[str, ...], witnesses: tuple[str, ...], policy: Path | None) -> tuple[str, ...]:
     """Return the verifier keys that were given, as text, also those that stand in files."""
-    if not log_keys and not witnesses:
+    if not log_keys and not witnesses and policy is None:
         return ()
     from hearth.operations import LogKeys
 
-    known = LogKeys.read(log_keys, witnesses)
+    known = LogKeys.read(log_keys, witnesses, policy=policy)
     return tuple(str(key) for key in (*known.logs, *known.witnesses))
 
 

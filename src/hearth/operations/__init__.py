@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hearth.operations._backup import Backup, back_up
     from hearth.operations._checks import HANDOFF, Check, checks
     from hearth.operations._command import command_plan
-    from hearth.operations._cosign import LogCosigned, cosign_log, read_policy, witnesses_to_ask
+    from hearth.operations._cosign import LogCosigned, cosign_log, witnesses_to_ask
     from hearth.operations._dossier import DossierMade, dossier_of
     from hearth.operations._envelopes import TrustedKeys, read_public_key, trusted_keys
     from hearth.operations._examples import EXAMPLES, Example
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         rotate_log_key,
         verify_log,
     )
-    from hearth.operations._log_keys import LogKeys
+    from hearth.operations._log_keys import LogKeys, read_policy
     from hearth.operations._manifests import approved_manifest, keep_manifest
     from hearth.operations._material import InputText, Material
     from hearth.operations._notify import notify, notify_of_request, probe_hooks
@@ -204,7 +204,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "witnesses_to_ask": "_cosign",
-        "read_policy": "_cosign",
+        "read_policy": "_log_keys",
         "cosign_log": "_cosign",
         "LogCosigned": "_cosign",
         "verify_log": "_log",

@@ -11,14 +11,11 @@ from hearth.operations._log import opened_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from hearth.evidence import CosignResult
     from hearth.ledger import LedgerHome
 
-__all__ = ["LogCosigned", "cosign_log", "read_policy", "witnesses_to_ask"]
-
-_LARGEST_POLICY = 1 << 20
+__all__ = ["LogCosigned", "cosign_log", "witnesses_to_ask"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +51,6 @@ class LogCosigned:
             "alarm": self.alarm,
             "lacking": self.lacking,
         }
-
-
-def read_policy(path: Path) -> WitnessPolicy:
-    """Read a policy file (C2SP tlog-policy); EvidenceError where it is none."""
-    try:
-        with path.open("rb") as file:
-            return WitnessPolicy.parse(file.read(_LARGEST_POLICY + 1))
-    except OSError as error:
-        raise EvidenceError(f"{path} cannot be read: {error.strerror or error}") from None
-    except EvidenceError as error:
-        raise EvidenceError(f"{path}: {error}") from None
 
 
 def witnesses_to_ask(

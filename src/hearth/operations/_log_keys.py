@@ -7,27 +7,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hearth.errors import EvidenceError
-from hearth.evidence import Checkpoint, KeyHistory, NoteKey
+from hearth.evidence import Checkpoint, KeyHistory, NoteKey, WitnessPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hearth.evidence import LedgerLog, Note
 
-__all__ = ["LogKeys"]
+__all__ = ["LogKeys", "read_policy"]
 
 _LARGEST = 1 << 16
 _LARGEST_KEY = 4096
+_LARGEST_POLICY = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class LogKeys:
-    """Keys of a log, and the witnesses of whose cosignatures so many (`quorum`) are needed under each checkpoint."""
+    """Keys of a log, and the witnesses of whose cosignatures so many (`quorum`) are needed under each checkpoint.
+
+    Where there is a `policy`, it says which cosignatures are needed, in place of `quorum`.
+    """
 
     logs: tuple[NoteKey, ...]
     witnesses: tuple[NoteKey, ...] = ()
     quorum: int = 0
     history: KeyHistory | None = None
+    policy: WitnessPolicy | None = None
 
     @property
     def given(self) -> bool:
@@ -40,9 +45,27 @@ class LogKeys:
         return cls(log.settings.keys[:1], history=log.history())
 
     @classmethod
-    def read(cls, keys: Sequence[str], witnesses: Sequence[str] = (), quorum: int | None = None) -> Self:
-        """Read keys as they were given: a verifier key (NAME+ID+KEY), or a file that holds some, a line each."""
+    def read(
+        cls,
+        keys: Sequence[str],
+        witnesses: Sequence[str] = (),
+        quorum: int | None = None,
+        policy: Path | None = None,
+    ) -> Self:
+        """Read keys as they were given: a verifier key (NAME+ID+KEY), or a file that holds some, a line each.
+
+        A policy file (C2SP tlog-policy) names witnesses and what is needed of them in place of `witnesses` and
+        `quorum`; its logs are among those whose checkpoints count.
+        """
         read = tuple(key for text in keys for key in _keys(text))
+        if policy is not None:
+            if witnesses or quorum is not None:
+                raise EvidenceError(
+                    "a policy says which witnesses are needed, and how many; give it, or them, not both"
+                )
+            wants = read_policy(policy)
+            logs = tuple(dict.fromkeys((*read, *wants.logs)))
+            return cls(logs, tuple(one.key for one in wants.witnesses), policy=replace(wants, logs=()))
         known = tuple(key for text in witnesses for key in _keys(text))
         wanted = len(known) if quorum is None else quorum
         if wanted > len(known):
@@ -65,6 +88,8 @@ class LogKeys:
         With a history, that is the key of the checkpoint's size.
         """
         checkpoint = self._signed(note)
+        if self.policy is not None:
+            return self.policy.check(note)
         cosigned = len({key.public for key in note.verified_by(self.witnesses)})
         if cosigned < self.quorum:
             raise EvidenceError(
@@ -88,6 +113,17 @@ class LogKeys:
                 "keys (the file `keys` beside its checkpoint) is not at hand"
             )
         return checkpoint
+
+
+def read_policy(path: Path) -> WitnessPolicy:
+    """Read a policy file (C2SP tlog-policy); EvidenceError where it is none."""
+    try:
+        with path.open("rb") as file:
+            return WitnessPolicy.parse(file.read(_LARGEST_POLICY + 1))
+    except OSError as error:
+        raise EvidenceError(f"{path} cannot be read: {error.strerror or error}") from None
+    except EvidenceError as error:
+        raise EvidenceError(f"{path}: {error}") from None
 
 
 def _keys(text: str) -> list[NoteKey]:
