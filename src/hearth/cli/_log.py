@@ -120,12 +120,14 @@ def verify(
 
     With --since it is held against an earlier checkpoint, too: only so an old state is seen that was brought back.
     """
+    from hearth.cli._fsck import progress_lines
     from hearth.cli._text import count
     from hearth.operations import LogKeys, verify_log
 
     read = LogKeys.read(log_keys, witnesses, quorum, policy)
     home = settings.find_home() if folder is None else None
-    found = verify_log(home, folder=folder, keys=read, since=since)
+    told = progress_lines(settings.screen(to_stderr=True))
+    found = verify_log(home, folder=folder, keys=read, since=since, progress=lambda done: told("leaves", done))
     if as_json:
         print_json(found.to_dict())
         return Exit.DONE if found.ok else Exit.NOT_VERIFIED
