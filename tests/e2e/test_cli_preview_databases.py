@@ -221,11 +221,19 @@ def test_rows_that_somebody_else_added_meanwhile_are_a_deviation_where_they_coun
     assert state(folder) == [6, 0, 0]
 
 
-def test_rows_that_somebody_else_added_meanwhile_are_none_where_the_counts_are_the_same(folder: Path) -> None:
+def test_rows_that_somebody_else_added_meanwhile_are_none_where_nothing_depends_on_them(folder: Path) -> None:
     request = approved()
-    in_another_process(folder, "INSERT INTO users (old) VALUES (0); INSERT INTO notes VALUES (7)")
+    in_another_process(folder, "INSERT INTO spare VALUES (0); INSERT INTO notes VALUES (7)")
     live(request, code=0)
-    assert state(folder) == [4, 2, 2]
+    assert state(folder) == [3, 2, 2]
+
+
+def test_rows_that_somebody_else_added_meanwhile_are_a_deviation_where_other_values_come_of_them(folder: Path) -> None:
+    request = approved()
+    in_another_process(folder, "INSERT INTO users (old) VALUES (0)")
+    live(request, code=4)
+    stopped("not what was approved", "the rows of notes", "hold other values than in the preview: n (")
+    assert state(folder) == [4, 2, 0]
 
 
 def test_what_must_be_and_is_not_is_rolled_back(folder: Path) -> None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from hearth._visible import is_visible, visible
 from hearth.cli._ran_text import SIGNS, print_missing
 from hearth.cli._text import bytes_text, count
-from hearth.observe import loosely_compared, program_name, risky_patterns
+from hearth.observe import loose_columns, loosely_compared, program_name, risky_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hearth.cli._screen import Part, Screen
-    from hearth.observe import Change, Loose, Manifest, Node, Reconciliation, StepManifest
+    from hearth.observe import Change, Loose, Manifest, Node, Reconciliation, RowChanges, StepManifest
 
 __all__ = ["copyable", "print_manifest"]
 
@@ -57,7 +57,7 @@ def print_manifest(
             (f"{step.index} {step.name}", "bold"),
             (f"  {_WAYS.get(step.way, step.way)}", "dim"),
         )
-        _print_step(screen, step, declared, diffs or {}, loose, whole=whole)
+        _print_step(screen, step, declared, diffs or {}, loose, volatile=patterns, whole=whole)
         for pattern in risky_patterns(patterns):
             told = f"volatile {pattern}: what others run or trust is not held to what is shown here"
             screen.line((f"! {told}", "bold red"), indent=4)
@@ -70,6 +70,7 @@ def _print_step(
     diffs: Mapping[tuple[int, str], list[str]],
     loose: Mapping[str, Loose],
     *,
+    volatile: Sequence[str],
     whole: bool,
 ) -> None:
     if step.error:
@@ -88,7 +89,7 @@ def _print_step(
             screen.line((f"{screen.symbols.failed} {count(wrong, 'path')} of these not declared", "bold red"), indent=6)
     if risky := sum(change.path in loose and loose[change.path].risky for change in hidden):
         screen.line((f"of these {count(risky, 'path')} that others run or trust may differ", "bold red"), indent=6)
-    _print_other(screen, step, held)
+    _print_other(screen, step, held, volatile)
     _print_programs(screen, step.programs, whole=whole)
     if step.is_empty and not step.error:
         screen.line(("changed nothing", "dim"), indent=4)
@@ -107,12 +108,14 @@ def _print_diff(screen: Screen, lines: Sequence[str], *, whole: bool) -> None:
         screen.line((f"… and {count(hidden, 'line')} more; --whole shows them all", "dim"), indent=8)
 
 
-def _print_other(screen: Screen, step: StepManifest, held: Reconciliation | None) -> None:
+def _print_other(screen: Screen, step: StepManifest, held: Reconciliation | None, volatile: Sequence[str]) -> None:
     """Print what of a step is no path: rows, requests, connections."""
     for row in (row for row in step.rows if row.total or row.definition):
         counts = (f"+{row.inserted} ~{row.updated} -{row.deleted}" if row.total else "changed", "yellow")
         mark = _mark(screen, held, f"{row.database}:{row.table}")
-        screen.line(("# ", "yellow"), f"{row.database}: {row.table} ", counts, mark, indent=4)
+        screen.line(
+            ("# ", "yellow"), f"{row.database}: {row.table} ", counts, mark, _loose_rows(row, volatile), indent=4
+        )
     for request in step.requests:
         sent = ("" if request.sent else "  would be sent", "dim")
         name = f"{request.method} {request.url}"
@@ -133,6 +136,14 @@ def _volatile(loose: Loose | None) -> Part:
     if loose.risky:
         return (f"  (volatile: {loose.words}, and others run or trust it)", "bold red")
     return (f"  (volatile: {loose.words})", "yellow")
+
+
+def _loose_rows(row: RowChanges, volatile: Sequence[str]) -> Part:
+    """Return what stands behind a table whose values a run is not held to, or not to all of them."""
+    if row.total and not (row.before or row.after):
+        return ("  (a run is held to these numbers, not to values)", "yellow")
+    columns = loose_columns(row, volatile)
+    return (f"  (volatile: values of {', '.join(columns)} may differ)" if columns else "", "yellow")
 
 
 def _print_held(screen: Screen, held: Reconciliation) -> None:

@@ -112,7 +112,7 @@ def row_effects(
     """
     rows = [row for row in seen.rows if row.total or row.definition]
     if len(rows) > MOST_ENTRIES:
-        details = {"tables": len(rows), "first": [row.to_dict() for row in rows[:_MOST_NAMED]], "manifest": manifest}
+        details = {"tables": len(rows), "first": [row.counts() for row in rows[:_MOST_NAMED]], "manifest": manifest}
         total = sum(row.total for row in rows)
         words = f"changed {total} rows in {len(rows)} tables"
         yield ObservedEffect(
@@ -124,7 +124,7 @@ def row_effects(
             SideEffectCategory.DATA_MUTATION,
             f"{did(row, row.table)} of {Path(row.database).name}",
             reversible=reversible,
-            details={**row.to_dict(), "rows": row.total, "declared": covered.get(f"{row.database}:{row.table}")},
+            details={**row.counts(), "rows": row.total, "declared": covered.get(f"{row.database}:{row.table}")},
             origin=Origin.OBSERVED,
         )
 

@@ -156,7 +156,7 @@ class SandboxSteps:
         """Keep the step's manifest by its digest; return what the record says of it."""
         told = kept_manifest(seen, self._tasks.store, self._tasks.redactor)
         if seen.rows:
-            told["rows"] = [row.to_dict() for row in seen.rows[:MOST_ENTRIES]]
+            told["rows"] = [row.counts() for row in seen.rows[:MOST_ENTRIES]]
         return told
 
 

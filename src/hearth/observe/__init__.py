@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hearth.observe._reconcile import Reconciliation, declared_path, reconcile
     from hearth.observe._request import ObservedRequest
     from hearth.observe._room import SandboxRoom, clear_dead_sandboxes
+    from hearth.observe._row_deviation import loose_columns
     from hearth.observe._rows import RowChanges
     from hearth.observe._sandbox import Layout, SandboxedProcess, SandboxEnd, SandboxServer
     from hearth.observe._sqlite import (
@@ -84,6 +85,7 @@ __all__ = [
     "in_use",
     "is_sqlite",
     "layer_path",
+    "loose_columns",
     "loosely_compared",
     "named_connections",
     "postgres_name",
@@ -149,6 +151,7 @@ __getattr__, __dir__ = lazy_names(
         "in_use": "_sqlite",
         "is_sqlite": "_sqlite",
         "layer_path": "_layer",
+        "loose_columns": "_row_deviation",
         "loosely_compared": "_loose",
         "postgres_name": "_postgresql",
         "prepare_host_observers": "_in_place",

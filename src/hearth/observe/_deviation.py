@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
+from hearth.observe._row_deviation import differing_rows
 from hearth.observe._volatile import parted
 from hearth.plan import escaped
 
@@ -76,12 +77,7 @@ def deviations(
         f"something that matches the volatile pattern {pattern} was changed in the preview alone"
         for pattern in sorted(new_before.patterns - new.patterns)
     ]
-    rows_before, rows_now = ({(row.database, row.table): row for row in step.rows} for step in (approved, seen))
-    found += [
-        f"the rows of {table} in {database} were changed in another way than the preview showed"
-        for database, table in sorted({*rows_before, *rows_now})
-        if rows_before.get((database, table)) != rows_now.get((database, table))
-    ]
+    found += differing_rows(approved.rows, seen.rows, volatile)
     was_sent = [(one.method, one.url, one.body_sha256) for one in approved.requests]
     for request in seen.requests:
         key3 = (request.method, request.url, request.body_sha256)

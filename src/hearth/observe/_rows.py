@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from hearth._visible import visible
 from hearth.record import canonical_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+    from hearth.observe._row_values import ColumnDigests
 
 __all__ = ["SCHEMA", "RowChanges", "row_summary", "schema_change"]
 
@@ -26,6 +29,10 @@ class RowChanges:
     `table` is the name as the database has it, with its schema where that is not the usual one. A change of the schema
     is one, too: `table` is SCHEMA and the name of what was made, altered or dropped (or of the catalog whose rows were
     changed), and `definition` a digest of what it was and is; "" for rows.
+
+    `before` and `after` are digests by column of the values that these rows had and have, empty where they are not
+    known: a column stands in `before` where a value of it was updated or deleted, in `after` where one was updated or
+    inserted.
     """
 
     database: str
@@ -34,6 +41,8 @@ class RowChanges:
     updated: int = 0
     deleted: int = 0
     definition: str = ""
+    before: ColumnDigests = ()
+    after: ColumnDigests = ()
 
     @property
     def total(self) -> int:
@@ -49,7 +58,13 @@ class RowChanges:
             "updated": self.updated,
             "deleted": self.deleted,
             **({"definition": self.definition} if self.definition else {}),
+            **({"before": dict(self.before)} if self.before else {}),
+            **({"after": dict(self.after)} if self.after else {}),
         }
+
+    def counts(self) -> dict[str, Any]:
+        """Return the JSON form without the digests of values."""
+        return replace(self, before=(), after=()).to_dict()
 
     @classmethod
     def from_counts(cls, database: str, table: str, counts: Mapping[str, int]) -> Self:
@@ -72,6 +87,7 @@ class RowChanges:
             raise TypeError("database and table are texts")
         if not isinstance(document.get("definition", ""), str):
             raise TypeError("a definition is a digest")
+        digests = [_digests(document.get(name, {})) for name in ("before", "after")]
         return cls(
             database=document["database"],
             table=document["table"],
@@ -79,7 +95,15 @@ class RowChanges:
             updated=counts[1],
             deleted=counts[2],
             definition=document.get("definition", ""),
+            before=digests[0],
+            after=digests[1],
         )
+
+
+def _digests(document: object) -> ColumnDigests:
+    if not isinstance(document, Mapping) or not all(isinstance(one, str) for one in document.values()):
+        raise TypeError("digests stand by the names of columns")
+    return tuple((str(name), document[name]) for name in sorted(document))
 
 
 def schema_change(database: str, name: str, states: Any, counts: tuple[int, int, int] = (0, 0, 0)) -> RowChanges:  # noqa: ANN401 - a JSON tree

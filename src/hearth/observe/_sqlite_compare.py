@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hearth.errors import ObservationError
+from hearth.observe._row_values import RowValues
 from hearth.observe._sqlite_effects import (
     SchemaState,
     SqliteEffects,
@@ -15,6 +16,7 @@ from hearth.observe._sqlite_effects import (
     quoted,
     row_changes,
     schema_changes,
+    values_of,
 )
 from hearth.observe._sqlite_files import open_unchanged, readable_uri
 
@@ -59,6 +61,7 @@ class _Comparison:
         self._name = name
         self._unseen: list[str] = []
         self._counts: dict[str, list[int]] = {}
+        self._values: dict[str, RowValues] = {}
 
     def effects(self) -> SqliteEffects:
         """Return what the comparison shows."""
@@ -76,12 +79,13 @@ class _Comparison:
         changeset = self._difference({name: table for name, table in same.items() if table.kind == "table"})
         for name, counts in count_rows([changeset]).items():
             self._counts[name] = counts
+        self._unseen += values_of(changeset, same, self._values)
         inner = {name: table for name, table in same.items() if table.kind == "shadow"}
         shadows = count_rows([self._difference(inner)])
         for owner in sorted({after.owner_of(shadow) for shadow in shadows}):
             self._unseen.append(f"rows of {owner}, a virtual table")
         return SqliteEffects(
-            tables=row_changes(self._name, self._counts),
+            tables=row_changes(self._name, self._counts, self._values),
             changeset=changeset,
             unseen=tuple(self._unseen),
             schema_changed=changed,
@@ -95,8 +99,10 @@ class _Comparison:
             if now is None or was is None:
                 if was is not None and was.kind == "table":
                     self._counts[name] = [0, 0, self._count("before", name)]
+                    self._take_up("before", name, was)
                 elif now is not None and now.kind == "table":
                     self._counts[name] = [self._count("main", name), 0, 0]
+                    self._take_up("main", name, now)
             elif was != now:
                 self._unseen.append(f"rows of {name}: it has other columns than before")
             elif was.kind in ("table", "shadow"):
@@ -161,6 +167,24 @@ class _Comparison:
                 ),
                 tuple(y if change else apsw.no_change for y, change in zip(new, changed, strict=True)),
             )
+
+    def _take_up(self, schema: str, name: str, table: TableState) -> None:
+        """Take up the values of a whole table, which is new or gone."""
+        values = self._values[name] = RowValues()
+        columns, key = (table.columns, table.key) if table.key else (("_rowid_", *table.columns), ("_rowid_",))
+        if table.has_no_key:
+            columns = key = table.columns
+        listed = ", ".join(map(quoted, columns))
+        take_up = values.insert if schema == "main" else values.delete
+        try:
+            for row in self._db.execute(f"SELECT {listed} FROM {schema}.{quoted(name)}"):  # noqa: S608 - quoted
+                named = dict(zip(columns, row, strict=True))
+                number = [named[column] for column in key]
+                if not table.key:
+                    named.pop("_rowid_", None)
+                take_up(number, named.items())
+        except UnicodeDecodeError:
+            self._unseen.append(f"values in {name}: there are texts that are not UTF-8")
 
     def _count(self, schema: str, name: str) -> int:
         return int(self._db.execute(f"SELECT count(*) FROM {schema}.{quoted(name)}").get)  # noqa: S608 - quoted

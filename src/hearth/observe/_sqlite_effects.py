@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hearth.observe._row_values import RowValues
 from hearth.observe._rows import SCHEMA, RowChanges, schema_change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import apsw
 
@@ -21,8 +22,10 @@ __all__ = [
     "quoted",
     "row_changes",
     "schema_changes",
+    "values_of",
 ]
 
+_ROWID = "_rowid_"
 _FIELD_OF = {"INSERT": 0, "UPDATE": 1, "DELETE": 2}
 
 
@@ -60,7 +63,7 @@ class TableState:
     @property
     def has_no_key(self) -> bool:
         """Whether its rows cannot be told apart: neither a primary key, nor a rowid that a session can name."""
-        return not self.key and "_rowid_" in (column.lower() for column in self.columns)
+        return not self.key and _ROWID in (column.lower() for column in self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +158,53 @@ def count_rows(changesets: Iterable[bytes]) -> dict[str, list[int]]:
     return counts
 
 
-def row_changes(database: str, counts: dict[str, Sequence[int]] | dict[str, list[int]]) -> tuple[RowChanges, ...]:
+def values_of(
+    changeset: bytes, tables: Mapping[str, TableState], values: dict[str, RowValues], part: int = 0
+) -> Iterator[str]:
+    """Take up the values of a changeset's rows by table; yield why those of some cannot be.
+
+    `tables` are as they were when the rows changed.
+    """
+    import apsw
+
+    illegible = set()
+    for change in apsw.Changeset.iter(changeset):
+        table = tables.get(change.name)
+        columns = () if table is None else table.columns if table.key else (_ROWID, *table.columns)
+        if len(columns) != change.column_count:
+            columns = tuple(f"column {number}" for number in range(1, change.column_count + 1))
+        found = values.setdefault(change.name, RowValues())
+        try:
+            _take_up(found, change, columns, part)
+        except UnicodeDecodeError:
+            illegible.add(change.name)
+    for name in sorted(illegible):
+        yield f"values in {name}: there are texts that are not UTF-8"
+
+
+def _take_up(values: RowValues, change: apsw.TableChange, columns: Sequence[str], part: int) -> None:
+    import apsw
+
+    old, new = change.old, change.new
+    key = [(old or new or ())[number] for number in sorted(change.pk_columns)]
+    if change.op == "INSERT":
+        # The number of a row that has none of its own is chance: what others insert meanwhile changes it.
+        named = zip(columns, new or (), strict=True)
+        values.insert(key, ((name, value) for name, value in named if name != _ROWID), part)
+    elif change.op == "DELETE":
+        values.delete(key, zip(columns, old or (), strict=True), part)
+    else:
+        both = zip(columns, old or (), new or (), strict=True)
+        values.update(key, ((name, was, is_) for name, was, is_ in both if is_ is not apsw.no_change), part)
+
+
+def row_changes(
+    database: str,
+    counts: dict[str, Sequence[int]] | dict[str, list[int]],
+    values: Mapping[str, RowValues] | None = None,
+) -> tuple[RowChanges, ...]:
     """Return counts by table as RowChanges, sorted, without the tables where nothing changed."""
+    digests = {table: found.digests() for table, found in (values or {}).items()}
     return tuple(
         RowChanges(
             database=database,
@@ -164,6 +212,8 @@ def row_changes(database: str, counts: dict[str, Sequence[int]] | dict[str, list
             inserted=counts[table][0],
             updated=counts[table][1],
             deleted=counts[table][2],
+            before=digests.get(table, ((), ()))[0],
+            after=digests.get(table, ((), ()))[1],
         )
         for table in sorted(counts)
         if any(counts[table])

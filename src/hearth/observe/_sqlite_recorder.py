@@ -12,10 +12,14 @@ from hearth.observe._sqlite_effects import (
     quoted,
     row_changes,
     schema_changes,
+    values_of,
 )
 
 if TYPE_CHECKING:
     import apsw
+
+    from hearth.observe._row_values import RowValues
+    from hearth.observe._sqlite_effects import TableState
 
 __all__ = ["SqliteRecorder"]
 
@@ -39,7 +43,7 @@ class SqliteRecorder:
         self._before: SchemaState | None = None
         self._now: SchemaState | None = None
         self._session: apsw.Session | None = None
-        self._pieces: list[bytes] = []
+        self._pieces: list[tuple[bytes, dict[str, TableState]]] = []
         self._written: set[str] = set()
         self._looked_at: set[str] = set()
         self._unseen: dict[str, None] = {}
@@ -98,8 +102,11 @@ class SqliteRecorder:
             self._now = None
         finally:
             self._ours = False
-        pieces = [piece for piece in self._pieces if piece]
+        pieces = [piece for piece, _ in self._pieces if piece]
         unseen = dict(self._unseen)
+        values: dict[str, RowValues] = {}
+        for part, (piece, tables) in enumerate(self._pieces):
+            unseen |= dict.fromkeys(values_of(piece, tables, values, part))
         changeset = b"".join(pieces[:1])
         if len(pieces) > 1:
             builder = apsw.ChangesetBuilder()  # type: ignore[no-untyped-call]
@@ -120,7 +127,7 @@ class SqliteRecorder:
         if changed and not any(reason.startswith("the schema: ") for reason in unseen):
             unseen["the schema was changed by writing into it"] = None
         return SqliteEffects(
-            tables=row_changes(self._database, count_rows(pieces)),
+            tables=row_changes(self._database, count_rows(pieces), values),
             changeset=changeset,
             unseen=tuple(unseen),
             schema_changed=changed,
@@ -140,7 +147,7 @@ class SqliteRecorder:
         import apsw
 
         try:
-            self._pieces.append(self._session.changeset())
+            self._pieces.append((self._session.changeset(), {} if self._now is None else self._now.tables))
         except apsw.SchemaChangeError:
             self._unseen["which rows changed: the schema did so under them"] = None
         except apsw.Error:

@@ -81,7 +81,8 @@ _STEP: dict[str, Any] = {
     "timeout": _TIMEOUT,
     "volatile": {
         **_TEXTS,
-        "description": "Paths whose content and new names may differ from the preview, such as *.log",
+        "description": "Paths whose content and new names may differ from the preview, such as *.log, "
+        "and rows whose values may, as app.db:users.updated_at",
     },
     "env": _ENVIRONMENT,
 }

@@ -298,7 +298,7 @@ class Transaction:
         told = [details for _, _, details in self._done]
         file = {} if self._new is None else self._new.details()
         if self._seen is not None and self.outcome in ("done", "unknown"):
-            rows = [row.to_dict() for row in self._seen.rows]
+            rows = [row.counts() for row in self._seen.rows]
             more = {"rows_of_more_tables": len(rows) - _MOST_ROWS} if len(rows) > _MOST_ROWS else {}
             file |= {"rows": rows[:_MOST_ROWS], **more, **self._changeset}
         if len(told) > _MOST_STATEMENTS:
