@@ -77,7 +77,8 @@ def test_postgresql_is_previewed_in_a_transaction_that_is_rolled_back(folder: Pa
     told = document("preview", "plan.yaml")
     (step,) = told["steps"]
     assert (step["way"], rows(step), step["error"]) == ("transaction", {"users": (0, 0, 2), "log": (2, 0, 0)}, "")
-    assert step["unseen"] == ["what functions do outside of this database (other servers, files, notifications)"]
+    elsewhere = "what functions do outside of this database (other servers, files, notifications)"
+    assert step["unseen"] == [f"{elsewhere}: the function public.tell()"]
     assert on_server(database, COUNTS) == [(3, 0)]
     live(approved(), code=0)
     assert on_server(database, COUNTS) == [(1, 2)]
@@ -89,6 +90,30 @@ def test_postgresql_is_previewed_in_a_transaction_that_is_rolled_back(folder: Pa
     assert (report["unknown_effects"], len(report["side_effects_observed"])) == (True, 2)
     assert "outside of this database" in str(report["unknown_effects_why"])
     assert PASSWORD not in hearth("export", "run", code=0).stdout
+
+
+def test_plain_rows_on_postgresql_are_all_that_happened(folder: Path, database: str) -> None:
+    on_server(database, "DROP TRIGGER told ON users")
+    plan = (folder / "plan.yaml").read_text()
+    (folder / "plan.yaml").write_text(
+        plan.replace("DELETE FROM users WHERE old = 1", "UPDATE users SET old = 9 WHERE id = 1")
+    )
+    said = hearth("preview", "plan.yaml", "--diff", code=0).output
+    assert "~ id=1: old 1 -> 9" in said
+    live(approved(), code=0)
+    report = record()["side_effects_report"]
+    assert (report["unknown_effects"], report["unknown_effects_why"]) == (False, [])
+
+
+def test_values_on_postgresql_that_somebody_else_set_stop_it(folder: Path, database: str) -> None:
+    plan = (folder / "plan.yaml").read_text()
+    doubled = plan.replace("DELETE FROM users WHERE old = 1", "UPDATE users SET old = old * 2 WHERE id = 1")
+    (folder / "plan.yaml").write_text(doubled)
+    request = approved()
+    on_server(database, "UPDATE users SET old = 7777 WHERE id = 1")
+    live(request, code=4)
+    stopped("not what was approved", "held something else before: old")
+    assert on_server(database, "SELECT old FROM users WHERE id = 1") == [(7777,)]
 
 
 def test_undeclared_rows_on_postgresql_are_rolled_back(folder: Path, database: str) -> None:

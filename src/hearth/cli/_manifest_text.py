@@ -57,7 +57,7 @@ def print_manifest(
             (f"{step.index} {step.name}", "bold"),
             (f"  {_WAYS.get(step.way, step.way)}", "dim"),
         )
-        _print_step(screen, step, declared, diffs or {}, loose, volatile=patterns, whole=whole)
+        _print_step(screen, step, declared, diffs, loose, volatile=patterns, whole=whole)
         for pattern in risky_patterns(patterns):
             told = f"volatile {pattern}: what others run or trust is not held to what is shown here"
             screen.line((f"! {told}", "bold red"), indent=4)
@@ -67,7 +67,7 @@ def _print_step(
     screen: Screen,
     step: StepManifest,
     held: Reconciliation | None,
-    diffs: Mapping[tuple[int, str], list[str]],
+    diffs: Mapping[tuple[int, str], list[str]] | None,
     loose: Mapping[str, Loose],
     *,
     volatile: Sequence[str],
@@ -80,7 +80,7 @@ def _print_step(
         sign, style = SIGNS[change.kind]
         marks = _mark(screen, held, change.path), _volatile(loose.get(change.path))
         screen.line((f"{sign} ", style), change.path, *_about(change), *marks, indent=4)
-        _print_diff(screen, diffs.get((step.index, change.path), ())[2:], whole=whole)
+        _print_diff(screen, (diffs or {}).get((step.index, change.path), ())[2:], whole=whole)
     hidden = step.changes[len(shown) :]
     if hidden:
         below = os.path.commonpath([change.path for change in hidden])
@@ -89,7 +89,7 @@ def _print_step(
             screen.line((f"{screen.symbols.failed} {count(wrong, 'path')} of these not declared", "bold red"), indent=6)
     if risky := sum(change.path in loose and loose[change.path].risky for change in hidden):
         screen.line((f"of these {count(risky, 'path')} that others run or trust may differ", "bold red"), indent=6)
-    _print_other(screen, step, held, volatile)
+    _print_other(screen, step, held, volatile, with_rows=diffs is not None)
     _print_programs(screen, step.programs, whole=whole)
     if step.is_empty and not step.error:
         screen.line(("changed nothing", "dim"), indent=4)
@@ -108,14 +108,18 @@ def _print_diff(screen: Screen, lines: Sequence[str], *, whole: bool) -> None:
         screen.line((f"… and {count(hidden, 'line')} more; --whole shows them all", "dim"), indent=8)
 
 
-def _print_other(screen: Screen, step: StepManifest, held: Reconciliation | None, volatile: Sequence[str]) -> None:
+def _print_other(
+    screen: Screen, step: StepManifest, held: Reconciliation | None, volatile: Sequence[str], *, with_rows: bool
+) -> None:
     """Print what of a step is no path: rows, requests, connections."""
     for row in (row for row in step.rows if row.total or row.definition):
         counts = (f"+{row.inserted} ~{row.updated} -{row.deleted}" if row.total else "changed", "yellow")
-        mark = _mark(screen, held, f"{row.database}:{row.table}")
-        screen.line(
-            ("# ", "yellow"), f"{row.database}: {row.table} ", counts, mark, _loose_rows(row, volatile), indent=4
-        )
+        marks = _mark(screen, held, f"{row.database}:{row.table}"), _loose_rows(row, volatile)
+        screen.line(("# ", "yellow"), f"{row.database}: {row.table} ", counts, *marks, indent=4)
+        for line in row.examples if with_rows else ():
+            screen.line((line, {"+": "green", "-": "red"}.get(line[:1], "cyan")), indent=8)
+        if with_rows and row.examples and (hidden := row.total - len(row.examples)) > 0:
+            screen.line((f"… and {count(hidden, 'row')} more", "dim"), indent=8)
     for request in step.requests:
         sent = ("" if request.sent else "  would be sent", "dim")
         name = f"{request.method} {request.url}"

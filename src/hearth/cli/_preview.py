@@ -32,7 +32,7 @@ _PLAN_ENDINGS = (".yaml", ".yml", ".json")
 @click.command()
 @click.argument("subject", nargs=-1, required=True, type=click.UNPROCESSED, metavar="PLAN | [--] COMMAND [ARGUMENT]...")
 @var_option
-@click.option("--diff", "with_diffs", is_flag=True, help="Show how each text was changed.")
+@click.option("--diff", "with_diffs", is_flag=True, help="Show how each text was changed, and which rows.")
 @click.option("--whole", is_flag=True, help="Show every path, also of very many.")
 @click.option("-o", "--output", metavar="FILE", help="Write the manifest there, as JSON.")
 @click.option("--apply", "applied", is_flag=True, help="Then run it, once you have approved what it showed.")
@@ -85,7 +85,9 @@ def preview(
         return failed
     screen = settings.screen()
     volatile = [step.volatile for step in plan.steps]
-    print_manifest(screen, manifest, held=outcome.held, diffs=outcome.diffs, volatile=volatile, whole=whole)
+    print_manifest(
+        screen, manifest, held=outcome.held, diffs=outcome.diffs if with_diffs else None, volatile=volatile, whole=whole
+    )
     screen.blank()
     if outcome.error is not None:
         screen.line((f"{screen.symbols.failed} ", "red"), f"the preview ended early: {outcome.error}")
@@ -135,6 +137,12 @@ def _document(outcome: PreviewOutcome, *, with_diffs: bool) -> dict[str, Any]:
     if with_diffs:
         document["diffs"] = [
             {"step_index": index, "path": path, "lines": lines} for (index, path), lines in outcome.diffs.items()
+        ]
+        document["rows"] = [
+            {"step_index": step.index, "database": row.database, "table": row.table, "lines": list(row.examples)}
+            for step in outcome.manifest.steps
+            for row in step.rows
+            if row.examples
         ]
     return document
 

@@ -83,7 +83,9 @@ def _carry_out(request: dict[str, Any], store: ContentStore, effects: list[Obser
     told: dict[str, Any] = {}
 
     def before_commit(rows: tuple[RowChanges, ...], unseen: tuple[str, ...]) -> None:
-        told.update(rows=[row.to_dict() for row in rows], row_unseen=list(unseen))
+        told.update(
+            rows=[row.to_dict() for row in rows], examples=[row.examples for row in rows], row_unseen=list(unseen)
+        )
 
     folder = Path(request["folder"])
     context = TaskContext(

@@ -78,7 +78,7 @@ def without_secrets(seen: StepManifest, redactor: Redactor) -> StepManifest:
         changes=tuple(
             replace(one, path=clean(one.path), before=told(one.before), after=told(one.after)) for one in seen.changes
         ),
-        rows=tuple(replace(row, database=text_of(row.database)) for row in seen.rows),
+        rows=tuple(replace(row, database=text_of(row.database), examples=cut(row.examples)) for row in seen.rows),
         programs=tuple(told_program(text)[:_LONGEST_WORDS] for text in seen.programs),
         connections=cut(seen.connections),
         actions=cut(seen.actions),

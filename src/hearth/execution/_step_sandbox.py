@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import ObservationError, TaskError
@@ -92,7 +93,10 @@ class StepSandbox:
             why = f"stopped: {context.cancellation.reason}" if context.cancellation.requested else ""
             why = why or (f"timed out after {context.timeout:g} s" if killed.is_set() else "")
             raise TaskError(why or end.problem or f"it ended before it was done (exit code {end.code})")
-        self.rows = tuple(map(RowChanges.from_dict, document.get("rows", ())))
+        self.rows = tuple(
+            replace(RowChanges.from_dict(row), examples=tuple(lines))
+            for row, lines in zip(document.get("rows", ()), document.get("examples", ()), strict=True)
+        )
         self.unseen += map(str, document.get("row_unseen", ()))
         self.database = document.get("database")
         return {**document, "side_effects": document["effects"]}

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import ObservationError
+from hearth.observe._postgresql_images import PostgresImages, UnreadRowsError
 from hearth.observe._postgresql_schema import changed_catalogs, changed_relations
 from hearth.observe._rows import SCHEMA, RowChanges
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import psycopg
 
 __all__ = ["PostgresCounts", "PostgresEffects", "postgres_name"]
 
-_ELSEWHERE = "what functions do outside of this database (other servers, files, notifications)"
 _NO_COUNTS = "rows: the server does not count them (track_counts is off)"
 _USUAL_PORT = 5432
 # Tables by their name as it is told: with the schema, but for "public".
@@ -73,11 +75,16 @@ class PostgresCounts:
         if int(connection.info.transaction_status) != 2:  # noqa: PLR2004 - see above
             raise ObservationError("rows are counted in a transaction: the connection has none (autocommit)")
 
-    def effects(self) -> PostgresEffects:
-        """Return what was done so far; deferred constraints and triggers are worked off for it, as a commit does."""
+    def effects(self, *, values: bool = False) -> PostgresEffects:
+        """Return what was done so far; deferred constraints and triggers are worked off for it, as a commit does.
+
+        With `values` the rows have digests of what they held and hold, and examples; where that cannot be read, it
+        stands in `unseen`.
+        """
         self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         counted = self._counted and self._is_counted()
         unseen = [] if counted else [_NO_COUNTS]
+        changed_rows = self._since(_ROWS, self._rows)
         tables = [
             RowChanges(
                 database=self._database,
@@ -88,10 +95,12 @@ class PostgresCounts:
                 updated=counts[1],
                 deleted=counts[2],
             )
-            for name, counts in self._since(_ROWS, self._rows)
+            for _, name, counts in changed_rows
         ]
+        if values:
+            tables = list(self._with_values(tables, [oid for oid, _, _ in changed_rows], unseen))
         before, after = self._relations, self._relations_now()
-        written = self._since(_CATALOGS, self._catalogs)
+        written = [(name, counts) for _, name, counts in self._since(_CATALOGS, self._catalogs)]
         catalogs = [name for name, _ in written]
         schema = [
             *changed_relations(self._database, before, after),
@@ -118,10 +127,22 @@ class PostgresCounts:
                 unseen.append(f"rows of {name}, a foreign table")
         return PostgresEffects(
             tables=tuple(sorted(tables, key=lambda row: row.table)),
-            unseen=(*unseen, _ELSEWHERE),
+            unseen=tuple(unseen),
             schema_changed=changed,
             schema=tuple(schema),
         )
+
+    def _with_values(self, tables: list[RowChanges], oids: list[int], unseen: list[str]) -> Iterator[RowChanges]:
+        with PostgresImages(self._connection) as images:
+            for row, oid in zip(tables, oids, strict=True):
+                try:
+                    values = images.of(oid)
+                except UnreadRowsError as why:
+                    unseen.append(f"values in {row.table}: {why}")
+                    yield row
+                else:
+                    before, after = values.digests()
+                    yield replace(row, before=before, after=after, examples=tuple(values.examples))
 
     def _is_counted(self) -> bool:
         found = self._connection.execute("SELECT current_setting('track_counts')").fetchone()
@@ -133,7 +154,7 @@ class PostgresCounts:
 
     def _since(
         self, query: str, before: dict[int, tuple[str, tuple[int, int, int]]]
-    ) -> list[tuple[str, tuple[int, int, int]]]:
+    ) -> list[tuple[int, str, tuple[int, int, int]]]:
         """Return what was counted since the beginning, without the tables where nothing was."""
         grown = []
         for oid, (name, counts) in self._counts(query).items():
@@ -141,7 +162,7 @@ class PostgresCounts:
             # TRUNCATE sets the counts of its own transaction back, and is told by itself.
             more = tuple(max(0, now - was) for now, was in zip(counts, earlier, strict=True))
             if any(more):
-                grown.append((name, (more[0], more[1], more[2])))
+                grown.append((oid, name, (more[0], more[1], more[2])))
         return grown
 
     def _relations_now(self) -> dict[int, tuple[str, int, str]]:

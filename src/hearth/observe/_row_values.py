@@ -6,8 +6,12 @@ import hashlib
 import struct
 from typing import TYPE_CHECKING, Any
 
+from hearth.observe._row_words import MOST_EXAMPLES, row_line
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence
+
+    _Row = Sequence[tuple[str, object]]
 
 __all__ = ["ColumnDigests", "RowValues"]
 
@@ -24,30 +28,39 @@ class RowValues:
     A value that was updated or deleted counts with the key of its row, so that another row's is another one. Of rows
     that were inserted a column counts by itself, in the order of their keys: where a counter gives the next number in
     the meantime, the column of the number is another one, and no other. Memory: some hundred bytes for each row.
+    `examples` are lines that show the first of them to a person.
     """
 
     def __init__(self) -> None:
         self._rows: list[tuple[Any, list[tuple[str, int, bytes]]]] = []
+        self.examples: list[str] = []
 
-    def insert(self, key: Sequence[object], new: Iterable[tuple[str, object]], part: int = 0) -> None:
-        """Take up an inserted row: its key, and each column with its value.
+    def insert(self, key: _Row, new: _Row, part: int = 0, *, hidden: Collection[str] = ()) -> None:
+        """Take up an inserted row: columns and values of its key, and of all of it, but for those that are not held.
 
-        `part` keeps apart what happened one after the other, as before and after a change of the schema.
+        `hidden` are the columns that are shown only. `part` keeps apart what happened one after the other, as before
+        and after a change of the schema.
         """
-        items = [(column, _NEW, _digest("INSERT", (), value)) for column, value in new]
+        self._show(key, None, new)
+        items = [(name, _NEW, _digest("INSERT", (), value)) for name, value in new if name not in hidden]
         self._rows.append(((part, "INSERT", _order(key)), items))
 
-    def update(self, key: Sequence[object], changed: Iterable[tuple[str, object, object]], part: int = 0) -> None:
-        """Take up an updated row: its key, and each column that changed with what it was and is."""
-        items = []
-        for column, old, new in changed:
-            items += [(column, _OLD, _digest("UPDATE", key, old)), (column, _NEW, _digest("UPDATE", key, new))]
+    def update(self, key: _Row, old: _Row, new: _Row, part: int = 0) -> None:
+        """Take up an updated row: its key, and the columns that changed with what they were and are."""
+        self._show(key, old, new)
+        items = [(name, _OLD, _digest("UPDATE", key, value)) for name, value in old]
+        items += [(name, _NEW, _digest("UPDATE", key, value)) for name, value in new]
         self._rows.append(((part, "UPDATE", _order(key)), items))
 
-    def delete(self, key: Sequence[object], old: Iterable[tuple[str, object]], part: int = 0) -> None:
-        """Take up a deleted row: its key, and each column with what it was."""
-        items = [(column, _OLD, _digest("DELETE", key, value)) for column, value in old]
+    def delete(self, key: _Row, old: _Row, part: int = 0) -> None:
+        """Take up a deleted row: its key, and what it held."""
+        self._show(key, old, None)
+        items = [(name, _OLD, _digest("DELETE", key, value)) for name, value in old]
         self._rows.append(((part, "DELETE", _order(key)), items))
+
+    def _show(self, key: _Row, old: _Row | None, new: _Row | None) -> None:
+        if len(self.examples) < MOST_EXAMPLES:
+            self.examples.append(row_line(key, old, new))
 
     def digests(self) -> tuple[ColumnDigests, ColumnDigests]:
         """Return the digests of what the columns held before, and of what they hold now."""
@@ -60,14 +73,14 @@ class RowValues:
         return before, after
 
 
-def _order(key: Sequence[object]) -> tuple[tuple[int, Any], ...]:
+def _order(key: _Row) -> tuple[tuple[int, Any], ...]:
     """Return a key so that keys of any types can be compared: as SQLite does, NULL, numbers, texts, bytes."""
-    return tuple((_RANKS.get(type(part), 4), 0 if part is None else part) for part in key)
+    return tuple((_RANKS.get(type(part), 4), 0 if part is None else part) for _, part in key)
 
 
-def _digest(operation: str, key: Sequence[object], value: object) -> bytes:
+def _digest(operation: str, key: _Row, value: object) -> bytes:
     """Return the SHA-256 of an operation, a key and a value, each with its type and length before it."""
-    return hashlib.sha256(b"".join(map(_encoded, (operation, len(key), *key, value)))).digest()
+    return hashlib.sha256(b"".join(map(_encoded, (operation, len(key), *(part for _, part in key), value)))).digest()
 
 
 def _encoded(value: object) -> bytes:

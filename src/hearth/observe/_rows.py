@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from hearth._visible import visible
@@ -33,6 +33,8 @@ class RowChanges:
     `before` and `after` are digests by column of the values that these rows had and have, empty where they are not
     known: a column stands in `before` where a value of it was updated or deleted, in `after` where one was updated or
     inserted.
+
+    `examples` are lines that show the first of these rows to a person. They hold values, and stand in no document.
     """
 
     database: str
@@ -43,6 +45,7 @@ class RowChanges:
     definition: str = ""
     before: ColumnDigests = ()
     after: ColumnDigests = ()
+    examples: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def total(self) -> int:

@@ -175,14 +175,14 @@ class _Comparison:
         if table.has_no_key:
             columns = key = table.columns
         listed = ", ".join(map(quoted, columns))
-        take_up = values.insert if schema == "main" else values.delete
         try:
             for row in self._db.execute(f"SELECT {listed} FROM {schema}.{quoted(name)}"):  # noqa: S608 - quoted
                 named = dict(zip(columns, row, strict=True))
-                number = [named[column] for column in key]
-                if not table.key:
-                    named.pop("_rowid_", None)
-                take_up(number, named.items())
+                number = [(column, named[column]) for column in key]
+                if schema == "main":
+                    values.insert(number, list(named.items()), hidden=("_rowid_",))
+                else:
+                    values.delete(number, list(named.items()))
         except UnicodeDecodeError:
             self._unseen.append(f"values in {name}: there are texts that are not UTF-8")
 

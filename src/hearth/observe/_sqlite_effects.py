@@ -185,17 +185,18 @@ def values_of(
 def _take_up(values: RowValues, change: apsw.TableChange, columns: Sequence[str], part: int) -> None:
     import apsw
 
-    old, new = change.old, change.new
-    key = [(old or new or ())[number] for number in sorted(change.pk_columns)]
+    old, new = change.old or (), change.new or ()
+    keys = sorted(change.pk_columns)
+    key = [(columns[number], (old or new)[number]) for number in keys]
     if change.op == "INSERT":
         # The number of a row that has none of its own is chance: what others insert meanwhile changes it.
-        named = zip(columns, new or (), strict=True)
-        values.insert(key, ((name, value) for name, value in named if name != _ROWID), part)
+        values.insert(key, list(zip(columns, new, strict=True)), part, hidden=(_ROWID,))
     elif change.op == "DELETE":
-        values.delete(key, zip(columns, old or (), strict=True), part)
+        values.delete(key, list(zip(columns, old, strict=True)), part)
     else:
-        both = zip(columns, old or (), new or (), strict=True)
-        values.update(key, ((name, was, is_) for name, was, is_ in both if is_ is not apsw.no_change), part)
+        changed = [number for number, value in enumerate(new) if value is not apsw.no_change]
+        was, is_ = ([(columns[number], side[number]) for number in changed] for side in (old, new))
+        values.update(key, was, is_, part)
 
 
 def row_changes(
@@ -214,6 +215,7 @@ def row_changes(
             deleted=counts[table][2],
             before=digests.get(table, ((), ()))[0],
             after=digests.get(table, ((), ()))[1],
+            examples=tuple(values[table].examples) if values and table in values else (),
         )
         for table in sorted(counts)
         if any(counts[table])

@@ -10,13 +10,12 @@ import pytest
 
 from hearth.errors import ObservationError
 from hearth.observe._postgresql import PostgresCounts, postgres_name
-from hearth.observe._postgresql_rows import RowImage, preview_rows
+from hearth.observe._row_deviation import differing_rows
 from tests.postgresql import PASSWORD, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ELSEWHERE = "what functions do outside of this database (other servers, files, notifications)"
 SCHEMA = """
 DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS other CASCADE; CREATE SCHEMA other;
 CREATE TABLE users (id int PRIMARY KEY, name text, worth numeric);
@@ -84,10 +83,7 @@ class TestCounts:
         }
         assert {row.database for row in effects.tables} == {"localhost/postgres"}
         assert not effects.schema_changed
-        assert effects.unseen == (
-            "the sequence log_id_seq, which stays advanced whatever becomes of the transaction",
-            ELSEWHERE,
-        )
+        assert effects.unseen == ("the sequence log_id_seq, which stays advanced whatever becomes of the transaction",)
 
     def test_each_transaction_stands_for_itself(self, db: Any) -> None:
         assert tables(counted(db, "DELETE FROM other.owned")) == {"other.owned": (0, 0, 3)}
@@ -194,95 +190,147 @@ class TestCounts:
         assert postgres_name(db) == "localhost/postgres"
 
 
-class TestPreview:
-    def test_exact_rows_and_nothing_stays(self, db: Any) -> None:
-        with preview_rows(db) as preview:
-            db.execute("UPDATE users SET worth = worth * 2, name = 'x' WHERE id = 1")
-            db.execute("DELETE FROM users WHERE id = 3")
-            db.execute("INSERT INTO parts VALUES (2, NULL)")
-        assert preview.rows == (
-            RowImage("log", "INSERT", None, {"id": 1, "what": "x"}),
-            RowImage(
-                "users",
-                "UPDATE",
-                {"id": 1, "name": "a", "worth": Decimal("1.10")},
-                {"id": 1, "name": "x", "worth": Decimal("2.20")},
-            ),
-            RowImage("users", "DELETE", {"id": 3, "name": "c", "worth": None}, None),
-            RowImage("other.owned", "DELETE", {"id": 3, "u": 3}, None),
-            RowImage("part_2", "INSERT", None, {"k": 2, "v": None}),
-        )
-        assert tables(preview) == {
-            "log": (1, 0, 0),
-            "other.owned": (0, 0, 1),
-            "part_2": (1, 0, 0),
-            "users": (0, 1, 1),
-        }
-        assert not preview.schema_changed
-        assert db.execute("SELECT count(*), sum(worth) FROM users").fetchone() == (3, Decimal("3.10"))
-        assert db.execute("SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%hearth%'").fetchone() == (0,)
-        assert db.execute("SELECT nextval('log_id_seq')").fetchone() == (2,)  # as `unseen` says
+def valued(db: Any, *statements: str) -> Any:
+    """What they do, with values; rolled back."""
+    counts = PostgresCounts(db)
+    for statement in statements:
+        db.execute(statement)
+    effects = counts.effects(values=True)
+    db.rollback()
+    return effects
 
-    def test_ten_thousand_rows(self, db: Any) -> None:
-        with preview_rows(db, tables=["users"], most=5) as preview:
-            db.execute("INSERT INTO users SELECT i, 'n' FROM generate_series(100, 10099) i")
-        assert tables(preview) == {"users": (10_000, 0, 0)}
-        assert [row.after and row.after["id"] for row in preview.rows] == [100, 101, 102, 103, 104]
 
-    def test_what_was_taken_back_to_a_savepoint_is_no_row(self, db: Any) -> None:
-        with preview_rows(db) as preview:
-            db.execute("SAVEPOINT s")
-            db.execute("DELETE FROM other.owned")
-            db.execute("ROLLBACK TO s")
-            db.execute("DELETE FROM other.owned WHERE id = 2")
-        assert tables(preview) == {"other.owned": (0, 0, 1)}
-        assert "rows of other.owned: 4 were counted and 1 seen" in preview.unseen[0]
+def by_table(effects: Any) -> dict[str, Any]:
+    return {row.table: row for row in effects.tables}
 
-    def test_a_table_that_is_not_looked_at_is_counted(self, db: Any) -> None:
-        with preview_rows(db, tables=["users"]) as preview:
-            db.execute("UPDATE users SET name = 'x' WHERE id = 1")
-        assert tables(preview) == {"log": (1, 0, 0), "users": (0, 1, 0)}
-        assert preview.unseen[0].startswith("which rows of log:")
-        assert [row.table for row in preview.rows] == ["users"]
 
-    def test_a_failure_rolls_back_too(self, db: Any) -> None:
-        import psycopg
-
-        with pytest.raises(psycopg.errors.UniqueViolation), preview_rows(db):  # noqa: PT012 - what is taken back
-            db.execute("DELETE FROM other.owned")
-            db.execute("INSERT INTO users VALUES (1)")
-        assert db.execute("SELECT count(*) FROM other.owned").fetchone() == (3,)
-
-    def test_who_ends_the_transaction_is_told(self, db: Any) -> None:
-        with pytest.raises(ObservationError, match="ended the transaction"), preview_rows(db):
-            db.execute("COMMIT")
-        with pytest.raises(ObservationError, match="ended the transaction"), preview_rows(db):
-            db.execute("COMMIT; SELECT 1")
-        with pytest.raises(ObservationError, match="ended the transaction"), preview_rows(db):
-            db.execute("ROLLBACK AND CHAIN")
-        assert db.execute("SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%hearth%'").fetchone() == (0,)
-
-    def test_a_transaction_of_somebody_else_is_not_rolled_back(self, db: Any) -> None:
-        db.execute("DELETE FROM other.owned")
-        with pytest.raises(ObservationError, match="without a transaction under way"), preview_rows(db):
-            pytest.fail("it began")
+class TestValues:
+    def test_columns_that_changed_with_the_rows_that_they_changed_in(self, db: Any) -> None:
         db.commit()
-        assert db.execute("SELECT count(*) FROM other.owned").fetchone() == (0,)
+        effects = valued(
+            db,
+            "UPDATE users SET worth = worth * 2, name = 'x' WHERE id = 1",
+            "DELETE FROM users WHERE id = 3",
+            "INSERT INTO parts VALUES (2, NULL)",
+        )
+        rows = by_table(effects)
+        assert effects.unseen == ("the sequence log_id_seq, which stays advanced whatever becomes of the transaction",)
+        assert dict(rows["users"].before).keys() == {"id", "name", "worth"}
+        assert dict(rows["users"].after).keys() == {"name", "worth"}
+        assert rows["users"].examples == (
+            "~ id=1: name 'a' -> 'x', worth '1.10' -> '2.20'",
+            "- id=3, name='c', worth=NULL",
+        )
+        assert rows["other.owned"].examples == ("- id=3, u=3",)
+        assert rows["part_2"].examples == ("+ k=2, v=NULL",)
+        assert dict(rows["log"].after).keys() == {"what"}  # its number is another one each time
+        assert db.execute("SELECT count(*), sum(worth) FROM users").fetchone() == (3, Decimal("3.10"))
 
-    def test_as_a_user_who_owns_nothing(self, db: Any, server: str) -> None:
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE users SET name = name || '!'",
+            "INSERT INTO log (what) SELECT 'n' || i FROM generate_series(1, 30) i",
+            "DELETE FROM other.owned",
+            "INSERT INTO kinds VALUES (true, 'NaN', '{1,2}', '{\"a\": [1]}', '\\x00ff', '2026-01-01 00:00+02', 1e300)",
+            "UPDATE twins SET a = 2",
+        ],
+    )
+    def test_the_same_is_the_same_again(self, db: Any, statement: str) -> None:
+        db.execute("CREATE TABLE kinds (b bool, f float8, i int[], j jsonb, y bytea, t timestamptz, n numeric)")
+        db.execute("CREATE TABLE twins (a int); INSERT INTO twins VALUES (1), (1), (3)")
+        db.commit()
+        first, again = valued(db, statement), valued(db, statement)
+        assert first.tables == again.tables
+        assert all(row.before or row.after for row in first.tables)
+
+    @pytest.mark.parametrize(
+        "drift, words",
+        [
+            ("UPDATE users SET name = 'other' WHERE id = 1", "held something else before: name"),
+            ("UPDATE users SET worth = 7 WHERE id = 1", ""),
+            ("UPDATE users SET name = 'other' WHERE id = 2", ""),
+            ("INSERT INTO users VALUES (9, 'z')", ""),
+        ],
+    )
+    def test_what_others_changed_meanwhile_is_seen_where_it_matters(self, db: Any, drift: str, words: str) -> None:
+        db.commit()
+        statement = "UPDATE users SET name = 'x' WHERE id = 1"
+        shown = valued(db, statement)
+        db.execute(drift)
+        db.commit()
+        found = list(differing_rows(shown.tables, valued(db, statement).tables))
+        assert [words in one for one in found] == [True] * bool(words)
+
+    def test_what_others_do_at_the_same_time_is_not_told(self, db: Any, server: str) -> None:
+        db.commit()
+        alone = by_table(valued(db, "DELETE FROM other.owned WHERE id = 1"))
+        other = connect(server)
+        other.execute("UPDATE other.owned SET u = 2 WHERE id = 2")  # and it is not done yet
+        third = connect(server)
+        counts = PostgresCounts(db)
+        db.execute("DELETE FROM other.owned WHERE id = 1")
+        third.execute("DELETE FROM other.owned WHERE id = 3")
+        third.execute("INSERT INTO other.owned VALUES (4, 2)")
+        third.commit()
+        effects = counts.effects(values=True)
+        for one in (db, other, third):
+            one.rollback()
+        other.close()
+        third.close()
+        assert by_table(effects) == alone
+
+    def test_savepoints_count_as_far_as_they_last(self, db: Any) -> None:
+        db.execute(
+            "CREATE FUNCTION careful() RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+            " UPDATE other.owned SET u = 2 WHERE id = 1; EXCEPTION WHEN OTHERS THEN NULL; END $$"
+        )
+        db.commit()
+        effects = valued(
+            db,
+            "SAVEPOINT s",
+            "DELETE FROM other.owned",
+            "ROLLBACK TO s",
+            "SELECT careful()",
+            "SAVEPOINT t",
+            "DELETE FROM other.owned WHERE id = 3",
+        )
+        lines = ("- id=1, u=1", "- id=3, u=3", "+ id=1, u=2")
+        assert by_table(effects)["other.owned"].examples == lines
+
+    def test_rows_that_are_only_locked_are_not_told(self, db: Any) -> None:
+        db.commit()
+        effects = valued(db, "INSERT INTO other.owned VALUES (7, 1)", "SELECT * FROM users FOR UPDATE")
+        assert by_table(effects).keys() == {"other.owned"}
+        effects = valued(
+            db, "SELECT * FROM users FOR UPDATE", "UPDATE users SET name = 'y' WHERE id = 2", "UPDATE users SET id = id"
+        )
+        assert [line[:7] for line in by_table(effects)["users"].examples if "name" in line] == ["~ id=2:"]
+
+    def test_where_they_cannot_be_read_that_is_said(self, db: Any, server: str) -> None:
         db.execute(f"DROP ROLE IF EXISTS clerk; CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'")
         db.execute(
-            "GRANT USAGE ON SCHEMA other, public TO clerk; GRANT ALL ON other.owned TO clerk;"
-            "GRANT UPDATE, SELECT ON users TO clerk"
+            "GRANT INSERT ON log TO clerk; GRANT USAGE ON log_id_seq TO clerk; GRANT USAGE ON SCHEMA public TO clerk"
         )
-        db.execute("ALTER FUNCTION tell() SECURITY DEFINER")
         db.commit()
+        effects = valued(db, "TRUNCATE other.owned", "INSERT INTO other.owned VALUES (1, 1)")
+        assert "values in other.owned: the transaction keeps everybody else from the table" in effects.unseen
         clerk = connect(server, "clerk")
-        with preview_rows(clerk) as preview:
-            clerk.execute("DELETE FROM other.owned WHERE id = 1")
-            clerk.execute("UPDATE users SET name = 'x' WHERE id = 1")
+        effects = valued(clerk, "INSERT INTO log (what) VALUES ('x')")
         clerk.close()
-        assert tables(preview) == {"other.owned": (0, 0, 1), "users": (0, 1, 0), "log": (1, 0, 0)}
-        assert [row.table for row in preview.rows] == ["other.owned"]
+        assert effects.unseen[0] == "values in log: the role may not read the table"
+        assert (by_table(effects)["log"].inserted, by_table(effects)["log"].after) == (1, ())
         db.execute("DROP OWNED BY clerk; DROP ROLE clerk")
         db.commit()
+
+    def test_the_transaction_goes_on_as_it_was(self, db: Any) -> None:
+        db.commit()
+        counts = PostgresCounts(db)
+        path = db.execute("SHOW search_path").fetchone()
+        db.execute("UPDATE users SET name = 'x' WHERE id = 1")
+        counts.effects(values=True)
+        assert db.execute("SHOW search_path").fetchone() == path
+        db.execute("UPDATE users SET name = 'y' WHERE id = 2")
+        assert tables(counts.effects(values=True))["users"] == (0, 2, 0)
+        db.commit()
+        assert db.execute("SELECT name FROM users ORDER BY id").fetchall() == [("x",), ("y",), ("c",)]

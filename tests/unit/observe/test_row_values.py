@@ -27,7 +27,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 9), VALUES), unique_by=lambda row: row[
 def inserted(rows: Sequence[tuple[object, object]]) -> tuple[ColumnDigests, ColumnDigests]:
     values = RowValues()
     for key, value in rows:
-        values.insert([key], [("id", key), ("value", value)])
+        values.insert([("id", key)], [("id", key), ("value", value)])
     return values.digests()
 
 
@@ -51,8 +51,8 @@ def test_values_of_other_types_are_others(one: object, two: object) -> None:
 def test_a_value_belongs_to_its_row() -> None:
     """That two rows swap their values is a change, of those inserted by their order."""
     one, two = RowValues(), RowValues()
-    one.update(["ann"], [("balance", 1, 2)])
-    two.update(["bob"], [("balance", 1, 2)])
+    one.update([("name", "ann")], [("balance", 1)], [("balance", 2)])
+    two.update([("name", "bob")], [("balance", 1)], [("balance", 2)])
     assert one.digests() != two.digests()
     assert inserted([(1, "a"), (2, "b")]) != inserted([(1, "b"), (2, "a")])
 
@@ -105,6 +105,7 @@ def compared(path: Path, *statements: str) -> dict[str, RowChanges]:
     return {row.table: row for row in compare_databases(path, after, name="db").tables}
 
 
+NUMBERS = "RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 99)"
 STATEMENTS = [
     ["UPDATE users SET balance = balance * 2 WHERE id = 1"],
     ["DELETE FROM users WHERE balance < 50", "INSERT INTO users (name, balance) VALUES ('eve', x'00ff')"],
@@ -190,6 +191,19 @@ def test_a_table_that_is_new_or_gone_is_told_by_its_rows(tmp_path: Path, look: o
     gone = compared(path, "DROP TABLE plain")
     other = compared(database(path, "UPDATE plain SET b = 8 WHERE a = 3"), "DROP TABLE plain")
     assert "held something else before: b" in next(differing_rows(gone.values(), other.values()))
+
+
+def test_the_first_rows_are_shown_to_a_person_and_stand_in_no_document(tmp_path: Path) -> None:
+    users = recorded(database(tmp_path / "app.db"), *STATEMENTS[1], STATEMENTS[0][0])["users"]
+    assert sorted(users.examples) == [
+        "+ id=2, name='eve', balance=x'00ff'",
+        "- id=2, name='bob', balance=5",
+        "~ id=1: balance 100 -> 200",
+    ] or sorted(users.examples) == ["~ id=1: balance 100 -> 200", "~ id=2: name 'bob' -> 'eve', balance 5 -> x'00ff'"]
+    assert "eve" not in str(users.to_dict())
+    many = recorded(tmp_path / "app.db", f"WITH {NUMBERS} INSERT INTO plain SELECT n, NULL FROM numbers")["plain"]
+    assert (len(many.examples), many.inserted) == (20, 99)
+    assert many.examples[0].endswith("b=NULL")
 
 
 def test_texts_that_are_not_utf_8_are_said_not_to_be_held(tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from hearth.execution.tasks._postgresql_text import read_postgresql
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
 
     from hearth.execution.tasks._postgresql_text import PostgresText
 
-__all__ = ["host_refusal"]
+__all__ = ["done_elsewhere", "host_refusal"]
 
 _PLAIN = frozenset(("select", "insert", "update", "delete", "merge", "values", "table", "with", "("))
 _AT_ONCE = frozenset(("copy", "load", "checkpoint"))
@@ -47,6 +47,7 @@ _HARMLESS = (
 )
 _OWN = 16384  # objects from this number on were not there when the server was set up (FirstNormalObjectId)
 _MOST_NAMED = 3
+_ELSEWHERE = "what functions do outside of this database (other servers, files, notifications)"
 _NOT_HELD = "it can be neither previewed nor held to an approval"
 _RIGHTS = "('pg_execute_server_program', 'pg_write_server_files', 'pg_read_server_files')"
 # CREATEROLE: before PostgreSQL 16 such a role may grant itself the rights above.
@@ -158,11 +159,36 @@ def host_refusal(connection: Connection, texts: Sequence[str]) -> str:
     )
 
 
+def done_elsewhere(connection: Connection, texts: Sequence[str]) -> str:
+    """Return why statements may do more than change rows and schema of a PostgreSQL database; "" where they cannot.
+
+    Asked within the transaction, before the first of them; of other databases "" is told.
+    """
+    if connection.dialect.name != "postgresql":
+        return ""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    reads = [read_postgresql(text) for text in texts]
+    why = next(filter(None, (read.doubt or _at_once(read) or _more_than_plain(read) for read in reads)), "")
+    if not why:
+        try:
+            with connection.begin_nested():  # a query that fails does not end the transaction
+                why = _with_own_names(connection, lambda: _listed(_functions(connection, reads)))
+        except SQLAlchemyError:
+            why = "the server does not tell which they are"
+    return f"{_ELSEWHERE}: {why}" if why else ""
+
+
 def _reached(connection: Connection, reads: Sequence[PostgresText]) -> str:
     """Return why statements might act on the server's host; SQLAlchemyError where it does not tell."""
+    return _with_own_names(connection, lambda: _looked_at(connection, reads))
+
+
+def _with_own_names(connection: Connection, look: Callable[[], str]) -> str:
+    """Ask PostgreSQL while only its own functions answer to their names."""
     path = connection.exec_driver_sql("SELECT pg_catalog.current_setting('search_path')").scalar_one()
-    connection.exec_driver_sql("SET LOCAL search_path = pg_catalog")  # else others' functions might answer
-    found = _looked_at(connection, reads)
+    connection.exec_driver_sql("SET LOCAL search_path = pg_catalog")
+    found = look()
     connection.exec_driver_sql("SELECT set_config('search_path', %(path)s, true)", {"path": path})
     return found
 
@@ -182,13 +208,18 @@ def _looked_at(connection: Connection, reads: Sequence[PostgresText]) -> str:
         if doubt := _more_than_plain(read):
             which = f"statement {number} of {len(reads)}: " if len(reads) > 1 else ""
             return f"{which}{doubt}, and {why}"
+    reached = _functions(connection, reads)
+    return f"it may use {_listed(reached)}, and {why}" if reached else ""
+
+
+def _functions(connection: Connection, reads: Sequence[PostgresText]) -> list[str]:
+    """Return what plain statements may reach that is not known to change nothing but rows."""
     asked: dict[str, Any] = {
         "names": sorted(frozenset[str]().union(*(read.names for read in reads))),
         "makes": any("into" in read.names and read.verb not in ("insert", "merge") for read in reads),
         "harmless": list(_HARMLESS),
     }
-    reached = [str(row[0]) for row in connection.exec_driver_sql(_REACHED, asked)]
-    return f"it may use {_listed(reached)}, and {why}" if reached else ""
+    return [str(row[0]) for row in connection.exec_driver_sql(_REACHED, asked)]
 
 
 def _at_once(read: PostgresText) -> str:

@@ -58,12 +58,15 @@ class SeenRows:
 class TableRows:
     """Counts one transaction: `begin` before its first statement, `seen` after the last. Errors are the driver's.
 
-    `database` is what SQLite's file is called.
+    `database` is what SQLite's file is called, `elsewhere` why a server may have done more than change its rows.
+    `values` says that the rows' values are asked for, which costs the server a look through the tables concerned.
     """
 
-    def __init__(self, connection: Connection, database: str) -> None:
+    def __init__(self, connection: Connection, database: str, *, elsewhere: str = "", values: bool = False) -> None:
         self._connection = connection
         self._database = database
+        self._elsewhere = elsewhere
+        self._values = values
         self._begun = False
         self._counts: PostgresCounts | None = None
 
@@ -96,9 +99,10 @@ class TableRows:
         if self._counts is not None:
             from hearth.observe import postgres_name
 
-            counted = self._counts.effects()
+            counted = self._counts.effects(values=self._values)
             rows = with_named_tables(counted.tables, counted.unseen, postgres_name(self._driver))
-            return SeenRows((*rows, *counted.schema), counted.unseen)
+            elsewhere = (self._elsewhere,) if self._elsewhere else ()
+            return SeenRows((*rows, *counted.schema), (*counted.unseen, *elsewhere))
         return self._by_statements(done)
 
     def _by_statements(self, done: Iterable[tuple[Statement, int | None]]) -> SeenRows:

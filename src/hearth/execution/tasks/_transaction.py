@@ -11,7 +11,7 @@ from hearth.execution._task import TaskEffect
 from hearth.execution.tasks._clean import clean
 from hearth.execution.tasks._describe import one_line
 from hearth.execution.tasks._new_file import NewFile
-from hearth.execution.tasks._postgresql_reach import host_refusal
+from hearth.execution.tasks._postgresql_reach import done_elsewhere, host_refusal
 from hearth.execution.tasks._statements import is_empty, read_statement, split_sqlite
 from hearth.execution.tasks._table_rows import SeenRows, TableRows, row_effect
 from hearth.execution.tasks._urls import safe_url
@@ -117,11 +117,13 @@ class Transaction:
 
         driver: Any = connection.connection.dbapi_connection
         cancel = None if hasattr(driver, "set_progress_handler") else getattr(driver, "cancel", None)
-        rows = TableRows(connection, self._database)
         error = ""
         with limits.interrupting(cancel):
+            texts = [statement.text for statement in statements]
             if self._context.holds_back:  # what is compared before its commit must not have acted then
-                error = host_refusal(connection, [statement.text for statement in statements])
+                error = host_refusal(connection, texts)
+            elsewhere = "" if error else done_elsewhere(connection, texts)
+            rows = TableRows(connection, self._database, elsewhere=elsewhere, values=self._context.holds_back)
             for number, statement in enumerate(statements, 1):
                 error = error or limits.over()
                 if error:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.unit.execution.tasks.conftest import Bench
 
+ELSEWHERE = "what functions do outside of this database (other servers, files, notifications)"
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
@@ -254,7 +256,15 @@ def test_rows_are_counted_before_the_commit_with_what_triggers_do(bench: Bench, 
     with pytest.raises(TaskError, match="no"):
         bench.run("sql", {"url": url.replace("postgres:", "clerk:"), "statement": "DELETE FROM users"})
     assert told[0] == {("localhost/postgres", "log"): (2, 0, 0), ("localhost/postgres", "users"): (0, 0, 2)}
-    assert told[1] == ("what functions do outside of this database (other servers, files, notifications)",)
+    assert told[1] == (
+        "values in log: the role may not read the table",
+        f"{ELSEWHERE}: the function public.tell()",
+    )
+    bench.before_commit = refuse
+    told.clear()
+    with pytest.raises(TaskError, match="no"):
+        bench.run("sql", {"url": url, "statement": "INSERT INTO log VALUES ('plain')"})
+    assert told[1] == ()  # nothing but rows can come of that
     bench.before_commit = None
     assert count(bench, url) == 2
     result = bench.run("sql", {"url": url, "statement": "DELETE FROM users"})
