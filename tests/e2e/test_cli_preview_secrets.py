@@ -46,12 +46,27 @@ def test_a_preview_shows_and_keeps_none(folder: Path) -> None:
     assert "plover" not in kept
 
 
-def test_neither_does_an_approved_run_which_is_stopped_where_a_path_is_a_secret(folder: Path) -> None:
-    """What is redacted cannot be compared, so it is not committed."""
-    told = live(approved(), code=4).output
+@pytest.mark.parametrize(
+    "step",
+    [
+        "/bin/true; touch $SHORT",
+        "/bin/true; ln -s $SHORT link",
+        "mkdir token=kestrel1plover2kestrel; touch token=kestrel1plover2kestrel/f",
+    ],
+)
+def test_neither_does_a_request_for_what_could_not_be_compared(folder: Path, step: str) -> None:
+    """What is redacted cannot be compared with its preview, so nobody is asked to approve it."""
+    plan = (folder / "plan.yaml").read_text().splitlines()
+    shell = next(number for number, line in enumerate(plan) if "shell:" in line)
+    plan[shell] = f'    shell: "{step}"'
+    (folder / "plan.yaml").write_text("\n".join(plan))
+    shown = " ".join(hearth("preview", "plan.yaml", code=0).output.split())
+    assert "a live run would be stopped: step 0 cannot do what was shown here: a name is a secret" in shown
+    told = hearth("request", "plan.yaml", "--preview", "--reason", "why", code=3).output
+    assert "Call it otherwise" in " ".join(told.split())
     kept = b"".join(path.read_bytes() for path in (folder / ".hearth").rglob("*") if path.is_file())
     assert b"kestrel" not in kept
-    assert "kestrel" not in told + hearth("export", "run", code=0).stdout
+    assert "kestrel" not in shown + told
     assert list((folder / "work").iterdir()) == []
 
 

@@ -84,6 +84,11 @@ class PreviewedSteps(SandboxSteps):
             outcome = StepOutcome.failure(f"it would change its own record: {'; '.join(own)}", outcome.details)
             seen = replace(seen, error=outcome.error)
         told = self._told(seen)
+        if hidden := [now.path for was, now in zip(seen.changes, told.changes, strict=True) if was != now]:
+            named = ", ".join(map(visible, hidden[:_MOST_PATHS]))
+            self._sandboxing.hopeless[step.index] = (
+                f"a name is a secret, or looks like one ({named}): what is redacted cannot be compared. Call it otherwise"
+            )
         details = {**outcome.details, "dry_run": True, "ran": str(seen.way), **self._kept(seen)}
         details["paths"] = [{"kind": str(one.kind), "path": one.path} for one in told.changes[:_MOST_PATHS]]
         if not outcome.failed and told.way is not Way.NOT_RUN:
