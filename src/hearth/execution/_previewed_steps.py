@@ -87,7 +87,8 @@ class PreviewedSteps(SandboxSteps):
         if hidden := [now.path for was, now in zip(seen.changes, told.changes, strict=True) if was != now]:
             named = ", ".join(map(visible, hidden[:_MOST_PATHS]))
             self._sandboxing.hopeless[step.index] = (
-                f"a name is a secret, or looks like one ({named}): what is redacted cannot be compared. Call it otherwise"
+                f"a name is a secret, or looks like one ({named}), and what is redacted cannot be compared. "
+                "Call it otherwise"
             )
         details = {**outcome.details, "dry_run": True, "ran": str(seen.way), **self._kept(seen)}
         details["paths"] = [{"kind": str(one.kind), "path": one.path} for one in told.changes[:_MOST_PATHS]]
