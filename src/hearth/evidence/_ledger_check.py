@@ -7,11 +7,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import RecordError
+from hearth.errors import EvidenceError, RecordError
 from hearth.evidence._leaf_index import LeafIndex
 from hearth.evidence._ledger_log import name_of_leaf
 from hearth.evidence._log_check import LogReport, check_log
 from hearth.evidence._log_lock import locked
+from hearth.evidence._log_snapshot import LogSnapshot
+from hearth.evidence._merkle import consistency_proof, leaf_hash, verify_consistency
+from hearth.evidence._note import Note
+from hearth.evidence._tiles import TileHashes
 from hearth.ledger import LEAVES_OF_ROWS
 from hearth.record import LeafKind, parse_leaf
 
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
 
     from hearth.evidence._checkpoint import Checkpoint
     from hearth.evidence._ledger_log import LedgerLog
-    from hearth.evidence._note import Note
     from hearth.ledger import LedgerEvent
 
 __all__ = ["check_ledger_log"]
@@ -40,22 +43,36 @@ def check_ledger_log(
 ) -> LogReport:
     """Check a ledger's log, and whether it and the ledger tell of the same events; nothing is added to it.
 
-    Memory is 33 bytes for each leaf; an index of them lies in a temporary folder meanwhile.
+    Runs go on meanwhile, and what they add is looked at in the end, while nobody adds for a moment. Memory is 33 bytes
+    for each leaf; an index of them lies in a temporary folder.
     """
     with (
         tempfile.TemporaryDirectory(prefix="hearth-log-") as folder,
         LeafIndex(Path(folder) / "leaves.db") as index,
-        locked(log.place.root),
     ):
-        comparison = _Comparison(log, index)
-        report = check_log(log.log.files, verify, since=since, entry=comparison.leaf, progress=progress)
-        return LogReport(report.checkpoint, (*report.problems, *comparison.problems()))
+        snapshot = _snapshot(log)
+        comparison = _Comparison(log, index, snapshot)
+        report = check_log(snapshot, verify, since=since, entry=comparison.leaf, progress=progress)
+        comparison.compare()
+        with locked(log.place.root):
+            checkpoint = comparison.take_up_later(report.checkpoint, verify)
+        return LogReport(checkpoint, (*report.problems, *comparison.problems()))
+
+
+def _snapshot(log: LedgerLog) -> LogSnapshot:
+    try:
+        return LogSnapshot(log.log.files)
+    except FileNotFoundError:
+        raise EvidenceError(f"there is no log in {log.log.files.folder}: it has no checkpoint") from None
 
 
 class _Comparison:
-    def __init__(self, log: LedgerLog, index: LeafIndex) -> None:
+    def __init__(self, log: LedgerLog, index: LeafIndex, snapshot: LogSnapshot) -> None:
         self._log = log
         self._index = index
+        self._snapshot = snapshot
+        self._missing: list[LedgerEvent] = []
+        self._more_missing = 0
         self._waiting: list[tuple[int, str, str]] = []
         self._digests = bytearray()
         self._accounted = bytearray()
@@ -81,7 +98,7 @@ class _Comparison:
         if len(self._waiting) == _BATCH:
             self._flush()
 
-    def problems(self) -> list[str]:
+    def compare(self) -> None:
         """Compare with the ledger as it is now."""
         self._flush()
         for number, first in self._index.repeated():
@@ -95,8 +112,43 @@ class _Comparison:
             for event in events.opened(lambda _: False, quarantined=quarantined):
                 self._find(LeafKind.EXECUTION_OPENED, event.name)
         self._left()
-        if len(self._wrong) > _MOST:
-            return [*self._wrong[:_MOST], f"… and {len(self._wrong) - _MOST} more"]
+
+    def take_up_later(self, before: Checkpoint, verify: Callable[[Note], Checkpoint]) -> Checkpoint:
+        """Take up what came to the log since, while nobody adds to it, and return its checkpoint.
+
+        What the ledger had and the log had not is looked for again.
+        """
+        files = self._log.log.files
+        try:
+            now = verify(Note.parse(files.read("checkpoint")))
+            if now.size > before.size:
+                hashes = TileHashes(now.size, files.read)
+                proof = consistency_proof(before.size, now.size, hashes)
+                verify_consistency(before.size, now.size, before.root, now.root, proof)
+                for number, data in enumerate(self._log.log.entries(before.size), before.size):
+                    if leaf_hash(data) != hashes(0, number):
+                        raise EvidenceError(f"leaf {number} is not the one that its tile tells of")  # noqa: TRY301
+                    self.leaf(number, data)
+                    self._account(number)
+            elif now != before:
+                raise EvidenceError("the log was set back while it was checked")  # noqa: TRY301
+        except (EvidenceError, FileNotFoundError) as error:
+            self._say(f"what came to the log while it was checked does not hold: {error}")
+            now = before
+        self._flush()
+        for event in self._missing:
+            if self._index.find(event.kind, event.name) is None:
+                self._say(
+                    f"{event.kind} {event.name} is not in the log; `hearth log update` adds what is new, and each run "
+                    "does it by itself: where this stays, the ledger was given what never happened through HEARTH"
+                )
+        return now
+
+    def problems(self) -> list[str]:
+        """Return what was found."""
+        more = len(self._wrong) - _MOST
+        if more > 0 or self._more_missing:
+            return [*self._wrong[:_MOST], f"… and {max(more, 0) + self._more_missing} more"]
         return self._wrong
 
     def _say(self, problem: str) -> None:
@@ -121,10 +173,10 @@ class _Comparison:
         if event.why_not:
             self._say(f"{what} cannot be compared: {event.why_not}")
         elif number is None:
-            self._say(
-                f"{what} is not in the log; `hearth log update` adds what is new, and each run does it by itself: "
-                "where this stays, the ledger was given what never happened through HEARTH"
-            )
+            if len(self._missing) < _MOST:
+                self._missing.append(event)
+            else:
+                self._more_missing += 1
         elif self._digests[number * _DIGEST : (number + 1) * _DIGEST] != hashlib.sha256(event.leaf).digest():
             self._say(
                 f"{what} is another one in the ledger than in the log (leaf {number}): "
@@ -161,7 +213,7 @@ class _Comparison:
                 )
 
     def _entry(self, number: int) -> bytes:
-        return self._log.log.entry(number)
+        return self._snapshot.entry(number)
 
 
 def _hash_in(leaf: bytes) -> object:

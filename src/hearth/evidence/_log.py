@@ -70,6 +70,11 @@ class TransparencyLog:
         """Return the signed checkpoint, as it is published."""
         return self._read_note().to_bytes()
 
+    def is_signed(self, note: Note) -> bool:
+        """Whether a note is signed by one of the log's keys, in the name of the log that it is a checkpoint of."""
+        origin = Checkpoint.parse(note.text).origin
+        return bool(note.verified_by([NoteKey(origin, public) for public in self._publics]))
+
     def append(self, entries: Iterable[bytes]) -> range:
         """Add entries; return their indexes. OSError and EvidenceError leave the log as it was."""
         with locked(self.files.folder):
@@ -138,7 +143,7 @@ class TransparencyLog:
 
     def _verified(self, note: Note) -> Checkpoint:
         found = Checkpoint.parse(note.text)
-        if not note.verified_by([NoteKey(found.origin, public) for public in self._publics]):
+        if not self.is_signed(note):
             raise EvidenceError(f"the checkpoint in {self.files.folder} is not signed by the log's key")
         last = self._last_signed()
         if last is None:

@@ -21,10 +21,10 @@ _PAUSE = 0.005
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; EvidenceError when another has held it for ten seconds. It ends with the process."""
+def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
+    """Hold the folder's lock; EvidenceError when others have held it for ten seconds. It ends with the process."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(folder / ".lock", flags, 0o600)
+    descriptor = os.open(folder / name, flags, 0o600)
     try:
         end = time.monotonic() + _PATIENCE
         while not try_lock(descriptor):

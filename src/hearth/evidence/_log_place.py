@@ -68,6 +68,10 @@ class LogPlace:
         """Keep others from adding to the log; EvidenceError where one has been at it for ten seconds."""
         return locked(self.root)
 
+    def publishing(self) -> AbstractContextManager[None]:
+        """Keep others from publishing the log: a folder never goes back to an older state. EvidenceError as above."""
+        return locked(self.root, ".publishing")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:

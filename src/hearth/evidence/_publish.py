@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hearth.errors import EvidenceError
 from hearth.evidence._checkpoint import Checkpoint
 from hearth.evidence._log_files import LogFiles
+from hearth.evidence._log_snapshot import LogSnapshot
 from hearth.evidence._merkle import verify_consistency
 from hearth.evidence._note import Note
 from hearth.evidence._tiles import TILE_WIDTH, bundle_path, tile_path, tile_sizes
@@ -38,15 +39,18 @@ def publish(log: TransparencyLog, folder: Path, extra: tuple[tuple[str, bytes], 
     `extra` are files beside the checkpoint (the history of the log's keys), written before it. EvidenceError where the
     folder holds a log that this one does not continue; OSError as the system says.
     """
-    note = Note.parse(log.note())
-    now = log.checkpoint()
+    log.checkpoint()  # one that was set back is refused
+    files = LogSnapshot(log.files)
+    now = Checkpoint.parse(files.note.text)
+    if not log.is_signed(files.note):
+        raise EvidenceError(f"the checkpoint in {files.folder} is not signed by the log's key")
     folder.mkdir(parents=True, exist_ok=True)
     target = LogFiles(folder, public=True)
     before = _continued(log, target, now)
     written = 0
     batch: list[tuple[str, bytes]] = []
     for path in _paths(before, now.size):
-        content = log.files.read(path)
+        content = files.read(path)
         try:
             if target.read(path) == content:
                 continue
@@ -58,7 +62,7 @@ def publish(log: TransparencyLog, folder: Path, extra: tuple[tuple[str, bytes], 
             target.write(batch)
             batch = []
     target.write([*batch, *extra])
-    target.write([("checkpoint", note.to_bytes())])
+    target.write([("checkpoint", files.note.to_bytes())])
     return Published(now, before, written + len(batch) + len(extra) + 1)
 
 

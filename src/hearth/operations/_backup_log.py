@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hearth.errors import EvidenceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from hearth.ledger import LedgerHome
@@ -30,9 +31,10 @@ _NAME = re.compile(LOG_NAMES)
 
 
 def copy_log(home: LedgerHome, scratch: Path) -> dict[str, Path]:
-    """Copy a ledger's log while nobody adds to it; return the copies by their names in the ledger's folder.
+    """Copy a ledger's log in one state; return the copies by their names in the ledger's folder.
 
-    Called before journals and database are read, so that they know all that it tells of. OSError as the system says.
+    Full tiles never change: they are copied first, while runs go on; the rest while nobody adds. Called before journals
+    and database are read, so that they know all that it tells of. OSError as the system says.
     """
     folder = home.root / "transparency"
     if not (folder / "settings.json").exists():
@@ -40,12 +42,18 @@ def copy_log(home: LedgerHome, scratch: Path) -> dict[str, Path]:
     from hearth.evidence import LogPlace
 
     copies: dict[str, Path] = {}
-    with LogPlace(folder).locked():
-        for number, path in enumerate(sorted(folder.rglob("*"))):
+
+    def copy(paths: Iterable[Path]) -> None:
+        for path in sorted(paths):
             name = path.relative_to(home.root).as_posix()
-            if _NAME.fullmatch(name) and path.is_file() and not path.is_symlink():
-                copies[name] = scratch / f"{number}.log"
-                shutil.copyfile(path, copies[name])
+            if name not in copies and _NAME.fullmatch(name) and path.is_file() and not path.is_symlink():
+                to = scratch / f"{len(copies)}.log"
+                shutil.copyfile(path, to)
+                copies[name] = to
+
+    copy(path for path in (folder / "log" / "tile").rglob("*") if not path.parent.name.endswith(".p"))
+    with LogPlace(folder).locked():
+        copy(folder.rglob("*"))
     return copies
 
 

@@ -254,7 +254,8 @@ def publish_log(home: LedgerHome, folder: Path) -> Published:
         log.update()
         history = log.place.log / "keys"
         extra = (("keys", history.read_bytes()),) if history.exists() else ()
-        return publish(log.log, folder, extra)
+        with log.place.publishing():
+            return publish(log.log, folder, extra)
 
 
 def prove_execution(home: LedgerHome, execution_id: str) -> tuple[bytes, LogProof]:

@@ -36,7 +36,7 @@ NAMED_BY = {
 
 _SETTINGS = {"schema", "origin", "ledger_id", "keys", "key_file", "signed_file", "created"}
 _OWN = re.compile(
-    r"settings\.json|signed\.json|keys\.next|index\.db(-journal)?|[^/]+\.pem|\.lock|log/(\.lock|checkpoint|keys)"
+    r"settings\.json|signed\.json|keys\.next|index\.db(-journal)?|[^/]+\.pem|\.lock|\.publishing|log/(\.lock|checkpoint|keys)"
     r"|witnesses/([0-9a-f]{64}\.note|conflicts/[0-9a-f]{64})"
 )
 _DRAFT = re.compile(r"(.*/)?\.[^/]+\.[0-9a-f]{8}\.new")
