@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.e2e.command import hearth
+from tests.e2e.in_browser import CHROMIUM, FLAGS, Opened
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture
@@ -20,3 +24,28 @@ def ledger_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     hearth("init", code=0)
     hearth("keygen", "--trust", "ann", code=0)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for all tests of a module."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def opened(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
+    """Open dossiers in Chromium, each in a context of its own."""
+    made: list[Opened] = []
+
+    def make(**options: Any) -> Opened:
+        made.append(Opened(browser, tmp_path, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.context.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import shutil
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,25 +20,15 @@ from hearth.recorder import ExecutionObserver
 from tests import dossiers
 from tests.e2e.command import document as told
 from tests.e2e.command import hearth
+from tests.e2e.in_browser import in_a_browser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
-
     from hearth.ledger import LedgerHome
+    from tests.e2e.in_browser import Opened
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which the distribution packages")
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-WATCH = """
-window.ran = 0; window.violations = [];
-document.addEventListener("securitypolicyviolation", (one) => window.violations.push(one.violatedDirective));
-"""
 HOSTILE = (
     "</script><script>ran++</script>", "<img src=x onerror='ran++'>", "<svg/onload=ran++>", "]]><!--",
     "--><b>bold</b>", "\u202egnp.exe\u202c", "a\u2028b\u2029c", "javascript:ran++", "{{ 7*7 }} {% raw %}",
@@ -62,59 +51,6 @@ def whole(home: LedgerHome, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 @pytest.fixture(scope="module")
 def intact(whole: dict[str, Any]) -> bytes:
     return dossiers.signed(whole)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield found
-        found.close()
-
-
-class Opened:
-    """A dossier in the browser: a context without network, and what the page asked for."""
-
-    def __init__(self, browser: Browser, folder: Path, **options: Any) -> None:
-        self.context = browser.new_context(offline=True, **options)
-        self.context.add_init_script(WATCH)
-        self.page: Page = self.context.new_page()
-        self.requests: list[str] = []
-        self.said: list[str] = []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.file = folder / "run.html"
-
-    def show(self, content: bytes) -> str:
-        """Open it; return the verdict."""
-        self.file.write_bytes(content)
-        self.page.goto(self.file.as_uri())
-        self.page.wait_for_selector("html[data-verdict]", timeout=20_000, state="attached")
-        return str(self.page.locator("html").get_attribute("data-verdict"))
-
-    def findings(self) -> dict[str, tuple[str, str]]:
-        """Return of each check its finding and what it says."""
-        found = self.page.eval_on_selector_all(
-            "[data-check]",
-            "all => all.map(one => [one.dataset.check, one.dataset.finding, one.querySelector('.says').textContent])",
-        )
-        return {name: (finding, says) for name, finding, says in found}
-
-
-@pytest.fixture
-def opened(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
-    made: list[Opened] = []
-
-    def make(**options: Any) -> Opened:
-        made.append(Opened(browser, tmp_path, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.context.close()
 
 
 def failing(page: bytes, *keys: str) -> set[str]:

@@ -77,7 +77,7 @@ def gather(records: Records, found: Found, witnesses: Witnesses | None = None) -
         "proof": proof,
         "proof_missing": proof_missing,
         "witnesses": {"keys": [str(key) for key in known], "quorum": quorum},
-        "erasures": [_as_json(one) for one in records.ledger.erasures.of(found.execution_id)],
+        "erasures": [one.to_dict() for one in records.ledger.erasures.of(found.execution_id)],
     }
 
 
@@ -95,10 +95,6 @@ def proof_of(records: Records, record: ExecutionRecord) -> tuple[dict[str, str] 
     origin, key = log.settings.origin, log.settings.key
     texts = {"origin": origin, "log_key": str(key), "leaf": leaf.decode(), "proof": proof.to_bytes().decode()}
     return texts, ""
-
-
-def _as_json(one: Any) -> dict[str, Any]:  # noqa: ANN401 - an erasure, as the ledger gives it
-    return dict(one if isinstance(one, dict) else one.to_dict())
 
 
 def _plan(records: Records, record: ExecutionRecord) -> tuple[dict[str, Any] | None, str]:
