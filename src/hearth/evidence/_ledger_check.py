@@ -105,12 +105,13 @@ class _Comparison:
             self._account(number)
             self._say(f"leaf {number} repeats leaf {first}: one event has one leaf; {_ADVICE}")
         events = self._log.ledger.events(self._log.settings.origin)
-        for kind in LEAVES_OF_ROWS:
-            for event in events.after(kind, 0):
-                self._event(event)
+        # Journals before records, records before tombstones: each of them goes when the next one is there.
         for quarantined in (False, True):  # a damaged journal is there, too; `hearth fsck` names it
             for event in events.opened(lambda _: False, quarantined=quarantined):
                 self._find(LeafKind.EXECUTION_OPENED, event.name)
+        for kind in sorted(LEAVES_OF_ROWS, key=lambda kind: kind is LeafKind.EXECUTION_PURGED):
+            for event in events.after(kind, 0):
+                self._event(event)
         self._left()
 
     def take_up_later(self, before: Checkpoint, verify: Callable[[Note], Checkpoint]) -> Checkpoint:

@@ -295,7 +295,7 @@ class TestValues:
             "SAVEPOINT t",
             "DELETE FROM other.owned WHERE id = 3",
         )
-        lines = ("- id=1, u=1", "- id=3, u=3", "+ id=1, u=2")
+        lines = ("- id=1, u=1", "+ id=1, u=2", "- id=3, u=3")
         assert by_table(effects)["other.owned"].examples == lines
 
     def test_rows_that_are_only_locked_are_not_told(self, db: Any) -> None:
