@@ -6,7 +6,7 @@ import os
 import secrets
 import sqlite3
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,6 @@ SCHEMA = "hearth-ledger-v1"
 SCRIPTS = "hearth.ledger:migrations"
 """Where alembic finds the migrations: a folder of this package."""
 
-_MAGIC = b"SQLite format 3\0"
 # Migrations reach their connection through names that alembic keeps once per process.
 _ALEMBIC = threading.Lock()
 _COMPANIONS = ("-wal", "-journal", "-shm")
@@ -221,17 +220,33 @@ def _require_sqlite_file(home: LedgerHome) -> None:
             raise LedgerError(message)
         keep_private(home.root)
         keep_private(path)
-        with path.open("rb") as file:
-            magic = file.read(len(_MAGIC))
+        what = "is empty" if not path.stat().st_size else _why_not_sqlite(path)
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror or error}); check the folder's owner and mode"
         raise LedgerError(message) from error
-    if magic != _MAGIC:
-        what = "is empty" if not magic else "is not a SQLite database"
+    if what:
         message = (
             f"{path} {what}: it was damaged or replaced. Keep a copy of the whole folder and restore the last backup"
         )
         raise LedgerDamagedError(message)
+
+
+def _why_not_sqlite(path: Path) -> str:
+    """Return "is not a SQLite database", "" where it is one; nothing beside the file is looked at, and none is made.
+
+    SQLite itself reads it. Whoever opens the file otherwise drops, with closing it, every lock that this process has on
+    it (POSIX advisory locks, fcntl(2)): others would take a ledger that is open here for one that nobody has open, and
+    remove its write-ahead log under our hands.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_CANTOPEN:
+            raise OSError(0, "it cannot be opened") from error
+        return "is not a SQLite database" if code == sqlite3.SQLITE_NOTADB else ""
+    return ""
 
 
 def _revision(connection: Connection) -> str:
