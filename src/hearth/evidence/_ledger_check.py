@@ -56,7 +56,7 @@ def check_ledger_log(
         comparison.compare()
         with locked(log.place.root):
             checkpoint = comparison.take_up_later(report.checkpoint, verify)
-        return LogReport(checkpoint, (*report.problems, *comparison.problems()))
+        return LogReport(checkpoint, (*report.problems, *comparison.problems()), waiting=comparison.waiting)
 
 
 def _snapshot(log: LedgerLog) -> LogSnapshot:
@@ -71,8 +71,9 @@ class _Comparison:
         self._log = log
         self._index = index
         self._snapshot = snapshot
-        self._missing: list[LedgerEvent] = []
-        self._more_missing = 0
+        self._missing: list[tuple[str, str]] = []
+        self._newest: list[tuple[str, str]] = []
+        self.waiting = 0
         self._waiting: list[tuple[int, str, str]] = []
         self._digests = bytearray()
         self._accounted = bytearray()
@@ -109,15 +110,19 @@ class _Comparison:
         for quarantined in (False, True):  # a damaged journal is there, too; `hearth fsck` names it
             for event in events.opened(lambda _: False, quarantined=quarantined):
                 self._find(LeafKind.EXECUTION_OPENED, event.name)
+        newest: list[tuple[str, str]] = []
         for kind in sorted(LEAVES_OF_ROWS, key=lambda kind: kind is LeafKind.EXECUTION_PURGED):
+            self._newest = []
             for event in events.after(kind, 0):
                 self._event(event)
+            newest += self._newest
+        self._newest = newest
         self._left()
 
     def take_up_later(self, before: Checkpoint, verify: Callable[[Note], Checkpoint]) -> Checkpoint:
         """Take up what came to the log since, while nobody adds to it, and return its checkpoint.
 
-        What the ledger had and the log had not is looked for again.
+        What the ledger had and the log had not is looked for again. The newest of what is left waits to be added.
         """
         files = self._log.log.files
         try:
@@ -137,19 +142,20 @@ class _Comparison:
             self._say(f"what came to the log while it was checked does not hold: {error}")
             now = before
         self._flush()
-        for event in self._missing:
-            if self._index.find(event.kind, event.name) is None:
+        for kind, name in self._missing:
+            if self._index.find(kind, name) is None:
                 self._say(
-                    f"{event.kind} {event.name} is not in the log; `hearth log update` adds what is new, and each run "
-                    "does it by itself: where this stays, the ledger was given what never happened through HEARTH"
+                    f"{kind} {name} is not in the log, and what came after it is: the ledger was given what never "
+                    f"happened through HEARTH; {_ADVICE}"
                 )
+        self.waiting = sum(self._index.find(kind, name) is None for kind, name in self._newest)
         return now
 
     def problems(self) -> list[str]:
         """Return what was found."""
         more = len(self._wrong) - _MOST
-        if more > 0 or self._more_missing:
-            return [*self._wrong[:_MOST], f"… and {max(more, 0) + self._more_missing} more"]
+        if more > 0:
+            return [*self._wrong[:_MOST], f"… and {more} more"]
         return self._wrong
 
     def _say(self, problem: str) -> None:
@@ -171,13 +177,13 @@ class _Comparison:
     def _event(self, event: LedgerEvent) -> None:
         what = f"{event.kind} {event.name}"
         number = self._find(event.kind, event.name)
+        if number is not None:
+            self._missing += self._newest  # events are added in their order
+            self._newest = []
         if event.why_not:
             self._say(f"{what} cannot be compared: {event.why_not}")
         elif number is None:
-            if len(self._missing) < _MOST:
-                self._missing.append(event)
-            else:
-                self._more_missing += 1
+            self._newest.append((str(event.kind), event.name))
         elif self._digests[number * _DIGEST : (number + 1) * _DIGEST] != hashlib.sha256(event.leaf).digest():
             self._say(
                 f"{what} is another one in the ledger than in the log (leaf {number}): "

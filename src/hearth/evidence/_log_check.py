@@ -21,10 +21,14 @@ __all__ = ["LogReport", "check_log"]
 
 @dataclass(frozen=True, slots=True)
 class LogReport:
-    """What the check of a log found: its checkpoint, and what does not hold (nothing, where it is as it was signed)."""
+    """What the check of a log found: its checkpoint, and what does not hold (nothing, where it is as it was signed).
+
+    `waiting` is how many events of the ledger came after all that the log has of their kind, and are not in it yet.
+    """
 
     checkpoint: Checkpoint
     problems: tuple[str, ...] = ()
+    waiting: int = 0
 
     @property
     def ok(self) -> bool:

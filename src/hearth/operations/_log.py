@@ -107,6 +107,7 @@ class LogVerified:
             "root": self.report.checkpoint.root.hex(),
             "own_key": self.own_key,
             "compared_with_ledger": self.compared_with_ledger,
+            "waiting": self.report.waiting,
             "problems": list(self.report.problems),
             "notes": list(self.notes),
         }
@@ -210,6 +211,11 @@ def verify_log(
         checking = LogKeys.of_log(log) if own or keys is None else keys.with_history(log.history().to_bytes())
         report = check_ledger_log(log, checking.check, since=older, progress=progress)
         notes = []
+        if report.waiting:
+            notes.append(
+                f"{report.waiting} events of the ledger are not in the log yet; the next run adds them, or "
+                "`hearth log update`"
+            )
         if own:
             notes.append(
                 "checked by the key in the ledger's own folder: whoever can write there could have signed anything. "

@@ -248,3 +248,29 @@ def test_the_checkpoint_commits_every_leaf(logged: LoggedLedger) -> None:
     assert logged.checked(note) == logged.log.log.checkpoint()
     assert len({leaf_hash(entry) for entry in logged.log.log.entries()}) == logged.log.log.checkpoint().size
     assert format_time(utc_now()) > str(parse_leaf(logged.log.log.entry(0))["at"])
+
+
+def test_what_is_new_waits_and_what_was_put_in_between_is_no_event(logged: LoggedLedger) -> None:
+    """The newest events of a kind come to the log with its next update; one before them never happened through us."""
+    logged.run("later")
+    logged.ledger.retention.purge(
+        {
+            "execution_id": "run-1",
+            "plan_id": "plan",
+            "execution_hash": logged.ledger.get("run-1").get_execution_hash(),
+            "files": {},
+        },
+        by="ann",
+        reason="old",
+    )
+    report = check_ledger_log(logged.log, logged.checked)
+    assert (report.problems, report.waiting) == ((), 2)
+    logged.log.update()
+    assert check_ledger_log(logged.log, logged.checked).waiting == 0
+    logged.edit(
+        "UPDATE executions SET id = 2 WHERE execution_id = 'run-2'", "UPDATE executions SET id = 1 WHERE id = 0"
+    )
+    logged.run("forged")
+    logged.edit("UPDATE executions SET id = 3 WHERE execution_id = 'forged'")
+    (problem,) = check_ledger_log(logged.log, logged.checked).problems
+    assert problem.startswith("execution_sealed forged is not in the log, and what came after it is")
