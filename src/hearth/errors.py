@@ -25,6 +25,7 @@
     │   └── DriftError                  what lies on the host is not what was looked at: nothing was changed
     ├── SigningError                    a key, a signature or an envelope is not usable
     ├── EvidenceError                   a proof, checkpoint or log does not hold, or is malformed
+    │   ├── EvidenceUsageError          no log, no key or no such file: nothing was found wrong
     │   └── EquivocationError           two signed statements that cannot both be true (`notes` are both)
     └── LedgerError
         ├── LedgerNotFoundError         no ledger here
@@ -56,6 +57,7 @@ __all__ = [
     "DuplicateExecutionError",
     "EquivocationError",
     "EvidenceError",
+    "EvidenceUsageError",
     "ExecutionError",
     "ExecutionNotFoundError",
     "ExecutionPurgedError",
@@ -256,6 +258,10 @@ class SigningError(HearthError):
 
 class EvidenceError(HearthError):
     """A proof, a checkpoint, a signed note or a log does not hold, or is malformed."""
+
+
+class EvidenceUsageError(EvidenceError):
+    """There is nothing to look at, or nothing to look with: no log, no key, no such file. Nothing was found wrong."""
 
 
 class EquivocationError(EvidenceError):

@@ -95,6 +95,22 @@ def test_a_policy_says_what_verifiers_need(place: Place) -> None:
     assert "not both" in hearth("--home", str(place.home), "log", "verify", site, *both, *place.policy).output
 
 
+def test_what_was_kept_before_there_were_witnesses_is_still_compared(place: Place) -> None:
+    site = place.folder / "site"
+    place("log", "publish", str(site))
+    shutil.copy(site / "checkpoint", place.folder / "kept")
+    hearth("--home", str(place.home), "exec", "--mode", "dry-run", "--", "true", code=0)
+    place.told(*place.policy)
+    place("log", "publish", str(site))
+    verify = ("log", "verify", str(site), *place.policy, "--since")
+    assert place(*verify, str(place.folder / "kept"))["ok"] is True
+    other = Note.parse((place.folder / "kept").read_bytes())
+    forged = Note(other.text).signed("example.com/log", SigningKey.generate())
+    (place.folder / "kept").write_bytes(forged.to_bytes())
+    said = hearth("--home", str(place.home), *verify, str(place.folder / "kept"), code=5).output
+    assert "the checkpoint to compare with" in " ".join(said.split())
+
+
 def test_another_history_ends_with_5_and_is_kept(place: Place) -> None:
     shutil.copytree(place.home, place.folder / "before")
     hearth("--home", str(place.home), "exec", "--mode", "dry-run", "--", "true", code=0)

@@ -42,7 +42,7 @@ def key() -> str:
 
 
 def test_without_a_log_nothing_is_different_and_the_next_step_is_said(ledger_folder: Path) -> None:
-    assert "`hearth log init` makes one" in hearth("log", "status", code=5).stderr
+    assert "`hearth log init` makes one" in hearth("log", "status", code=2).stderr
     assert not (ledger_folder / ".hearth/transparency").exists()
 
 
@@ -77,7 +77,7 @@ def test_a_proof_needs_the_record_and_the_key_alone(folder: Path, monkeypatch: p
     assert "does not have this record" in told.stdout
     other = vkey.replace("example.org", "example.net")
     assert "no verifier key" in hearth("verify", "after.json", "--proof", "after.tlog-proof", "--log-key", other).stderr
-    assert "--log-key" in hearth("verify", "after.json", "--proof", "after.tlog-proof", code=5).stderr
+    assert "--log-key" in hearth("verify", "after.json", "--proof", "after.tlog-proof", code=2).stderr
 
 
 def test_a_published_log_is_checked_without_the_ledger(folder: Path) -> None:
@@ -89,13 +89,31 @@ def test_a_published_log_is_checked_without_the_ledger(folder: Path) -> None:
     checked = document("log", "verify", "public", "--key", vkey, "--since", "kept", "--json")
     assert checked["ok"]
     assert not checked["compared_with_ledger"]
-    assert "only a key tells" in hearth("log", "verify", "public", code=5).stderr
+    assert "only a key tells" in hearth("log", "verify", "public", code=2).stderr
     bundle = next((folder / "public/tile/entries").rglob("0*/*"))
     bundle.write_bytes(bundle.read_bytes().replace(b"completed", b"failed!!!", 1))
     for path in (folder / "public/tile/entries").rglob("*"):
         if path.is_file() and path != bundle:
             path.unlink()
     assert not document("log", "verify", "public", "--key", vkey, "--json", code=5)["ok"]
+
+
+def test_a_proof_and_a_dossier_are_held_against_the_published_log(folder: Path) -> None:
+    """Each holds by itself in a second history, too; that it is of the one that all see only this tells."""
+    vkey = key()
+    shutil.copytree(folder / ".hearth", folder / "other" / ".hearth")
+    for home, name in ((folder / ".hearth", "one"), (folder / "other" / ".hearth", "two")):
+        at = ("--home", str(home))
+        hearth(*at, "run", "plan.yaml", "--id", name, code=0)
+        hearth(*at, "prove", name, "-o", f"{name}.tlog-proof", code=0)
+        hearth(*at, "dossier", name, "-o", f"{name}.html", code=0)
+    hearth("log", "publish", "public", code=0)
+    verify = ("log", "verify", "public", "--key", vkey, "--since")
+    for kind in ("tlog-proof", "html"):
+        hearth(*verify, f"one.{kind}", code=0)
+        assert "does not continue the checkpoint" in " ".join(hearth(*verify, f"two.{kind}", code=5).stdout.split())
+    assert "no checkpoint that can be read" in hearth(*verify, "plan.yaml", code=5).stderr
+    assert "cannot be read" in hearth(*verify, "nothing", code=2).stderr
 
 
 def test_a_log_that_was_set_back_stops_the_next_run_before_its_first_step(folder: Path) -> None:

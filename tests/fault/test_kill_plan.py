@@ -148,8 +148,8 @@ def die_at(folder: Path, repository: Path, moments: int) -> None:
     assert in_the_middle > moments / 4, "too few runs were killed in their middle: choose other moments"
 
 
-def test_sixty_moments_of_running_plans(tmp_path: Path, repository: Path) -> None:
-    die_at(tmp_path, repository, 60)
+def test_fifty_moments_of_running_plans(tmp_path: Path, repository: Path) -> None:
+    die_at(tmp_path, repository, 50)
 
 
 @pytest.mark.soak

@@ -102,7 +102,7 @@ def update(settings: Settings, *, as_json: bool) -> int:
 @log.command("verify")
 @click.argument("folder", required=False, type=_FOLDER, metavar="[DIR]")
 @log_key_options("--key")
-@click.option("--since", type=_FILE, metavar="FILE", help="A checkpoint of the log that was kept elsewhere.")
+@click.option("--since", type=_FILE, metavar="FILE", help="A checkpoint, proof or dossier that was kept elsewhere.")
 @json_option
 @click.pass_obj
 def verify(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hearth.evidence._dossier_page import make_dossier
     from hearth.evidence._dossier_verify import verify_dossier
     from hearth.evidence._growing_tiles import GrowingTiles
+    from hearth.evidence._kept_note import kept_note
     from hearth.evidence._key_history import KeyHistory
     from hearth.evidence._key_statement import KeyStatement
     from hearth.evidence._ledger_check import check_ledger_log
@@ -114,6 +115,7 @@ __all__ = [
     "cosign",
     "inclusion_proof",
     "is_dossier",
+    "kept_note",
     "leaf_hash",
     "load_log_key",
     "make_dossier",
@@ -190,6 +192,7 @@ __getattr__, __dir__ = lazy_names(
         "cosign": "_cosigning",
         "inclusion_proof": "_merkle",
         "is_dossier": "_dossier_data",
+        "kept_note": "_kept_note",
         "leaf_hash": "_merkle",
         "load_log_key": "_ledger_log",
         "make_dossier": "_dossier_page",

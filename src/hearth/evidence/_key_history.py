@@ -55,14 +55,17 @@ class _Term:
 
 @dataclass(frozen=True, slots=True)
 class KeyHistory:
-    """A log's first key, which a verifier has from elsewhere, and the signed statements that came after it, in order.
+    """A log's first key, and the signed statements that came after it, in order.
 
+    A verifier has the first key from elsewhere, or a later one (`trusted`): then nothing counts that was signed by a
+    key before it, for only what that key signed, and what follows from it, can be believed.
     EvidenceError where a statement does not follow from those before it; EquivocationError, with both, where it denies
     one of them.
     """
 
     first: NoteKey
     statements: tuple[Note, ...] = ()
+    trusted: NoteKey | None = None
     _terms: tuple[_Term, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +81,8 @@ class KeyHistory:
                 error.args = (f"statement {number} of the key history: {error}",)
                 raise
         object.__setattr__(self, "_terms", terms)
+        if self.trusted is not None and self.trusted not in self.keys:
+            raise EvidenceError(f"the key {self.trusted} is none of those in the history of the keys of this log")
 
     # --- what verifiers ask
 
@@ -93,7 +98,13 @@ class KeyHistory:
 
     def valid_at(self, size: int) -> tuple[NoteKey, ...]:
         """Return the key that signs checkpoints of a size; none where it is revoked."""
-        return tuple(one.key for one in self._terms if one.holds(size))
+        return tuple(one.key for one in self._believed if one.holds(size))
+
+    @property
+    def _believed(self) -> tuple[_Term, ...]:
+        """The intervals of the trusted key and of those after it."""
+        start = 0 if self.trusted is None else self.keys.index(self.trusted)
+        return self._terms[start:]
 
     def check(self, note: Note) -> Checkpoint:
         """Return the checkpoint in a note; EvidenceError unless the key of its size signed it."""
@@ -104,9 +115,13 @@ class KeyHistory:
             )
         verified = note.verified_by(self.keys)
         signed = [one for one in self._terms if one.key in verified]
-        if any(one.holds(checkpoint.size) for one in signed):
+        if any(one.holds(checkpoint.size) for one in signed if one in self._believed):
             return checkpoint
         what = f"the checkpoint of {checkpoint.origin} with {checkpoint.size} entries"
+        if any(one.holds(checkpoint.size) for one in signed):
+            raise EvidenceError(
+                f"{what} is signed by a key from before the one that was given: for that, give the log's first key"
+            )
         if signed:
             raise EvidenceError(f"{what} does not count: {'; '.join(one.why_not(checkpoint.size) for one in signed)}")
         strange = ", ".join(one.key_id.hex() for one in note.signatures if one.name == checkpoint.origin)
@@ -154,6 +169,30 @@ class KeyHistory:
         """Return the file: `hearth.log-keys/1`, the first key, and after an empty line each the statements' notes."""
         notes = b"".join(b"\n" + one.to_bytes() for one in self.statements)
         return f"{_FIRST_LINE}\n{self.first}\n".encode() + notes
+
+    @classmethod
+    def is_one(cls, data: bytes) -> bool:
+        """Whether a file's content begins as a history does."""
+        return data.startswith(f"{_FIRST_LINE}\n".encode())
+
+    @classmethod
+    def parse_with(cls, data: bytes, trusted: Sequence[NoteKey]) -> Self:
+        """Read a file that has one of the keys that are trusted from elsewhere, the earliest; EvidenceError else."""
+        told = data.split(b"\n", 2)[1:2]
+        try:
+            first = NoteKey.parse(told[0].decode()) if told else None
+        except ValueError:
+            first = None
+        if first is None or not cls.is_one(data):
+            raise EvidenceError(f"this is no key history: it does not begin with {_FIRST_LINE} and a key")
+        history = cls.parse(data, first)
+        known = [key for key in history.keys if key in trusted]
+        if not known:
+            raise EvidenceError(
+                f"the history of the keys of {first.name} has none of the keys that were given: it is another log's, "
+                "or was made up"
+            )
+        return replace(history, trusted=None if known[0] == first else known[0])
 
     @classmethod
     def parse(cls, data: bytes, first: NoteKey) -> Self:

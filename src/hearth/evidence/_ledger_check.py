@@ -39,6 +39,7 @@ def check_ledger_log(
     verify: Callable[[Note], Checkpoint],
     *,
     since: Note | None = None,
+    believe: Callable[[Note], Checkpoint] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> LogReport:
     """Check a ledger's log, and whether it and the ledger tell of the same events; nothing is added to it.
@@ -52,7 +53,7 @@ def check_ledger_log(
     ):
         snapshot = _snapshot(log)
         comparison = _Comparison(log, index, snapshot)
-        report = check_log(snapshot, verify, since=since, entry=comparison.leaf, progress=progress)
+        report = check_log(snapshot, verify, since=since, believe=believe, entry=comparison.leaf, progress=progress)
         comparison.compare()
         with locked(log.place.root):
             checkpoint = comparison.take_up_later(report.checkpoint, verify)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import EvidenceError, SigningError
+from hearth.errors import EvidenceError, EvidenceUsageError, SigningError
 from hearth.evidence._leaf_index import LeafIndex
 from hearth.evidence._log import TransparencyLog
 from hearth.evidence._log_lock import locked
@@ -138,7 +138,7 @@ class LedgerLog:
         """Raise EvidenceError where a ledger has a log, or (without `replace`) had one that is not there any more."""
         place = LogPlace.of(ledger.home)
         if place.exists:
-            raise EvidenceError(f"this ledger has a log already, in {place.root}; `hearth log status` shows it")
+            raise EvidenceUsageError(f"this ledger has a log already, in {place.root}; `hearth log status` shows it")
         if (noted := ledger.logs.present()) is not None and not replace:
             raise _lost(place, noted)
 

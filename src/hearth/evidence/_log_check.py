@@ -41,21 +41,23 @@ def check_log(
     verify: Callable[[Note], Checkpoint],
     *,
     since: Note | None = None,
+    believe: Callable[[Note], Checkpoint] | None = None,
     entry: Callable[[int, bytes], object] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> LogReport:
     """Compute a log's tiles and root from its entries, and hold them against its files and its checkpoint.
 
     `verify` returns the checkpoint of a note that the log's key signed, and raises EvidenceError for any other; it is
-    asked for the present one and for `since`, a checkpoint that was kept elsewhere. `entry` is given each entry with
-    its number. Memory is bounded. EvidenceError where there is no checkpoint, or one that nobody known signed.
+    asked for the present one. `believe` (`verify`, where it is None) is asked for `since`, a checkpoint that was kept
+    elsewhere. `entry` is given each entry with its number. Memory is bounded. EvidenceError where there is no
+    checkpoint, or one that nobody known signed.
     """
     try:
         note = Note.parse(files.read("checkpoint"))
     except FileNotFoundError:
         raise EvidenceError(f"there is no log in {files.folder}: it has no checkpoint") from None
     checkpoint = verify(note)
-    older = None if since is None else verify(since)
+    older = None if since is None else _older(since, believe or verify)
     problems = _set_back(checkpoint, older)
     tiles = GrowingTiles(0, files.read)
     roots: dict[int, bytes] = {0: tiles.root()}
@@ -84,6 +86,13 @@ def check_log(
             "now, and were signed anew. Both checkpoints are signed by the log's key: keep them, they prove it"
         )
     return LogReport(checkpoint, tuple(problems))
+
+
+def _older(since: Note, verify: Callable[[Note], Checkpoint]) -> Checkpoint:
+    try:
+        return verify(since)
+    except EvidenceError as error:
+        raise EvidenceError(f"the checkpoint to compare with: {error}") from None
 
 
 def _set_back(now: Checkpoint, older: Checkpoint | None) -> list[str]:

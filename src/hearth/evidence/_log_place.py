@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from hearth.errors import EvidenceError
+from hearth.errors import EvidenceError, EvidenceUsageError
 from hearth.evidence._log_files import LogFiles
 from hearth.evidence._log_lock import locked
 from hearth.evidence._note import NoteKey
@@ -104,7 +104,7 @@ class LogSettings:
                 created=str(document["created"]),
             )
         except FileNotFoundError:
-            raise EvidenceError(
+            raise EvidenceUsageError(
                 "this ledger has no transparency log; `hearth log init` makes one, with a key of its own"
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:

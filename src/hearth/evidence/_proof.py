@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from hearth.evidence._note import NoteKey
 
-__all__ = ["LogProof"]
+__all__ = ["PROOF_BEGINS", "LogProof"]
 
 _FIRST = "c2sp.org/tlog-proof@v1"
+PROOF_BEGINS = f"{_FIRST}\n".encode()
+"""What a proof begins with."""
 _INDEX = re.compile(r"index (0|[1-9][0-9]{0,18})", re.ASCII)
 _LARGEST = 1 << 21
 _MOST_HASHES = 64

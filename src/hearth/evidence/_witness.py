@@ -116,13 +116,13 @@ class Witness:
         if old != size:
             return WitnessAnswer(409, b"%d\n" % size, _SIZE_TYPE, f"the latest checkpoint here has {size} entries")
         if known is not None and checkpoint.size == size and checkpoint.root != known.root:
-            self._keep_conflict(files, latest, note)
+            self._keep_conflict(files, latest, note, most=2 * _MOST_CONFLICTS)
             return WitnessAnswer(409, b"%d\n" % size, _SIZE_TYPE, f"another root was signed for {size} entries before")
         try:
             _require_growth(known, checkpoint, proof)
         except EvidenceError as error:
             if known is not None and checkpoint.size > size:
-                self._keep_conflict(files, latest, note)
+                self._keep_conflict(files, latest, note, most=_MOST_CONFLICTS)
             return _refused(422, str(error))
         cosigned = Note(note.text).cosigned(self.key.name, self._signer, int(self._now()))
         if known is None:
@@ -133,12 +133,15 @@ class Witness:
         files.write([("checkpoint", note.to_bytes())])
         return WitnessAnswer(200, "".join(one.line() for one in cosigned.signatures).encode())
 
-    def _keep_conflict(self, files: LogFiles, latest: Note, note: Note) -> None:
-        """Keep two checkpoints that cannot both be of one log, or whose proof did not hold."""
+    def _keep_conflict(self, files: LogFiles, latest: Note, note: Note, *, most: int) -> None:
+        """Keep two checkpoints that cannot both be of one log, or whose proof did not hold.
+
+        Of the latter whoever has the log's key can send any number, so they leave room for what proves something.
+        """
         content = latest.to_bytes() + b"\n" + note.to_bytes()
         path = files.folder / "conflicts" / hashlib.sha256(content).hexdigest()
         kept = list(path.parent.iterdir()) if path.parent.exists() else []
-        if path not in kept and len(kept) < _MOST_CONFLICTS:
+        if path not in kept and len(kept) < most:
             files.write([(f"conflicts/{path.name}", content)])
 
 

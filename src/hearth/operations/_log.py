@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import EvidenceError
+from hearth.errors import EvidenceError, EvidenceUsageError, HearthError
 from hearth.evidence import (
     LedgerLog,
     LogFiles,
@@ -15,6 +15,7 @@ from hearth.evidence import (
     Note,
     check_ledger_log,
     check_log,
+    kept_note,
     load_log_key,
     publish,
     revoke_key,
@@ -22,7 +23,7 @@ from hearth.evidence import (
 )
 from hearth.ledger import LEAVES_OF_ROWS, Ledger
 from hearth.operations._log_keys import LogKeys
-from hearth.record import LeafKind
+from hearth.record import LARGEST_EXPORT, LeafKind
 from hearth.signing import SigningKey
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ __all__ = [
     "rotate_log_key",
     "verify_log",
 ]
-
-_LARGEST_NOTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,20 +195,20 @@ def verify_log(
     older = None if since is None else read_note(since)
     if folder is not None:
         if keys is None or not keys.given:
-            raise EvidenceError(
+            raise EvidenceUsageError(
                 f"{folder}: whose log this is only a key tells that came from elsewhere; give it with --key, as "
                 "`hearth log status` of the ledger prints it"
             )
         history = folder / "keys"
         keys = keys.with_history(history.read_bytes() if history.is_file() else None)
-        report = check_log(LogFiles(folder), keys.check, since=older, progress=progress)
+        report = check_log(LogFiles(folder), keys.check, since=older, believe=keys.signed, progress=progress)
         return LogVerified(report=report, folder=folder, own_key=False, compared_with_ledger=False)
     if home is None:
-        raise EvidenceError("there is neither a ledger nor a folder to check; name one")
+        raise EvidenceUsageError("there is neither a ledger nor a folder to check; name one")
     with opened_log(home) as log:
         own = keys is None or not keys.given
         checking = LogKeys.of_log(log) if own or keys is None else keys.with_history(log.history().to_bytes())
-        report = check_ledger_log(log, checking.check, since=older, progress=progress)
+        report = check_ledger_log(log, checking.check, since=older, believe=checking.signed, progress=progress)
         notes = []
         if report.waiting:
             notes.append(
@@ -283,12 +282,17 @@ def _key_in(path: Path, passphrase: str | None) -> SigningKey:
 
 
 def read_note(path: Path) -> Note:
-    """Read a signed note from a file; EvidenceError where it is none."""
+    """Read a checkpoint that was kept: the signed note itself, or a proof or a dossier that has one.
+
+    EvidenceError where there is none in the file, EvidenceUsageError where it cannot be read.
+    """
     try:
         with path.open("rb") as file:
-            return Note.parse(file.read(_LARGEST_NOTE + 1))
+            return kept_note(file.read(2 * LARGEST_EXPORT + 1))
     except OSError as error:
-        raise EvidenceError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise EvidenceUsageError(f"{path} cannot be read: {error.strerror or error}") from None
+    except HearthError as error:
+        raise EvidenceError(f"{path} has no checkpoint that can be read: {error}") from None
 
 
 @contextmanager

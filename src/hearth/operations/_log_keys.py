@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from hearth.errors import EvidenceError
+from hearth.errors import EvidenceError, EvidenceUsageError
 from hearth.evidence import Checkpoint, KeyHistory, NoteKey, WitnessPolicy
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["LogKeys", "read_policy"]
 
 _LARGEST = 1 << 16
-_LARGEST_KEY = 4096
 _LARGEST_POLICY = 1 << 20
 
 
@@ -60,7 +59,7 @@ class LogKeys:
         read = tuple(key for text in keys for key in _keys(text))
         if policy is not None:
             if witnesses or quorum is not None:
-                raise EvidenceError(
+                raise EvidenceUsageError(
                     "a policy says which witnesses are needed, and how many; give it, or them, not both"
                 )
             wants = read_policy(policy)
@@ -69,25 +68,25 @@ class LogKeys:
         known = tuple(key for text in witnesses for key in _keys(text))
         wanted = len(known) if quorum is None else quorum
         if wanted > len(known):
-            raise EvidenceError(f"{wanted} cosignatures are wanted, and {len(known)} witnesses are known")
+            raise EvidenceUsageError(f"{wanted} cosignatures are wanted, and {len(known)} witnesses are known")
         return cls(read, known, wanted)
 
     def with_history(self, data: bytes | None) -> Self:
         """Return them with the history of the log's keys (`keys` beside its checkpoint, or a proof's `extra`).
 
-        It is taken where it begins with one of the keys that were given. EvidenceError where it is malformed.
+        It has to have one of the keys that were given: each key counts for its interval alone. What is no history is
+        passed over, for other logs use a proof's `extra` for other things. EvidenceError where it is malformed.
         """
-        for key in self.logs:
-            if data is not None and f"\n{key}\n".encode() in data[:_LARGEST_KEY]:
-                return replace(self, history=KeyHistory.parse(data, key))
-        return self
+        if data is None or not self.logs or not KeyHistory.is_one(data):
+            return self
+        return replace(self, history=KeyHistory.parse_with(data, self.logs))
 
     def check(self, note: Note) -> Checkpoint:
         """Return a note's checkpoint; EvidenceError unless a key that counts signed it, and enough witnesses cosigned.
 
         With a history, that is the key of the checkpoint's size.
         """
-        checkpoint = self._signed(note)
+        checkpoint = self.signed(note)
         if self.policy is not None:
             return self.policy.check(note)
         cosigned = len({key.public for key in note.verified_by(self.witnesses)})
@@ -98,7 +97,11 @@ class LogKeys:
             )
         return checkpoint
 
-    def _signed(self, note: Note) -> Checkpoint:
+    def signed(self, note: Note) -> Checkpoint:
+        """Return a note's checkpoint; EvidenceError unless a key that counts signed it, whoever cosigned.
+
+        That is enough for one that was kept: it need not convince anybody, but what came after has to continue it.
+        """
         checkpoint = Checkpoint.parse(note.text)
         keys = [key for key in self.logs if key.name == checkpoint.origin]
         if not keys:
@@ -134,8 +137,10 @@ def _keys(text: str) -> list[NoteKey]:
         with path.open("rb") as file:
             lines = file.read(_LARGEST).decode("utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise EvidenceError(f"{text[:200]!r} is no verifier key (NAME+ID+KEY), and no file of keys: {error}") from None
+        raise EvidenceUsageError(
+            f"{text[:200]!r} is no verifier key (NAME+ID+KEY), and no file of keys: {error}"
+        ) from None
     found = [NoteKey.parse(line) for line in map(str.strip, lines) if line and not line.startswith("#")]
     if not found:
-        raise EvidenceError(f"{text} holds no verifier key (NAME+ID+KEY)")
+        raise EvidenceUsageError(f"{text} holds no verifier key (NAME+ID+KEY)")
     return found

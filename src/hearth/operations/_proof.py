@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from hearth.errors import EvidenceError, HearthError
+from hearth.errors import EvidenceError, EvidenceUsageError, HearthError
 from hearth.evidence import LogProof, leaf_hash, verify_inclusion
 from hearth.record import ExecutionRecord, Verdict, format_time, sealed_leaf, strict_loads
 
@@ -27,7 +27,7 @@ def check_proof(verified: Verified, record: bytes, proof_file: Path, keys: LogKe
     `record` is the exported or stored record. EvidenceError where no key was given.
     """
     if not keys.given:
-        raise EvidenceError(
+        raise EvidenceUsageError(
             "whose log a proof is of only a key tells that came from elsewhere; give it with --log-key, as `hearth log "
             "status` of the ledger prints it"
         )
@@ -39,7 +39,7 @@ def check_proof(verified: Verified, record: bytes, proof_file: Path, keys: LogKe
             proof = LogProof.parse(file.read(_LARGEST + 1))
         said = prove_by(ExecutionRecord.from_dict(strict_loads(record)), proof, keys)
     except OSError as error:
-        raise EvidenceError(f"{proof_file} cannot be read: {error.strerror or error}") from None
+        raise EvidenceUsageError(f"{proof_file} cannot be read: {error.strerror or error}") from None
     except HearthError as error:
         return replace(verified, verdict=Verdict(ok=False, why=f"the proof does not hold: {error}", notes=notes))
     return replace(verified, verdict=Verdict(ok=True, notes=(*notes, said)))

@@ -9,6 +9,7 @@ import pytest
 
 from hearth.errors import EvidenceError
 from hearth.evidence import (
+    Checkpoint,
     KeyHistory,
     LedgerLog,
     LogProof,
@@ -156,3 +157,29 @@ def test_a_history_begins_with_the_key_that_is_trusted(rotated: Rotated) -> None
     data = (rotated.place.log / "keys").read_bytes()
     with pytest.raises(EvidenceError, match="the key that is trusted is"):
         KeyHistory.parse(data, NoteKey(ORIGIN, SigningKey.generate().public))
+
+
+def test_a_verifier_may_have_a_later_key_and_each_counts_for_its_interval_alone(
+    rotated: Rotated, tmp_path: Path
+) -> None:
+    before = Note.parse(rotated.log.log.note())
+    rotated.rotate()
+    rotated.run("after")
+    history = (rotated.place.log / "keys").read_bytes()
+    later = NoteKey(ORIGIN, rotated.new.public)
+    keys = LogKeys((later,)).with_history(history)
+    assert check_ledger_log(rotated.log, keys.check).ok
+    with pytest.raises(EvidenceError, match="from before the one that was given"):
+        keys.check(before)
+    # The later key signs a state from before its time, and one that it is revoked for.
+    small = Note(Checkpoint(ORIGIN, 2, bytes(32)).text()).signed(ORIGIN, rotated.new)
+    with pytest.raises(EvidenceError, match="begins at size"):
+        keys.check(small)
+    size = rotated.log.log.checkpoint().size
+    revoked = KeyHistory.parse(history, rotated.first).revoked(later, size, rotated.new).to_bytes()
+    with pytest.raises(EvidenceError, match="is revoked from size"):
+        LogKeys((later,)).with_history(revoked).check(Note.parse(rotated.log.log.note()))
+    stranger = LogKeys((NoteKey(ORIGIN, SigningKey.generate().public),))
+    with pytest.raises(EvidenceError, match="has none of the keys that were given"):
+        stranger.with_history(history)
+    assert stranger.with_history(b"what another log puts there").history is None

@@ -150,6 +150,20 @@ def test_two_histories_are_not_cosigned_and_both_are_kept(asked: Asked, tmp_path
     assert asked.ask(5).status == 200
 
 
+def test_doubts_leave_room_for_what_proves_something(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has the log's key can send any number of larger checkpoints whose proofs do not hold."""
+    monkeypatch.setattr("hearth.evidence._witness._MOST_CONFLICTS", 3)
+    assert asked.ask(0).status == 200
+    for number in range(6):
+        assert asked.ask(5, made(tmp_path / f"longer-{number}", 8 + number, b"other %d")).status == 422
+    assert len(asked.conflicts()) == 3
+    same = made(tmp_path / "same", 5, b"other %d")
+    assert asked.ask(5, same).status == 409
+    assert asked.log.note() + b"\n" + same.note() in asked.conflicts()
+
+
 def test_who_did_not_sign_is_refused(asked: Asked) -> None:
     note = asked.log.note()
     other = Note(Note.parse(note).text).signed(ORIGIN, SigningKey.generate()).to_bytes()
