@@ -72,7 +72,7 @@ def data_of(page: bytes) -> dict[str, Any]:
 def test_all_of_it_holds_in_the_browser_and_by_our_own_code(folder: Path, opened: Callable[..., Opened]) -> None:
     page, ours = written(folder)
     assert {name for name, (finding, _) in ours.items() if finding != "holds"} <= {"log.witnesses"}
-    assert ours["erasures"][1].startswith("1 erased")
+    assert ours["erasures"][1].startswith("1 erased; when, why and by whom only this file's signature")
     assert "review by bob" in ours["approval.signatures"][1]
     data = data_of(page)
     assert data["erasures"][0]["reason"] == "they asked"

@@ -74,7 +74,11 @@ def check_erasures(document: dict[str, Any]) -> str:
                 bool(one["digest"]) and one["digest"] in stays, f"entry {place} has no commitment of an erased value"
             )
             count += 1
-    return "nothing was erased" if not count else f"{count} erased, each with when and by whom; every hash holds"
+    return (
+        "this file says of nothing that it was erased"
+        if not count
+        else f"{count} erased; when, why and by whom only this file's signature vouches for; every hash holds"
+    )
 
 
 def _verdict(record: dict[str, Any]) -> Verdict:

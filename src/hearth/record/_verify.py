@@ -221,7 +221,7 @@ def _erasures(document: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> 
             if (one.sequence, one.pointer, one.digest) in there:
                 raise ChainFault(one.sequence, f"{place} is disclosed all the same")
         places = ", ".join(f"{one.sequence}{one.pointer}" for one in erasure.erased)
-        notes.append(f"erased at {erasure.erased_at} by {erasure.by}: {places} ({erasure.reason})")
+        notes.append(f"erased at {erasure.erased_at} by {erasure.by}: {places} ({erasure.reason}); no hash covers that")
     return notes
 
 

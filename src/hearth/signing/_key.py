@@ -27,6 +27,20 @@ _RAW = 32
 _LARGEST_FILE = 1 << 14
 _LONGEST_PASSPHRASE = 1023  # what OpenSSL takes
 _OTHERS = 0o077
+# The points whose order divides 8, in each of their encodings, without the sign of x (RFC 8032, section 5.1.7, leaves
+# them in; libsodium's crypto_sign refuses the same).
+_LOW_ORDER = frozenset(
+    bytes.fromhex(one)
+    for one in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,8 @@ class PublicKey:
     def __post_init__(self) -> None:
         if len(self.raw) != _RAW:
             raise SigningError(f"a public key has {_RAW} bytes, not {len(self.raw)}")
+        if self.raw[:-1] + bytes([self.raw[-1] & 0x7F]) in _LOW_ORDER:
+            raise SigningError("a public key of low order is refused: anybody could sign anything with it")
 
     @classmethod
     def parse(cls, text: str) -> Self:

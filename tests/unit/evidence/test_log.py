@@ -231,3 +231,15 @@ def test_a_disk_that_is_full_leaves_the_log_as_it_was(place: Place, monkeypatch:
     monkeypatch.setattr(os, "fsync", sync)
     assert (place.log.checkpoint(), names(place.folder)) == (before, there)
     assert place.log.append([b"two"]) == range(1, 2)
+
+
+def test_a_note_of_what_was_signed_that_was_set_back_is_no_leave_to_sign_less(place: Place) -> None:
+    """Else one fork could be signed after another: the note says how far, and never less than the log itself."""
+    place.log.append(b"old %d" % number for number in range(5))
+    kept = place.signed.read_bytes()
+    place.log.append([b"more"])
+    place.signed.write_bytes(kept)
+    with pytest.raises(EvidenceError, match="it was changed or set back"):
+        place.opened().append([b"next"])
+    with pytest.raises(EvidenceError, match="it was changed or set back"):
+        place.opened().checkpoint()

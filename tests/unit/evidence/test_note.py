@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearth.errors import EvidenceError
+from hearth.errors import EvidenceError, SigningError
 from hearth.evidence import Checkpoint, Note, NoteKey
-from hearth.signing import SigningKey
+from hearth.signing import PublicKey, SigningKey
 
 KEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 NOTE = (
@@ -32,6 +32,55 @@ def test_the_published_note() -> None:
     with pytest.raises(EvidenceError, match=r"PeterNeumann .* does not verify"):
         Note.parse(NOTE.replace(b"answer", b"Answer")).verified_by([key])
     assert note.verified_by([NoteKey("PeterNeumann", OWN.public)]) == ()
+
+
+def test_the_example_of_the_specification() -> None:
+    """C2SP signed-note, "Note": its key is not published there, so only its form is looked at."""
+    data = (
+        "Ognuno sta solo sul cuor della terra\ntrafitto da un raggio di sole:\n\ned è subito sera.\n\n"
+        "— quasimodo.example/salvatore "
+        "NnugSzTjtVAewIS+Z/iJhUPeFDkO/5QQ2i5ddnGITLlC+EhfLW9oJKONrMouFSQU0xMcXxj99ihAQwaqP3ZekRwNtIc=\n"
+    ).encode()
+    note = Note.parse(data)
+    assert note.text.endswith("sole:\n\ned è subito sera.\n")  # the last empty line parts it
+    (signature,) = note.signatures
+    assert (signature.name, signature.key_id.hex()) == ("quasimodo.example/salvatore", "367ba04b")
+    assert note.to_bytes() == data
+    assert note.verified_by([NoteKey("quasimodo.example/salvatore", OWN.public)]) == ()
+
+
+ORDER = 2**252 + 27742317777372353535851937790883648493  # of Ed25519's group (RFC 8032, section 5.1)
+LOW_ORDER = (
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "0000000000000000000000000000000000000000000000000000000000000080",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+)
+
+
+def test_a_signature_has_one_form() -> None:
+    """S + L is as good in the group, and refused (RFC 8032, section 5.1.7)."""
+    note = Note("text\n").signed("a.example", OWN)
+    key = NoteKey("a.example", OWN.public)
+    (signature,) = note.signatures
+    data = signature.value
+    assert len(data) == 64
+    larger = (int.from_bytes(data[32:], "little") + ORDER).to_bytes(32, "little")
+    line = base64.b64encode(key.key_id + data[:32] + larger).decode()
+    with pytest.raises(EvidenceError, match="does not verify"):
+        Note.parse(f"text\n\n— a.example {line}\n".encode()).verified_by([key])
+
+
+@pytest.mark.parametrize("sign", [0, 0x80])
+@pytest.mark.parametrize("point", LOW_ORDER)
+def test_a_key_of_low_order_is_none(point: str, sign: int) -> None:
+    """S = 0 and R = the point verify for any text: whoever has no key signs, and who has it can deny that."""
+    raw = bytearray.fromhex(point)
+    raw[-1] |= sign
+    with pytest.raises(SigningError, match="low order"):
+        PublicKey(bytes(raw))
 
 
 def test_a_note_of_several_signatures() -> None:

@@ -378,5 +378,7 @@ async function erasures() {
       count += 1;
     }
   }
-  return count ? `${count} erased, each with when and by whom; every hash holds` : "nothing was erased";
+  return count
+    ? `${count} erased; when, why and by whom only this file's signature vouches for; every hash holds`
+    : "this file says of nothing that it was erased";
 }
