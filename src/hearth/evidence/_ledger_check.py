@@ -110,7 +110,7 @@ class _Comparison:
         # Journals before records, records before tombstones: each of them goes when the next one is there.
         for quarantined in (False, True):  # a damaged journal is there, too; `hearth fsck` names it
             for event in events.opened(lambda _: False, quarantined=quarantined):
-                self._find(LeafKind.EXECUTION_OPENED, event.name)
+                self._opening(event.name, event.leaf)
         newest: list[tuple[str, str]] = []
         for kind in sorted(LEAVES_OF_ROWS, key=lambda kind: kind is LeafKind.EXECUTION_PURGED):
             self._newest = []
@@ -192,11 +192,22 @@ class _Comparison:
             )
         if event.kind in {LeafKind.EXECUTION_SEALED, LeafKind.EXECUTION_PURGED}:
             # The leaves before tell of the same execution, which is accounted for.
-            self._find(LeafKind.EXECUTION_OPENED, event.name)
+            self._opening(event.name, event.opening)
         if event.kind is LeafKind.EXECUTION_PURGED:
             sealed = self._find(LeafKind.EXECUTION_SEALED, event.name)
             if sealed is not None and not event.why_not and _hash_in(self._entry(sealed)) != _hash_in(event.leaf):
                 self._say(f"{what}: the tombstone is of another record than was sealed (leaf {sealed}); {_ADVICE}")
+
+    def _opening(self, name: str, leaf: bytes) -> None:
+        """Account for the leaf of an execution's opening, which is `leaf` where that is known."""
+        number = self._find(LeafKind.EXECUTION_OPENED, name)
+        if number is None or not leaf:
+            return
+        if self._digests[number * _DIGEST : (number + 1) * _DIGEST] != hashlib.sha256(leaf).digest():
+            self._say(
+                f"execution {name} is not the one that was opened (leaf {number}): that one was removed, and another "
+                f"took its id; {_ADVICE}"
+            )
 
     def _left(self) -> None:
         for number, accounted in enumerate(self._accounted):

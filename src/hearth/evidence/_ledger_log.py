@@ -222,7 +222,7 @@ class LedgerLog:
                 leaf = parse_leaf(entry)
                 if (leaf["kind"], name_of_leaf(leaf)) != (event.kind, event.name):
                     raise _IndexError
-                raise _set_back(event, number)
+                raise _opened_again(event, number) if event.row == 0 else _set_back(event, number)
             if len(batch) == _BATCH:
                 end = self._append(index, batch)
                 batch = []
@@ -270,7 +270,7 @@ class LedgerLog:
                 found = chain((last,), found)
             parts.append(found)
         yield from heapq.merge(*parts, key=lambda event: event.at)
-        yield from events.opened(lambda name: index.find(LeafKind.EXECUTION_OPENED, name) is not None)
+        yield from events.opened(lambda _: False)  # those that the log knows, too: are they the same?
 
 
 def _lost(place: LogPlace, noted: str) -> EvidenceError:
@@ -278,6 +278,14 @@ def _lost(place: LogPlace, noted: str) -> EvidenceError:
         f"this ledger has a transparency log, which began with the key {noted}, and it is not in {place.root}: it was "
         "taken away, or moved. Bring it back from a backup; where it is lost for good, `hearth log init --replace` "
         "makes another one, and the ledger keeps that there was this one"
+    )
+
+
+def _opened_again(event: LedgerEvent, number: int) -> EvidenceError:
+    return EvidenceError(
+        f"an execution {event.name} was opened before (leaf {number}), and it is not this one: what it did was removed "
+        "from the ledger, or its journal put into quarantine. An id is used once; take another one, and see "
+        "`hearth log verify`"
     )
 
 

@@ -46,7 +46,8 @@ _HASH = 64
 class LedgerEvent:
     """One event: its row's number (0 for a journal), what it is known by within its kind, and its leaf.
 
-    Where the row cannot be read there is no leaf, and `why_not` says why.
+    Where the row cannot be read there is no leaf, and `why_not` says why. Of a sealed execution `opening` is the leaf
+    that its opening has to have, where it has one.
     """
 
     kind: LeafKind
@@ -55,6 +56,7 @@ class LedgerEvent:
     at: str = ""
     leaf: bytes = b""
     why_not: str = ""
+    opening: bytes = b""
 
 
 class LedgerEvents:
@@ -88,9 +90,11 @@ class LedgerEvents:
             name = named_in_leaf(str(entry["execution_id"]))
             if known(name):
                 continue
-            at = str(entry["timestamp"])
-            said = {"execution_id": name, "first_event_hash": stated}
-            yield self._event(LeafKind.EXECUTION_OPENED, 0, name, at, said)
+            yield self._opening(name, str(entry["timestamp"]), stated)
+
+    def _opening(self, name: str, at: str, first_event_hash: str) -> LedgerEvent:
+        said = {"execution_id": name, "first_event_hash": first_event_hash}
+        return self._event(LeafKind.EXECUTION_OPENED, 0, name, at, said)
 
     def _event(self, kind: LeafKind, row: int, name: str, at: str, said: Mapping[str, Any]) -> LedgerEvent:
         return LedgerEvent(kind, row, name, at, leaf_bytes(kind, at=at, **self._about, **said))
@@ -103,10 +107,12 @@ class LedgerEvents:
             try:
                 record = self._ledger.get(execution_id)
                 leaf = sealed_leaf(record, **self._about)
+                first = record.marks[0]
+                opening = self._opening(name, str(first.to_dict()["timestamp"]), first.event_hash).leaf
             except HearthError as error:
                 yield LedgerEvent(kind, row, name, why_not=str(error))
                 continue
-            yield LedgerEvent(kind, row, name, str(record.to_dict()["timestamp_end"]), leaf)
+            yield LedgerEvent(kind, row, name, str(record.to_dict()["timestamp_end"]), leaf, opening=opening)
 
     def _uses(self, after: int) -> Iterator[LedgerEvent]:
         kind = LeafKind.APPROVAL_USED

@@ -274,3 +274,24 @@ def test_what_is_new_waits_and_what_was_put_in_between_is_no_event(logged: Logge
     logged.edit("UPDATE executions SET id = 3 WHERE execution_id = 'forged'")
     (problem,) = check_ledger_log(logged.log, logged.checked).problems
     assert problem.startswith("execution_sealed forged is not in the log, and what came after it is")
+
+
+def test_another_run_under_the_id_of_one_that_was_removed_is_no_run(logged: LoggedLedger) -> None:
+    """Who removes the journal of a run that acted, and runs something harmless under its id, is told of."""
+
+    def opened() -> None:
+        with Journal.create(logged.home.journal_path("run-9")) as journal:
+            ExecutionObserver("run-9", "plan", ledger_id=logged.ledger.ledger_id, journal=journal)
+
+    opened()
+    logged.log.update()
+    logged.home.journal_path("run-9").unlink()
+    opened()
+    with pytest.raises(EvidenceError, match="An id is used once"):
+        logged.log.update()
+    (problem,) = check_ledger_log(logged.log, logged.checked).problems
+    assert problem.startswith("execution run-9 is not the one that was opened")
+    logged.home.journal_path("run-9").unlink()
+    logged.run("run-9", log=True)
+    (problem,) = check_ledger_log(logged.log, logged.checked).problems
+    assert problem.startswith("execution run-9 is not the one that was opened")
