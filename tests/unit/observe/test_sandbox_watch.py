@@ -179,9 +179,7 @@ for name in ("link/socket", "link/none", "\\0{folder}", "\\0none"):
     assert set(end.connections) == {f"unix @{folder}", f"unix {folder}/folder/socket"}
 
 
-def test_a_program_that_changes_what_it_starts_is_noticed(
-    server: SandboxServer, layout: Layout, tmp_path: Path
-) -> None:
+def test_a_program_that_changes_what_it_starts_is_noticed(server: SandboxServer, tmp_path: Path) -> None:
     """Between the two looks: both are told, and that it was so. Another process changes path and word meanwhile."""
     command = program(
         tmp_path,
@@ -213,8 +211,11 @@ for number in range(300):
 os.kill(child, 9)
 """,
     )
-    end, written = run(server, layout, command)
     noticed = "while that was looked at: /usr/bin/true and /usr/bin/false"
-    assert written == ""
-    assert [one for one in end.unseen if noticed in one]
+    for number in range(8):  # when it changes is chance, and what else the machine does
+        end, written = run(server, Layout(state=tmp_path / f"state-{number}", layer="0"), command)
+        assert written == ""
+        if found := [one for one in end.unseen if noticed in one]:
+            break
+    assert found
     assert len([argv for argv in end.programs if argv[0] in ("/usr/bin/true", "/usr/bin/false")]) > 300
