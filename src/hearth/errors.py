@@ -26,6 +26,7 @@
     ├── SigningError                    a key, a signature or an envelope is not usable
     ├── EvidenceError                   a proof, checkpoint or log does not hold, or is malformed
     │   ├── EvidenceUsageError          no log, no key or no such file: nothing was found wrong
+    │   ├── EvidenceBusyError           others kept the log to themselves for too long: try it again
     │   └── EquivocationError           two signed statements that cannot both be true (`notes` are both)
     └── LedgerError
         ├── LedgerNotFoundError         no ledger here
@@ -56,6 +57,7 @@ __all__ = [
     "DriftError",
     "DuplicateExecutionError",
     "EquivocationError",
+    "EvidenceBusyError",
     "EvidenceError",
     "EvidenceUsageError",
     "ExecutionError",
@@ -262,6 +264,10 @@ class EvidenceError(HearthError):
 
 class EvidenceUsageError(EvidenceError):
     """There is nothing to look at, or nothing to look with: no log, no key, no such file. Nothing was found wrong."""
+
+
+class EvidenceBusyError(EvidenceError):
+    """Another process kept a log, or what a witness keeps, to itself for too long. Nothing is wrong with it."""
 
 
 class EquivocationError(EvidenceError):

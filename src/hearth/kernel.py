@@ -234,7 +234,7 @@ class HearthKernel:
         `concurrency`, and their sealed records are stored; then the journal, which says the same, is removed.
         `plan_copy` is the SHA-256 (hex) of the copy that is kept of the plan; entry 0 names it. With a `sandbox` the
         tasks of a plan run in sandboxes; `in_place` says that they were asked to run on the host.
-        An unreadable policy raises GateRefusedError.
+        An unreadable policy raises GateRefusedError, and so does a log whose key is not there.
         """
         from hearth.evidence import LogTeller
         from hearth.execution import ApprovalExecutor, ContentStore, Listeners, RunNotices, load_policy
@@ -252,6 +252,8 @@ class HearthKernel:
                 in_place=in_place,
             )
         policy = load_policy(self._home.policy)
+        teller = LogTeller(self._ledger)
+        teller.require_key()
         self._notifier.refresh()
         notices = RunNotices(self.notify)
         return ApprovalExecutor(
@@ -269,7 +271,7 @@ class HearthKernel:
             plan_copy=plan_copy,
             policy=policy,
             keep=self._keep,
-            announce=LogTeller(self._ledger).opened,
+            announce=teller.opened,
             sandbox=sandbox,
             in_place=in_place,
         )

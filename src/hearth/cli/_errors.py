@@ -15,6 +15,7 @@ from hearth.errors import (
     ArtemisEscalationError,
     DriftError,
     DuplicateExecutionError,
+    EvidenceBusyError,
     EvidenceError,
     EvidenceUsageError,
     ExecutionNotFoundError,
@@ -65,6 +66,7 @@ _CODES: tuple[tuple[type[HearthError], Exit], ...] = (
     (TaskError, Exit.REFUSED),
     (DriftError, Exit.REFUSED),
     (JournalLockedError, Exit.REFUSED),
+    (EvidenceBusyError, Exit.REFUSED),
     (DuplicateExecutionError, Exit.REFUSED),
     (ExecutionPurgedError, Exit.REFUSED),
     # What was asked for is not there, or makes no sense.

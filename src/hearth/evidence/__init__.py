@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         LedgerLog,
         LogUpdate,
         load_log_key,
-        name_of_leaf,
         update_log,
     )
     from hearth.evidence._log import TransparencyLog
@@ -196,7 +195,7 @@ __getattr__, __dir__ = lazy_names(
         "leaf_hash": "_merkle",
         "load_log_key": "_ledger_log",
         "make_dossier": "_dossier_page",
-        "name_of_leaf": "_ledger_log",
+        "name_of_leaf": "_log_intake",
         "node_hash": "_merkle",
         "publish": "_publish",
         "request_timestamp": "_timestamp",

@@ -71,6 +71,10 @@ class LeafIndex:
         found = self._connection.execute(query, (kind, name)).fetchone()[0]
         return None if found is None else int(found)
 
+    def count(self, kind: str) -> int:
+        """Return how many leaves of a kind there are."""
+        return int(self._connection.execute("SELECT count(*) FROM leaves WHERE kind = ?", (kind,)).fetchone()[0])
+
     def repeated(self) -> list[tuple[int, int]]:
         """Return the leaves of whose kind and name there is an earlier one, each with the number of the first."""
         query = (

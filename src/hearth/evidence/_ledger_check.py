@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import EvidenceError, RecordError
 from hearth.evidence._leaf_index import LeafIndex
-from hearth.evidence._ledger_log import name_of_leaf
 from hearth.evidence._log_check import LogReport, check_log
+from hearth.evidence._log_intake import NOT_TOLD, backlog_of, name_of_leaf
 from hearth.evidence._log_lock import locked
 from hearth.evidence._log_snapshot import LogSnapshot
 from hearth.evidence._merkle import consistency_proof, leaf_hash, verify_consistency
@@ -72,11 +74,14 @@ class _Comparison:
         self._log = log
         self._index = index
         self._snapshot = snapshot
-        self._missing: list[tuple[str, str]] = []
-        self._newest: list[tuple[str, str]] = []
+        self._missing: list[LedgerEvent] = []
+        self._newest: list[LedgerEvent] = []
         self.waiting = 0
         self._waiting: list[tuple[int, str, str]] = []
         self._digests = bytearray()
+        self._backlog = sys.maxsize
+        self._sealed = 0
+        self._backlog_end = sys.maxsize
         self._accounted = bytearray()
         self._wrong: list[str] = []
 
@@ -96,6 +101,11 @@ class _Comparison:
                 f"leaf {number} is of the ledger {leaf.get('ledger_id')} and the log {leaf.get('origin')}: it does not "
                 f"belong here; {_ADVICE}"
             )
+        if leaf["kind"] == LeafKind.LOG_CREATED and number == 0:
+            self._backlog = backlog_of(data)
+        self._sealed += leaf["kind"] == LeafKind.EXECUTION_SEALED
+        if self._sealed == self._backlog:
+            self._backlog_end = min(self._backlog_end, number + 1)
         self._waiting.append((number, str(leaf["kind"]), name_of_leaf(leaf)))
         if len(self._waiting) == _BATCH:
             self._flush()
@@ -111,7 +121,7 @@ class _Comparison:
         for quarantined in (False, True):  # a damaged journal is there, too; `hearth fsck` names it
             for event in events.opened(lambda _: False, quarantined=quarantined):
                 self._opening(event.name, event.leaf)
-        newest: list[tuple[str, str]] = []
+        newest: list[LedgerEvent] = []
         for kind in sorted(LEAVES_OF_ROWS, key=lambda kind: kind is LeafKind.EXECUTION_PURGED):
             self._newest = []
             for event in events.after(kind, 0):
@@ -143,13 +153,7 @@ class _Comparison:
             self._say(f"what came to the log while it was checked does not hold: {error}")
             now = before
         self._flush()
-        for kind, name in self._missing:
-            if self._index.find(kind, name) is None:
-                self._say(
-                    f"{kind} {name} is not in the log, and what came after it is: the ledger was given what never "
-                    f"happened through HEARTH; {_ADVICE}"
-                )
-        self.waiting = sum(self._index.find(kind, name) is None for kind, name in self._newest)
+        self._what_was_not_there()
         return now
 
     def problems(self) -> list[str]:
@@ -184,7 +188,9 @@ class _Comparison:
         if event.why_not:
             self._say(f"{what} cannot be compared: {event.why_not}")
         elif number is None:
-            self._newest.append((str(event.kind), event.name))
+            self._newest.append(replace(event, leaf=b"", opening=b""))  # there may be many
+        elif not self._is_told(event, number):
+            self._untold(event, number)
         elif self._digests[number * _DIGEST : (number + 1) * _DIGEST] != hashlib.sha256(event.leaf).digest():
             self._say(
                 f"{what} is another one in the ledger than in the log (leaf {number}): "
@@ -197,6 +203,33 @@ class _Comparison:
             sealed = self._find(LeafKind.EXECUTION_SEALED, event.name)
             if sealed is not None and not event.why_not and _hash_in(self._entry(sealed)) != _hash_in(event.leaf):
                 self._say(f"{what}: the tombstone is of another record than was sealed (leaf {sealed}); {_ADVICE}")
+
+    def _what_was_not_there(self) -> None:
+        """Look again for what the ledger had and the log had not: the newest waits to be added."""
+        for event in (*self._missing, *self._newest):
+            number = self._index.find(event.kind, event.name)
+            if not self._is_told(event, number):
+                self._untold(event, number)
+        for event in self._missing:
+            if self._index.find(event.kind, event.name) is None and self._is_told(event, None):
+                self._say(
+                    f"{event.kind} {event.name} is not in the log, and what came after it is: the ledger was given "
+                    f"what never happened through HEARTH; {_ADVICE}"
+                )
+        for event in self._newest:
+            self.waiting += self._index.find(event.kind, event.name) is None and self._is_told(event, None)
+
+    def _is_told(self, event: LedgerEvent, number: int | None) -> bool:
+        """Whether the log was told of a run before it acted, or had to take its record as it was made."""
+        if event.kind is not LeafKind.EXECUTION_SEALED or not event.acted:
+            return True
+        opened = self._index.find(LeafKind.EXECUTION_OPENED, event.name)
+        if number is None:
+            return opened is not None or self._sealed < self._backlog
+        return (opened is not None and opened < number) or number < self._backlog_end
+
+    def _untold(self, event: LedgerEvent, number: int | None) -> None:
+        self._say(f"{event.kind} {event.name}{'' if number is None else f' (leaf {number})'}: {NOT_TOLD}")
 
     def _opening(self, name: str, leaf: bytes) -> None:
         """Account for the leaf of an execution's opening, which is `leaf` where that is known."""

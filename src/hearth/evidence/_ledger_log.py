@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import heapq
 import os
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import EvidenceError, EvidenceUsageError, SigningError
 from hearth.evidence._leaf_index import LeafIndex
 from hearth.evidence._log import TransparencyLog
+from hearth.evidence._log_intake import IndexIsWrongError, LogIntake, name_of_leaf
 from hearth.evidence._log_lock import locked
 from hearth.evidence._log_place import LogPlace, LogSettings
 from hearth.evidence._log_rotation import finish_change, read_history
-from hearth.evidence._note import Note, NoteKey
-from hearth.evidence._proof import LogProof
-from hearth.ledger import LEAVES_OF_ROWS, LedgerEvent
+from hearth.evidence._note import NoteKey
 from hearth.record import LeafKind, format_time, leaf_bytes, named_in_leaf, parse_leaf, utc_now
 
 if TYPE_CHECKING:
@@ -25,21 +24,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hearth.evidence._key_history import KeyHistory
+    from hearth.evidence._proof import LogProof
     from hearth.ledger import Ledger
     from hearth.signing import SigningKey
 
-__all__ = ["LOG_PASSPHRASE_VARIABLE", "LedgerLog", "LogUpdate", "load_log_key", "name_of_leaf", "update_log"]
+__all__ = ["LOG_PASSPHRASE_VARIABLE", "LedgerLog", "LogUpdate", "load_log_key", "update_log"]
 
 LOG_PASSPHRASE_VARIABLE = "HEARTH_LOG_PASSPHRASE"  # noqa: S105 - the name of a variable
 
-_BATCH = 1000
-_NAMED_BY = {
-    LeafKind.LOG_CREATED: "log_key",
-    LeafKind.APPROVAL_USED: "request_id",
-    LeafKind.POSTURE_CHANGED: "version",
-    LeafKind.VALUES_ERASED: "erasure_sha256",
-    LeafKind.KEY_CHANGED: "statement_sha256",
-}
+_MOST_INDEXED = 20_000  # leaves, while others wait
+_PAUSE = 0.05  # seconds, in which others come to their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +42,6 @@ class LogUpdate:
 
     added: range
     problems: tuple[str, ...] = ()
-
-
-class _IndexError(Exception):
-    """The index names a leaf for an event that is of another one: it was changed, and is made anew from the log."""
 
 
 class LedgerLog:
@@ -125,7 +115,7 @@ class LedgerLog:
             if not log.exists:
                 log = TransparencyLog.create(place.log, settings.signed_file, key, origin=origin)
             if not log.checkpoint().size:
-                log.append([_genesis(settings)])
+                log.append([_genesis(settings, ledger)])
             if replace:
                 ledger.logs.note(str(settings.keys[0]))
             settings.save(place)
@@ -146,22 +136,32 @@ class LedgerLog:
         publics = tuple(one.public for one in reversed(settings.keys))
         return TransparencyLog(self.place.log, settings.signed_file, self.signing_key, publics)
 
-    def update(self) -> LogUpdate:
+    def update(self, *, whole: bool = True) -> LogUpdate:
         """Add a leaf for every event that has none yet, durably, and return which.
 
+        Executions that are open come first. Of a long backlog others get their turn in between, and their leaves may be
+        among those that were added; unless it has to be the `whole` the rest of it is left after a second.
         EvidenceError where the log cannot be continued: it was changed or set back, its key is not there, or the disk
-        does not take it (OSError). Events that cannot be read are told, and not in the log.
+        does not take it (OSError). Events that cannot be read, or that never came through HEARTH, are told, and not in
+        the log.
         """
-        with self.index() as index:
-            if self._noted is None:  # only here, so that who looks alone changes nothing
-                self._noted = str(self.settings.keys[0])
-                self.ledger.logs.note(self._noted)
-            try:
-                return self._update(index)
-            except _IndexError:
-                index.clear()
-                self._catch_up(index)
-                return self._update(index)
+        intake = LogIntake(self.ledger.events(self.settings.origin))
+        start: int | None = None
+        done = False
+        while not done:
+            with self.index() as index:
+                if self._noted is None:  # only here, so that who looks alone changes nothing
+                    self._noted = str(self.settings.keys[0])
+                    self.ledger.logs.note(self._noted)
+                start = index.size if start is None else start
+                try:
+                    done = intake.slice(self.log, index) or not whole
+                except IndexIsWrongError:
+                    index.clear()
+                    intake = LogIntake(self.ledger.events(self.settings.origin))
+            if not done:
+                time.sleep(_PAUSE)
+        return LogUpdate(range(start or 0, intake.end), tuple(intake.problems.values()))
 
     def append(self, kind: LeafKind, **said: Any) -> int:
         """Add a leaf that is no event of the database (a change of keys), after all that are; return its number."""
@@ -171,18 +171,21 @@ class LedgerLog:
                 kind, origin=self.settings.origin, ledger_id=self.settings.ledger_id, at=format_time(utc_now()), **said
             )
             (number,) = self.log.append([leaf])
-            self._catch_up(index)
+            index.add([(number, str(kind), name_of_leaf(parse_leaf(leaf)))])
             return number
 
     @contextmanager
     def index(self) -> Iterator[LeafIndex]:
         """Open the index of leaves, brought up to date; nobody adds to the log meanwhile."""
-        with locked(self.place.root), LeafIndex(self.place.index) as index:
-            self.settings = LogSettings.load(self.place)  # its key may have changed
-            finish_change(self.place, self.settings)
-            self.log = self._log(self.settings)
-            self._catch_up(index)
-            yield index
+        while True:
+            with locked(self.place.root), LeafIndex(self.place.index) as index:
+                self.settings = LogSettings.load(self.place)  # its key may have changed
+                finish_change(self.place, self.settings)
+                self.log = self._log(self.settings)
+                if self._catch_up(index):
+                    yield index
+                    return
+            time.sleep(_PAUSE)
 
     def find(self, kind: LeafKind, name: str) -> int | None:
         """Return the number of the leaf of an event, None where the log has none."""
@@ -194,14 +197,15 @@ class LedgerLog:
 
         Where the log's key was changed, the proof's `extra` is the history of its keys.
         """
-        number = self.find(kind, name)
-        if number is None:
-            raise EvidenceError(f"the log {self.settings.origin} has no leaf {kind} of {name}; see `hearth log status`")
-        note = Note.parse(self.log.note())
-        size = self.log.checkpoint().size
-        history = self.history()
-        extra = history.to_bytes() if history.statements else None
-        return self.log.entry(number), LogProof(number, tuple(self.log.inclusion(number, size)), note, extra)
+        with self.index() as index:
+            number = index.find(kind, named_in_leaf(name))
+            if number is None:
+                raise EvidenceError(
+                    f"the log {self.settings.origin} has no leaf {kind} of {name}; see `hearth log status`"
+                )
+            entry, proof = self.log.proof(number)
+            history = self.history()
+        return entry, replace(proof, extra=history.to_bytes() if history.statements else None)
 
     def history(self) -> KeyHistory:
         """Return the history of the log's keys."""
@@ -209,68 +213,23 @@ class LedgerLog:
 
     # --- inside
 
-    def _update(self, index: LeafIndex) -> LogUpdate:
-        problems: list[str] = []
-        start = end = index.size
-        batch: list[LedgerEvent] = []
-        for event in self._pending(index):
-            if event.why_not:
-                problems.append(f"{event.kind} {event.name}: {event.why_not}")
-            elif (number := index.find(event.kind, event.name)) is None:
-                batch.append(event)
-            elif (entry := self.log.entry(number)) != event.leaf:
-                leaf = parse_leaf(entry)
-                if (leaf["kind"], name_of_leaf(leaf)) != (event.kind, event.name):
-                    raise _IndexError
-                raise _opened_again(event, number) if event.row == 0 else _set_back(event, number)
-            if len(batch) == _BATCH:
-                end = self._append(index, batch)
-                batch = []
-        if batch:
-            end = self._append(index, batch)
-        return LogUpdate(range(start, end), tuple(problems))
+    def _catch_up(self, index: LeafIndex) -> bool:
+        """Take into the index what is in the log and not in it; return whether that was all.
 
-    def _append(self, index: LeafIndex, events: list[LedgerEvent]) -> int:
-        added = self.log.append(event.leaf for event in events)
-        leaves = ((number, str(event.kind), event.name) for number, event in zip(added, events, strict=True))
-        seen: dict[str, int] = {}
-        for event in events:
-            seen[event.kind] = max(seen.get(event.kind, 0), event.row)
-        index.add(leaves, ((kind, row) for kind, row in seen.items() if kind in LEAVES_OF_ROWS))
-        return added.stop
-
-    def _catch_up(self, index: LeafIndex) -> None:
-        """Take into the index what is in the log and not in it: all of it, where the index is new."""
+        It is all of the log, where the index is new.
+        """
         size = self.log.checkpoint().size
         if index.size > size:
             index.clear()
         start = index.size
-        if start < size:
+        end = min(size, start + _MOST_INDEXED)
+        if start < end:
+            entries = islice(self.log.entries(start), end - start)
             index.add(
                 (number, str(leaf["kind"]), name_of_leaf(leaf))
-                for number, leaf in enumerate(map(parse_leaf, self.log.entries(start)), start)
+                for number, leaf in enumerate(map(parse_leaf, entries), start)
             )
-
-    def _pending(self, index: LeafIndex) -> Iterator[LedgerEvent]:
-        """Yield the events after the rows that were looked at, as they came by their times; then what is open.
-
-        Of rows that nobody ever removes the last one that was looked at comes again: a database that was set back does
-        not have it, or has another one.
-        """
-        events = self.ledger.events(self.settings.origin)
-        parts = []
-        for kind in LEAVES_OF_ROWS:
-            seen = index.seen(kind)
-            again = int(seen > 0 and kind is not LeafKind.EXECUTION_SEALED)
-            found = events.after(kind, seen - again)
-            if again:
-                last = next(found, None)
-                if last is None or last.row != seen:
-                    raise _set_back(LedgerEvent(kind, seen, f"row {seen}"), None)
-                found = chain((last,), found)
-            parts.append(found)
-        yield from heapq.merge(*parts, key=lambda event: event.at)
-        yield from events.opened(lambda _: False)  # those that the log knows, too: are they the same?
+        return end == size
 
 
 def _lost(place: LogPlace, noted: str) -> EvidenceError:
@@ -278,23 +237,6 @@ def _lost(place: LogPlace, noted: str) -> EvidenceError:
         f"this ledger has a transparency log, which began with the key {noted}, and it is not in {place.root}: it was "
         "taken away, or moved. Bring it back from a backup; where it is lost for good, `hearth log init --replace` "
         "makes another one, and the ledger keeps that there was this one"
-    )
-
-
-def _opened_again(event: LedgerEvent, number: int) -> EvidenceError:
-    return EvidenceError(
-        f"an execution {event.name} was opened before (leaf {number}), and it is not this one: what it did was removed "
-        "from the ledger, or its journal put into quarantine. An id is used once; take another one, and see "
-        "`hearth log verify`"
-    )
-
-
-def _set_back(event: LedgerEvent, number: int | None) -> EvidenceError:
-    there = "is not there any more" if number is None else f"is not what the log has as leaf {number}"
-    return EvidenceError(
-        f"{event.kind} {event.name} of the ledger {there}: the database was changed, or an older state of it brought "
-        "back, so what was approved, used or locked down since may be forgotten. Nothing is added to the log; see "
-        "`hearth log verify`, and bring back the newest backup, of database and log together"
     )
 
 
@@ -315,23 +257,21 @@ def load_log_key(path: Path) -> SigningKey:
     return SigningKey.load(path, passphrase)
 
 
-def update_log(ledger: Ledger) -> LogUpdate | None:
-    """Add what is new in a ledger to its log; None where it never had one. Errors are those of `LedgerLog.update`."""
+def update_log(ledger: Ledger, *, whole: bool = True) -> LogUpdate | None:
+    """Add what is new in a ledger to its log; None where it never had one. All else is as with `LedgerLog.update`."""
     if not LogPlace.of(ledger.home).exists and ledger.logs.present() is None:
         return None
-    return LedgerLog(ledger, load_log_key).update()
+    return LedgerLog(ledger, load_log_key).update(whole=whole)
 
 
-def name_of_leaf(leaf: dict[str, Any]) -> str:
-    """Return by what a leaf is known within its kind."""
-    return str(leaf.get(_NAMED_BY.get(LeafKind(leaf["kind"]), "execution_id")))
-
-
-def _genesis(settings: LogSettings) -> bytes:
+def _genesis(settings: LogSettings, ledger: Ledger) -> bytes:
+    # Journals first: what is sealed between the two is counted twice rather than not at all.
+    open_now = sum(1 for _ in ledger.home.journals.glob("*.journal"))
     return leaf_bytes(
         LeafKind.LOG_CREATED,
         origin=settings.origin,
         ledger_id=settings.ledger_id,
         at=settings.created,
         log_key=str(settings.key),
+        records=open_now + ledger.count(),
     )

@@ -10,8 +10,9 @@ from hearth.evidence._checkpoint import Checkpoint
 from hearth.evidence._growing_tiles import GrowingTiles
 from hearth.evidence._log_files import LogFiles
 from hearth.evidence._log_lock import locked
-from hearth.evidence._merkle import EMPTY_ROOT, consistency_proof, inclusion_proof
+from hearth.evidence._merkle import EMPTY_ROOT, consistency_proof, inclusion_proof, leaf_hash, verify_inclusion
 from hearth.evidence._note import Note, NoteKey
+from hearth.evidence._proof import LogProof
 from hearth.evidence._tiles import TILE_WIDTH, TileHashes, bundle_path, split_bundle, tile_path, tile_sizes
 
 if TYPE_CHECKING:
@@ -64,7 +65,13 @@ class TransparencyLog:
 
     def checkpoint(self) -> Checkpoint:
         """Return the present state; EvidenceError where it is not signed by the log's key, or older than one signed."""
-        return self._verified(self._read_note())
+        while True:
+            note = self._read_note()
+            try:
+                return self._verified(note)
+            except EvidenceError:
+                if self._read_note() == note:
+                    raise  # otherwise others have added to it between one look and the next
 
     def note(self) -> bytes:
         """Return the signed checkpoint, as it is published."""
@@ -104,6 +111,28 @@ class TransparencyLog:
         number, offset = divmod(index, TILE_WIDTH)
         return self._bundle(number, size)[offset]
 
+    def proof(self, index: int) -> tuple[bytes, LogProof]:
+        """Return an entry, and the proof that the log as it is now has it, which holds; nobody may add meanwhile.
+
+        What was signed and then not published, as a crash leaves it, is published first. EvidenceError where the tiles
+        do not give the root that was signed.
+        """
+        state = self.checkpoint()
+        note = self._read_note()
+        if note.text != state.text():
+            self.append(())
+            note = self._read_note()
+        entry = self.entry(index)
+        hashes = self.inclusion(index, state.size)
+        try:
+            verify_inclusion(index, state.size, leaf_hash(entry), hashes, state.root)
+        except EvidenceError as error:
+            raise EvidenceError(
+                f"the files in {self.files.folder} do not prove leaf {index} ({error}): one of them was changed; see "
+                "`hearth log verify`"
+            ) from None
+        return entry, LogProof(index, tuple(hashes), note)
+
     def entries(self, start: int = 0) -> Iterator[bytes]:
         """Yield every entry from number `start` on, in order."""
         size = self.checkpoint().size
@@ -112,26 +141,34 @@ class TransparencyLog:
 
     def inclusion(self, index: int, size: int | None = None) -> list[bytes]:
         """Return the proof that an entry is in the log of `size` entries (that of now by default)."""
-        now = self.checkpoint().size
-        return inclusion_proof(index, self._within(size, now), TileHashes(now, self.files.read))
+        return self._hashes_of(lambda hashes, now: inclusion_proof(index, now, hashes), size)
 
     def consistency(self, older: int, newer: int | None = None) -> list[bytes]:
         """Return the proof that the log of `newer` entries (that of now by default) continues that of `older`."""
-        now = self.checkpoint().size
-        return consistency_proof(older, self._within(newer, now), TileHashes(now, self.files.read))
+        return self._hashes_of(lambda hashes, now: consistency_proof(older, now, hashes), newer)
 
-    def _within(self, size: int | None, now: int) -> int:
-        if size is not None and size > now:
-            raise EvidenceError(f"the log has {now} entries, and not {size}")
-        return now if size is None else size
+    def _hashes_of(self, prove: Callable[[TileHashes, int], list[bytes]], size: int | None) -> list[bytes]:
+        while True:
+            now = self.checkpoint().size
+            if size is not None and size > now:
+                raise EvidenceError(f"the log has {now} entries, and not {size}")
+            try:
+                return prove(TileHashes(now, self.files.read), now if size is None else size)
+            except EvidenceError:
+                if self.checkpoint().size == now:
+                    raise  # otherwise it has grown since, and its partial tiles of then are gone
 
     def _bundle(self, number: int, size: int) -> Sequence[bytes]:
-        width = min(TILE_WIDTH, size - number * TILE_WIDTH)
-        path = bundle_path(number, width)
-        try:
-            return split_bundle(self.files.read(path), width)
-        except FileNotFoundError:
-            raise EvidenceError(f"the log's bundle of entries {path} is missing") from None
+        width = wanted = min(TILE_WIDTH, size - number * TILE_WIDTH)
+        while True:
+            path = bundle_path(number, width)
+            try:
+                return split_bundle(self.files.read(path), width)[:wanted]
+            except FileNotFoundError:
+                wider = min(TILE_WIDTH, self.checkpoint().size - number * TILE_WIDTH)
+                if wider <= width:
+                    raise EvidenceError(f"the log's bundle of entries {path} is missing") from None
+                width = wider  # it has grown since
 
     # --- what is signed
 

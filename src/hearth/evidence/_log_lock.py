@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hearth.errors import EvidenceError
+from hearth.errors import EvidenceBusyError
 from hearth.recorder import try_lock
 
 if TYPE_CHECKING:
@@ -22,14 +22,16 @@ _PAUSE = 0.005
 
 @contextmanager
 def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
-    """Hold the folder's lock; EvidenceError when others have held it for ten seconds. It ends with the process."""
+    """Hold the folder's lock; EvidenceBusyError when others have held it for ten seconds. It ends with the process."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
     descriptor = os.open(folder / name, flags, 0o600)
     try:
         end = time.monotonic() + _PATIENCE
         while not try_lock(descriptor):
             if time.monotonic() > end:
-                raise EvidenceError(f"another process has been writing in {folder} for {_PATIENCE:g} seconds")
+                raise EvidenceBusyError(
+                    f"another process has been writing in {folder} for {_PATIENCE:g} seconds; try it again"
+                )
             time.sleep(_PAUSE)
         yield
     finally:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from hearth.errors import HearthError, RecorderUnfitError
-from hearth.evidence._ledger_log import update_log
+from hearth.errors import GateRefusedError, HearthError, RecorderUnfitError, SigningError
+from hearth.evidence._ledger_log import LedgerLog, load_log_key, update_log
+from hearth.evidence._log_place import LogPlace
 
 if TYPE_CHECKING:
+    from hearth.evidence._ledger_log import LogUpdate
     from hearth.ledger import Ledger
 
 __all__ = ["LogTeller"]
@@ -22,10 +24,27 @@ class LogTeller:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def opened(self) -> None:
-        """Take up that a run is open, before it acts; RecorderUnfitError where that fails: no evidence, no action."""
+    def require_key(self) -> None:
+        """Raise GateRefusedError where the log's private key cannot be had: no run could be told of.
+
+        Whatever else is wrong with the log a run's record is to say.
+        """
+        if not LogPlace.of(self._ledger.home).exists:
+            return
         try:
-            update_log(self._ledger)
+            LedgerLog(self._ledger, load_log_key).signing_key()
+        except SigningError as error:
+            raise GateRefusedError(f"nothing runs, for the transparency log could not tell of it: {error}") from error
+        except (HearthError, OSError):
+            return
+
+    def opened(self) -> None:
+        """Take up that a run is open, before it acts; RecorderUnfitError where that fails: no evidence, no action.
+
+        Of a long backlog no more than a second's worth is taken up with it.
+        """
+        try:
+            _warn_of(update_log(self._ledger, whole=False))
         except (HearthError, OSError) as error:
             what = f"the transparency log cannot tell of this run, so no step starts: {error}"
             raise RecorderUnfitError(what) from error
@@ -33,10 +52,15 @@ class LogTeller:
     def sealed(self, what: str) -> None:
         """Take up what has happened; where that fails it is a warning, and the next update takes it up."""
         try:
-            update_log(self._ledger)
+            _warn_of(update_log(self._ledger))
         except (HearthError, OSError) as error:
             _log.warning(
                 "%s is in the ledger, and the transparency log does not tell of it yet: %s; `hearth log update` does",
                 what,
                 error,
             )
+
+
+def _warn_of(update: LogUpdate | None) -> None:
+    for problem in () if update is None else update.problems:
+        _log.warning("the transparency log does not tell of %s", problem)

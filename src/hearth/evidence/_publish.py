@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hearth.errors import EvidenceError
 from hearth.evidence._checkpoint import Checkpoint
+from hearth.evidence._key_history import KeyHistory
 from hearth.evidence._log_files import LogFiles
 from hearth.evidence._log_snapshot import LogSnapshot
 from hearth.evidence._merkle import verify_consistency
@@ -33,11 +34,12 @@ class Published:
     files: int
 
 
-def publish(log: TransparencyLog, folder: Path, extra: tuple[tuple[str, bytes], ...] = ()) -> Published:
+def publish(log: TransparencyLog, folder: Path, history: KeyHistory | None = None) -> Published:
     """Bring a folder to the log's present state; what is there and complete is not written again.
 
-    `extra` are files beside the checkpoint (the history of the log's keys), written before it. EvidenceError where the
-    folder holds a log that this one does not continue; OSError as the system says.
+    The `history` of the log's keys stands beside the checkpoint (`keys`), where any was changed, and is written before
+    it. EvidenceError where the folder holds a log, or a history of keys, that this one does not continue, and
+    EquivocationError where both cannot be true; OSError as the system says.
     """
     log.checkpoint()  # one that was set back is refused
     files = LogSnapshot(log.files)
@@ -47,6 +49,7 @@ def publish(log: TransparencyLog, folder: Path, extra: tuple[tuple[str, bytes], 
     folder.mkdir(parents=True, exist_ok=True)
     target = LogFiles(folder, public=True)
     before = _continued(log, target, now)
+    keys = _continued_keys(folder / "keys", history)
     written = 0
     batch: list[tuple[str, bytes]] = []
     for path in _paths(before, now.size):
@@ -61,9 +64,9 @@ def publish(log: TransparencyLog, folder: Path, extra: tuple[tuple[str, bytes], 
             written += len(batch)
             target.write(batch)
             batch = []
-    target.write([*batch, *extra])
+    target.write([*batch, *keys])
     target.write([("checkpoint", files.note.to_bytes())])
-    return Published(now, before, written + len(batch) + len(extra) + 1)
+    return Published(now, before, written + len(batch) + len(keys) + 1)
 
 
 def _continued(log: TransparencyLog, target: LogFiles, now: Checkpoint) -> int:
@@ -87,6 +90,26 @@ def _continued(log: TransparencyLog, target: LogFiles, now: Checkpoint) -> int:
             f"({error}); keep both, their checkpoints are proof"
         ) from None
     return there.size
+
+
+def _continued_keys(path: Path, history: KeyHistory | None) -> list[tuple[str, bytes]]:
+    """Return the history's file, where it is not there yet; a change of keys that was published is never taken back."""
+    data = history.to_bytes() if history is not None and history.statements else b""
+    try:
+        there = path.read_bytes()
+    except FileNotFoundError:
+        return [(path.name, data)] if data else []
+    if there == data:
+        return []
+    advice = "bring the log's newest history of keys back, or publish into another folder"
+    if history is None:
+        raise EvidenceError(f"{path} tells of keys, and this log of none: {advice}")
+    try:
+        history.require_continues(KeyHistory.parse(there, history.first))
+    except EvidenceError as error:
+        error.args = (f"{path} has another history of the log's keys: {error}; {advice}",)
+        raise
+    return [(path.name, data)]
 
 
 def _paths(before: int, size: int) -> Iterator[str]:

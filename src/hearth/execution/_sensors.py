@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from hearth.errors import (
     ApprovalRefusedError,
+    EvidenceBusyError,
     ExecutionSealedError,
     HearthError,
     JournalDamagedError,
     JournalLockedError,
     PlanChangedError,
     RecorderError,
+    SigningError,
 )
 from hearth.execution._clock import ClockSensor
 from hearth.execution._reports import ReportFolder
@@ -64,7 +66,9 @@ def finding_of(error: BaseException) -> Finding | None:
         return Finding(boundary=BoundaryState.ELEVATED, reason=_short(error), source="inputs")
     if isinstance(error, JournalDamagedError):
         return Finding(security=SecurityState.COMPROMISED, reason=_short(error), source="journal", lasting=True)
-    if isinstance(error, RecorderError) and not isinstance(error, ExecutionSealedError | JournalLockedError):
+    if isinstance(error, RecorderError) and not (
+        isinstance(error, ExecutionSealedError | JournalLockedError) or _is_of_the_moment(error)
+    ):
         return Finding(security=SecurityState.DEGRADED, reason=_short(error), source="recorder")
     return None
 
@@ -86,6 +90,16 @@ def endings_reported(kernel: Any) -> Iterator[None]:  # noqa: ANN401 - any kerne
             except HearthError as failure:
                 error.add_note(f"the posture could not be worsened for it: {failure}")
         raise
+
+
+def _is_of_the_moment(error: BaseException) -> bool:
+    """Whether it came of a log that was busy, or of its key that was not at hand: that says nothing of the system."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, EvidenceBusyError | SigningError):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def _plan_differs(error: BaseException | None) -> bool:

@@ -47,7 +47,7 @@ class LedgerEvent:
     """One event: its row's number (0 for a journal), what it is known by within its kind, and its leaf.
 
     Where the row cannot be read there is no leaf, and `why_not` says why. Of a sealed execution `opening` is the leaf
-    that its opening has to have, where it has one.
+    that its opening has to have, where it has one, and `acted` tells whether a step was begun.
     """
 
     kind: LeafKind
@@ -57,6 +57,7 @@ class LedgerEvent:
     leaf: bytes = b""
     why_not: str = ""
     opening: bytes = b""
+    acted: bool = False
 
 
 class LedgerEvents:
@@ -109,10 +110,11 @@ class LedgerEvents:
                 leaf = sealed_leaf(record, **self._about)
                 first = record.marks[0]
                 opening = self._opening(name, str(first.to_dict()["timestamp"]), first.event_hash).leaf
+                at = str(record.marks[-1].to_dict()["timestamp"])
             except HearthError as error:
                 yield LedgerEvent(kind, row, name, why_not=str(error))
                 continue
-            yield LedgerEvent(kind, row, name, str(record.to_dict()["timestamp_end"]), leaf, opening=opening)
+            yield LedgerEvent(kind, row, name, at, leaf, opening=opening, acted=bool(record.step_events))
 
     def _uses(self, after: int) -> Iterator[LedgerEvent]:
         kind = LeafKind.APPROVAL_USED

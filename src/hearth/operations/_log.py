@@ -257,10 +257,8 @@ def publish_log(home: LedgerHome, folder: Path) -> Published:
     """
     with opened_log(home) as log:
         log.update()
-        history = log.place.log / "keys"
-        extra = (("keys", history.read_bytes()),) if history.exists() else ()
         with log.place.publishing():
-            return publish(log.log, folder, extra)
+            return publish(log.log, folder, log.history())
 
 
 def prove_execution(home: LedgerHome, execution_id: str) -> tuple[bytes, LogProof]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hearth.evidence import Checkpoint, LedgerLog, NoteKey
 from hearth.ledger import Ledger, LedgerHome
 from hearth.record import Redactor
-from hearth.recorder import ExecutionObserver
+from hearth.recorder import ExecutionObserver, Journal
 from hearth.signing import SigningKey
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class LoggedLedger:
         self.home = LedgerHome.create(folder / ".hearth")
         self.ledger = Ledger.open(self.home, create=True)
         self.key = SigningKey.generate()
+        self.log: LedgerLog = None  # type: ignore[assignment]  # there is none yet
         for number in range(records):
             self.run(f"run-{number}")
         self.log = LedgerLog.create(self.ledger, origin=ORIGIN, key=self.key)
@@ -39,15 +40,22 @@ class LoggedLedger:
         """The log's verifier key."""
         return NoteKey(ORIGIN, self.key.public)
 
-    def run(self, name: str, *, log: bool = False) -> ExecutionRecord:
-        """Store the record of a short run, and have the log take it up."""
+    def run(self, name: str, *, log: bool = False, told: bool = True) -> ExecutionRecord:
+        """Store the record of a short run, of which the log was `told` before it acted; have it take up the record."""
         redactor = Redactor(disclosable=("customer",))
-        observer = ExecutionObserver(name, "plan", ledger_id=self.ledger.ledger_id, redactor=redactor)
-        observer.record_step_started(0, "Ask", {"customer": "ACME"})
-        observer.record_step_completed(0, "Ask")
-        observer.mark_completed()
-        record = observer.get_execution_record("DRY_RUN")
-        self.ledger.store(record.with_disclosures(observer.disclosures))
+        with Journal.create(self.home.journal_path(name)) as journal:
+            observer = ExecutionObserver(
+                name, "plan", ledger_id=self.ledger.ledger_id, redactor=redactor, journal=journal
+            )
+            if told and self.log is not None:
+                journal.sync()
+                self.log.update()
+            observer.record_step_started(0, "Ask", {"customer": "ACME"})
+            observer.record_step_completed(0, "Ask")
+            observer.mark_completed()
+            record = observer.get_execution_record("DRY_RUN")
+            self.ledger.store(record.with_disclosures(observer.disclosures))
+        self.home.journal_path(name).unlink()
         if log:
             self.log.update()
         return record

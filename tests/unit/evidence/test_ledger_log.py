@@ -162,8 +162,8 @@ def test_another_ledger_beside_the_log_is_refused(logged: LoggedLedger, tmp_path
 
 
 def test_a_wrong_or_missing_key_signs_nothing(logged: LoggedLedger) -> None:
-    size = logged.log.log.checkpoint().size
     logged.run("next")
+    size = logged.log.log.checkpoint().size
     with pytest.raises(SigningError, match="private key is not there"):
         update_log(logged.ledger)
     SigningKey.generate().save(LogPlace.of(logged.home).key)
@@ -237,7 +237,7 @@ def test_a_database_that_was_set_back_adds_nothing(logged: LoggedLedger, how: st
         logged.edit("DELETE FROM postures", "UPDATE sqlite_sequence SET seq = 0 WHERE name = 'postures'")
     if how == "replaced":
         logged.ledger.postures.lock_down(who="eve", why="other", source="test")
-    logged.run("next")
+    logged.run("next", told=False)
     with pytest.raises(EvidenceError, match="brought back"):
         logged.log.update()
     assert logged.log.log.checkpoint().size == size
@@ -292,6 +292,104 @@ def test_another_run_under_the_id_of_one_that_was_removed_is_no_run(logged: Logg
     (problem,) = check_ledger_log(logged.log, logged.checked).problems
     assert problem.startswith("execution run-9 is not the one that was opened")
     logged.home.journal_path("run-9").unlink()
-    logged.run("run-9", log=True)
+    logged.run("run-9", told=False)
+    (unsigned,) = logged.log.update().problems
+    assert unsigned.startswith("execution_sealed run-9: another execution of this id was opened (leaf 4)")
     (problem,) = check_ledger_log(logged.log, logged.checked).problems
     assert problem.startswith("execution run-9 is not the one that was opened")
+
+
+def test_a_run_past_the_log_is_not_signed_and_said(logged: LoggedLedger) -> None:
+    """As it is where somebody ran a plan in a copy of the ledger without its log, and put the record in later."""
+    logged.run("honest", log=True)
+    size = logged.log.log.checkpoint().size
+    logged.run("ghost", told=False)
+    report = check_ledger_log(logged.log, logged.checked)
+    assert [problem.split(":")[0] for problem in report.problems] == ["execution_sealed ghost"]
+    assert report.waiting == 0
+    update = logged.log.update()
+    assert not update.added
+    assert "the log was not told of it before the first of them" in update.problems[0]
+    logged.run("after", log=True)
+    assert logged.log.log.checkpoint().size == size + 2
+    assert logged.log.find(LeafKind.EXECUTION_SEALED, "ghost") is None
+    assert [problem.split(":")[0] for problem in check_ledger_log(logged.log, logged.checked).problems] == [
+        "execution_sealed ghost"
+    ]
+
+
+def test_a_log_that_signed_a_run_without_its_opening_is_told_of(
+    logged: LoggedLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program that writes to the log may sign what it likes; the check knows what was told before it acted."""
+    with monkeypatch.context() as patch:
+        patch.setattr("hearth.evidence._log_intake.backlog_of", lambda _: 100)
+        logged.run("ghost", told=False, log=True)
+    (problem,) = check_ledger_log(logged.log, logged.checked).problems
+    assert problem.startswith("execution_sealed ghost (leaf 4): it has steps, and the log was not told")
+
+
+def test_records_of_before_the_log_need_no_opening_and_no_more_than_they_were(tmp_path: Path) -> None:
+    logged = LoggedLedger(tmp_path, records=2)
+    assert parse_leaf(logged.log.log.entry(0))["records"] == 2
+    assert check_ledger_log(logged.log, logged.checked).ok
+    logged.close()
+
+
+def test_an_execution_without_a_step_needs_no_opening(logged: LoggedLedger) -> None:
+    """Its log may not have been reached: then no step started, and that is what the record says."""
+    observer = ExecutionObserver("idle", "plan", ledger_id=logged.ledger.ledger_id)
+    observer.mark_completed()
+    logged.ledger.store(observer.get_execution_record("DRY_RUN"))
+    assert len(logged.log.update().added) == 1
+    assert check_ledger_log(logged.log, logged.checked).ok
+
+
+def test_a_long_backlog_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the index is lost, the one who opens a run adds its opening, and leaves the rest after its slice."""
+    logged = LoggedLedger(tmp_path, records=12)
+    monkeypatch.setattr("hearth.evidence._log_intake._SLICE", 0.0)
+    monkeypatch.setattr("hearth.evidence._ledger_log._MOST_INDEXED", 3)
+    monkeypatch.setattr("hearth.evidence._ledger_log._PAUSE", 0.0)
+    logged.log.place.index.unlink()
+    journal = Journal.create(logged.home.journal_path("open"))
+    ExecutionObserver("open", "plan", journal=journal)
+    journal.sync()
+    assert len(logged.log.update(whole=False).added) == 1
+    assert kinds(logged)[-1] == "execution_opened"
+    journal.close()
+    for number in range(3):
+        logged.ledger.postures.lock_down(who="ann", why=f"drill {number}", source="test")
+    with logged.log.index() as index:
+        assert index.seen(LeafKind.EXECUTION_SEALED) == 1  # how far the slice came
+    assert len(logged.log.update().added) == 3
+    with logged.log.index() as index:
+        assert index.seen(LeafKind.EXECUTION_SEALED) == 12
+    assert check_ledger_log(logged.log, logged.checked).ok
+    logged.close()
+
+
+def test_what_was_signed_and_not_published_is_published_before_it_is_proved(logged: LoggedLedger) -> None:
+    """As a crash between the two leaves it: the proof is of the newer state, and holds."""
+    checkpoint = logged.log.place.log / "checkpoint"
+    before = checkpoint.read_bytes()
+    logged.run("late", log=True)
+    newer = checkpoint.read_bytes()
+    for mend in ("prove", "update"):
+        checkpoint.write_bytes(before)
+        if mend == "prove":
+            leaf, proof = logged.log.prove(LeafKind.EXECUTION_SEALED, "late")
+            assert proof.verify(leaf, logged.vkey) == logged.log.log.checkpoint()
+        else:
+            assert not logged.log.update().added
+        assert checkpoint.read_bytes() == newer
+
+
+def test_a_proof_that_does_not_hold_is_not_given(logged: LoggedLedger) -> None:
+    logged.run("mine", log=True)
+    path = logged.log.place.log / "tile" / "0" / f"000.p/{logged.log.log.checkpoint().size}"
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(EvidenceError, match="do not prove leaf"):
+        logged.log.prove(LeafKind.EXECUTION_SEALED, "mine")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hearth.errors import EvidenceError
+from hearth.errors import EquivocationError, EvidenceError
 from hearth.evidence import (
     Checkpoint,
     KeyHistory,
@@ -19,6 +19,7 @@ from hearth.evidence import (
     check_ledger_log,
     check_log,
     load_log_key,
+    publish,
     revoke_key,
     rotate_key,
 )
@@ -41,7 +42,7 @@ class Rotated:
         self.place = self.logged.log.place
         self.logged.key.save(self.place.key)
         self.first = self.logged.vkey
-        self.log = LedgerLog(self.logged.ledger, load_log_key)
+        self.log = self.logged.log = LedgerLog(self.logged.ledger, load_log_key)
         self.new = SigningKey.generate()
         self.file = self.place.root / "key-2.pem"
         self.new.save(self.file)
@@ -183,3 +184,26 @@ def test_a_verifier_may_have_a_later_key_and_each_counts_for_its_interval_alone(
     with pytest.raises(EvidenceError, match="has none of the keys that were given"):
         stranger.with_history(history)
     assert stranger.with_history(b"what another log puts there").history is None
+
+
+def test_a_published_revocation_is_never_taken_back(tmp_path: Path) -> None:
+    """A folder that was brought back knows less of the keys than what everybody has seen: it is not published."""
+    rotated = Rotated(tmp_path)
+    rotated.rotate()
+    public = tmp_path / "public"
+    publish(rotated.log.log, public, rotated.log.history())
+    before = (rotated.place.log / "keys").read_bytes()
+    revoke_key(rotated.log, rotated.log.settings.key, 99)
+    publish(rotated.log.log, public, rotated.log.history())
+    published = (public / "keys").read_bytes()
+    assert published != before
+    (rotated.place.log / "keys").write_bytes(before)
+    with pytest.raises(EvidenceError, match="it was set back"):
+        publish(rotated.log.log, public, rotated.log.history())
+    with pytest.raises(EvidenceError, match="this log of none"):
+        publish(rotated.log.log, public)
+    denied = KeyHistory.parse(before, rotated.first).revoked(rotated.log.settings.key, 77, rotated.new)
+    with pytest.raises(EquivocationError, match="two histories"):
+        publish(rotated.log.log, public, denied)
+    assert (public / "keys").read_bytes() == published
+    rotated.logged.close()

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hearth.record import GENESIS_HASH, ExecutionRecord, entry_hash, format_time
+from hearth.ledger import Ledger
+from hearth.operations import log_update
+from hearth.record import GENESIS_HASH, ExecutionRecord, canonical_bytes, entry_hash, format_time
+from hearth.recorder import try_lock
+
+if TYPE_CHECKING:
+    from hearth.ledger import LedgerHome
 
 NOON = datetime(2025, 9, 1, 12, 0, tzinfo=UTC)
 
@@ -84,3 +90,21 @@ def make_sealed_record(
         }
         entries.append({**entry, "event_hash": entry_hash(entry)})
     return ExecutionRecord.from_entries(entries)
+
+
+def store_as_run(home: LedgerHome, record: ExecutionRecord) -> None:
+    """Store a record as its run does: the log knows that it is open before it acts, then takes up that it is sealed."""
+    lines = []
+    for entry in sorted(record.entries, key=lambda one: one.sequence):
+        content = {name: value for name, value in entry.to_dict().items() if name != "event_hash"}
+        lines.append(f"{entry.event_hash} ".encode() + canonical_bytes(content) + b"\n")
+    path = home.journal_path(record.execution_id)
+    with path.open("wb", buffering=0) as journal:
+        assert try_lock(journal.fileno())
+        journal.write(lines[0])
+        log_update(home)
+        journal.write(b"".join(lines[1:]))
+        with Ledger.open(home) as ledger:
+            ledger.store(record)
+        path.unlink()
+    log_update(home)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hearth.errors import EvidenceError, SigningError
+from hearth.errors import EvidenceError, GateRefusedError, SigningError
 from hearth.ledger import Ledger, LedgerHome
 from hearth.operations import (
     back_up,
@@ -23,9 +23,9 @@ from hearth.operations import (
     verify_log,
 )
 from hearth.plan import parse_plan
-from hearth.security import LiveMode
+from hearth.security import LiveMode, SecurityState
 from tests import approving
-from tests.unit.ledger._records import make_sealed_record
+from tests.unit.ledger._records import make_sealed_record, store_as_run
 from tests.unit.operations._ledgers import copy_of, furnish
 from tests.unit.operations.test_backup import member, refused, remade
 
@@ -102,24 +102,25 @@ def test_without_its_key_a_restored_ledger_runs_nothing(home: LedgerHome, key: P
     home = restore_backup(back_up(home, tmp_path / "b.tar").path, tmp_path / "ledger" / ".hearth").home
     plan = parse_plan({"plan": "p", "steps": [{"name": "Go", "shell": "touch went"}]}, folder=tmp_path)
     request = approving.approve(home, plan, key)
-    outcome = run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request, execution_id="r")
-    assert "the log's private key is not there" in str(outcome.error)
+    with pytest.raises(GateRefusedError, match="the log's private key is not there"):
+        run_plan(plan, home=home, mode=LiveMode.LIVE, request_id=request, execution_id="r")
     assert not (tmp_path / "went").exists()
+    with Ledger.open(home) as ledger:  # and the approval was not used up
+        assert ledger.approvals.find(request).use is None
+        assert ledger.postures.load().posture.security is not SecurityState.DEGRADED
 
 
 def test_an_older_state_does_not_replace_what_was_published(logged: LedgerHome, archive: Path, tmp_path: Path) -> None:
     """The restored log is an old one: what was kept elsewhere tells, and a second history is not published."""
     home = copy_of(logged, tmp_path)
-    with Ledger.open(home) as ledger:
-        ledger.store(make_sealed_record("after the backup"))
+    store_as_run(home, make_sealed_record("after the backup"))
     publish_log(home, tmp_path / "public")
     restored = restore_backup(archive, tmp_path / "new").home
     for name in ("key.pem", "key-2.pem"):
         shutil.copy(logged.root / "transparency" / name, restored.root / "transparency" / name)
     found = verify_log(restored, since=tmp_path / "public" / "checkpoint")
     assert any("set back" in problem for problem in found.report.problems)
-    with Ledger.open(restored) as ledger:
-        ledger.store(make_sealed_record("something else"))
+    store_as_run(restored, make_sealed_record("something else"))
     with pytest.raises(EvidenceError, match="another history"):
         publish_log(restored, tmp_path / "public")
 
@@ -136,18 +137,15 @@ def test_what_was_signed_stands_elsewhere_and_is_not_in_the_backup(tmp_path: Pat
     assert any(f"read from {key}" in note for note in restored.notes)
     assert log_status(restored.home).size == log_status(home).size
 
-    with Ledger.open(home) as ledger:
-        ledger.store(make_sealed_record("after the backup"))
-    log_update(home)
+    store_as_run(home, make_sealed_record("after the backup"))
     with pytest.raises(EvidenceError, match="was set back"):  # the file elsewhere knows better than the backup
         log_update(restored.home)
 
     shutil.copytree(home.root / "transparency" / "log", restored.home.root / "transparency" / "log", dirs_exist_ok=True)
-    with Ledger.open(restored.home) as ledger:  # with the newer log it goes on, and what the database lost is named
-        ledger.store(make_sealed_record("after the restoration"))
-    log_update(restored.home)
+    # With the newer log it goes on, and what the database lost is named.
+    store_as_run(restored.home, make_sealed_record("after the restoration"))
     problems = verify_log(restored.home).report.problems
-    assert ["after the backup" in problem for problem in problems] == [True]
+    assert ["after the backup" in problem for problem in problems] == [True, True]  # opened, and sealed
 
     signed.unlink()
     other = restore_backup(done.path, tmp_path / "two")
@@ -162,11 +160,9 @@ def test_a_backup_beside_a_growing_log_knows_each_of_its_leaves(logged: LedgerHo
     stored: list[str] = []
 
     def grow() -> None:
-        with Ledger.open(home) as ledger:
-            while not stop.is_set() and len(stored) < 300:
-                ledger.store(make_sealed_record(f"grown-{len(stored)}"))
-                stored.append("")
-                log_update(home)
+        while not stop.is_set() and len(stored) < 300:
+            store_as_run(home, make_sealed_record(f"grown-{len(stored)}"))
+            stored.append("")
 
     thread = threading.Thread(target=grow)
     thread.start()

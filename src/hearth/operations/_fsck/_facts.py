@@ -13,11 +13,16 @@ __all__ = ["Facts", "Journal", "Recorded"]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A stored record that holds: its row, its hash, that of its last entry, and what entry 0 says of its approval."""
+    """A stored record that holds: its row, its hash, those of its first and last entry, whether a step was begun.
+
+    `approval` is what entry 0 says of it.
+    """
 
     row: int
     execution_hash: str
+    first: str
     head: str
+    acted: bool
     live_mode: str
     approval: dict[str, Any]
 

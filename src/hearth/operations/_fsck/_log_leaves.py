@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from base64 import b64encode
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 from hearth.operations._fsck._canonical import canonical, is_time, load, sha256
@@ -89,6 +91,33 @@ def check_log_leaves(connection: sqlite3.Connection, findings: Findings, facts: 
             f"{waiting} events of the ledger are not in its log yet; the next run adds them, or `hearth log update`"
         )
     _without_row(findings, facts, logged, there)
+    _openings(findings, facts, logged)
+
+
+def _openings(findings: Findings, facts: Facts, logged: Logged) -> None:
+    """Compare each record with the leaf that told of its run before it acted; those of before the log have none."""
+    sealed = sorted(number for (kind, _), (number, _) in logged.leaves.items() if kind == "execution_sealed")
+    backlog = _backlog(logged)
+    for execution_id, record in facts.records.items():
+        name = _named(execution_id)
+        ending = logged.leaves.get(("execution_sealed", name))
+        opening = logged.leaves.get(("execution_opened", name))
+        where = "executions" if ending is None else f"transparency/log, leaf {ending[0]}"
+        if opening is not None and load(opening[1]).get("first_event_hash") != record.first:
+            what = f"execution {name} is not the one that was opened (leaf {opening[0]}): another took its id"
+            findings.damage("transparency", what, where=where, records=[execution_id])
+        elif record.acted and (opening is None or (ending is not None and opening[0] > ending[0])):
+            before = len(sealed) if ending is None else bisect_left(sealed, ending[0])
+            if before >= backlog and not facts.busy:
+                what = f"execution {name} has steps, and the log was not told of it before the first of them"
+                findings.damage("transparency", what, where=where, records=[execution_id])
+
+
+def _backlog(logged: Logged) -> int:
+    """Return how many records the ledger had when its log was made; any, where the log does not say."""
+    first = next((data for number, data in logged.leaves.values() if number == 0), b"{}")
+    found = load(first).get("records")
+    return found if type(found) is int else sys.maxsize
 
 
 def _differing(leaf: dict[str, Any], said: dict[str, Any]) -> list[str]:

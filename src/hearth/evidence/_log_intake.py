@@ -1,0 +1,190 @@
+"""Taking up the events of a ledger into its log, a slice at a time: what is open first, then the rows as they came."""
+
+from __future__ import annotations
+
+import heapq
+import sys
+import time
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from hearth.errors import EvidenceError
+from hearth.ledger import LEAVES_OF_ROWS, LedgerEvent
+from hearth.record import LeafKind, parse_leaf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hearth.evidence._leaf_index import LeafIndex
+    from hearth.evidence._log import TransparencyLog
+    from hearth.ledger import LedgerEvents
+
+__all__ = ["NOT_TOLD", "IndexIsWrongError", "LogIntake", "backlog_of", "name_of_leaf"]
+
+_BATCH = 1000
+_SLICE = 1.0  # seconds, in which others wait for the log
+_NAMED_BY = {
+    LeafKind.LOG_CREATED: "log_key",
+    LeafKind.APPROVAL_USED: "request_id",
+    LeafKind.POSTURE_CHANGED: "version",
+    LeafKind.VALUES_ERASED: "erasure_sha256",
+    LeafKind.KEY_CHANGED: "statement_sha256",
+}
+
+
+NOT_VOUCHED = (
+    "It ran past this log, in a copy of the ledger or before an older state was brought back, or was made up and put "
+    "into the database: it is not signed. Keep a copy of the whole folder, and find out who can write there"
+)
+NOT_TOLD = f"it has steps, and the log was not told of it before the first of them. {NOT_VOUCHED}"
+
+
+class IndexIsWrongError(Exception):
+    """The index names a leaf for an event that is of another one: it was changed, and is made anew from the log."""
+
+
+class LogIntake:
+    """What one update takes up. `problems` are the events that could not become leaves, by kind and name, and why."""
+
+    def __init__(self, events: LedgerEvents) -> None:
+        self.problems: dict[tuple[str, str], str] = {}
+        self.end = 0
+        self._events = events
+        self._looked: dict[str, int] = {}
+
+    def slice(self, log: TransparencyLog, index: LeafIndex) -> bool:
+        """Take up what is open, and of the rest what a second allows; return whether that was all.
+
+        Nobody else adds meanwhile. EvidenceError where the ledger is not the one that the log tells of.
+        """
+        taking = _Slice(log, index)
+        over = time.monotonic() + _SLICE
+        try:
+            for event in self._events.opened(lambda _: False):  # those that the log knows, too: are they the same?
+                taking.take(event)
+            for event in self._rows(index):
+                self._looked[event.kind] = event.row
+                try:
+                    taking.take(event)
+                except _NoLeafError as problem:
+                    self.problems[event.kind, event.name] = f"{event.kind} {event.name}: {problem}"
+                if time.monotonic() > over:
+                    taking.flush()
+                    return False
+            taking.flush()
+        finally:
+            self.end = index.size
+        return True
+
+    def _rows(self, index: LeafIndex) -> Iterator[LedgerEvent]:
+        """Yield the events after the rows that were looked at, as they came by their times.
+
+        Of rows that nobody ever removes the last one that was looked at comes again: a database that was set back does
+        not have it, or has another one.
+        """
+        parts = []
+        for kind in LEAVES_OF_ROWS:
+            seen = index.seen(kind)
+            again = int(seen > 0 and kind is not LeafKind.EXECUTION_SEALED and kind not in self._looked)
+            found = self._events.after(kind, max(seen, self._looked.get(kind, 0)) - again)
+            if again:
+                last = next(found, None)
+                if last is None or last.row != seen:
+                    raise _set_back(LedgerEvent(kind, seen, f"row {seen}"), None)
+                found = chain((last,), found)
+            parts.append(found)
+        yield from heapq.merge(*parts, key=lambda event: event.at)
+
+
+class _NoLeafError(Exception):
+    """An event that gets no leaf; says why."""
+
+
+class _Slice:
+    """Adds events to a log, many at a time."""
+
+    def __init__(self, log: TransparencyLog, index: LeafIndex) -> None:
+        self._log = log
+        self._index = index
+        self._batch: list[LedgerEvent] = []
+        self._seen: dict[str, int] = {}
+        self._told: int | None = None
+
+    def take(self, event: LedgerEvent) -> None:
+        if event.why_not:
+            raise _NoLeafError(event.why_not)
+        number = self._index.find(event.kind, event.name)
+        if number is not None:
+            self._require_same(event, number)
+        else:
+            if event.kind is LeafKind.EXECUTION_SEALED:
+                self._require_told(event)
+            self._batch.append(event)
+        if event.row:
+            self._seen[event.kind] = max(self._seen.get(event.kind, 0), event.row)
+        if len(self._batch) == _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Add what was taken, and note how far was looked."""
+        events, self._batch = self._batch, []
+        added = self._log.append(event.leaf for event in events)
+        leaves = ((number, str(event.kind), event.name) for number, event in zip(added, events, strict=True))
+        self._index.add(leaves, self._seen.items())
+
+    def _require_same(self, event: LedgerEvent, number: int) -> None:
+        entry = self._log.entry(number)
+        if entry == event.leaf:
+            return
+        leaf = parse_leaf(entry)
+        if (leaf["kind"], name_of_leaf(leaf)) != (event.kind, event.name):
+            raise IndexIsWrongError
+        raise _opened_again(event, number) if event.row == 0 else _set_back(event, number)
+
+    def _require_told(self, event: LedgerEvent) -> None:
+        """Refuse the record of a run that the log was not told of before it acted, or not of this one: is it one?"""
+        opened = self._index.find(LeafKind.EXECUTION_OPENED, event.name)
+        if opened is not None and self._log.entry(opened) != event.opening:
+            raise _NoLeafError(f"another execution of this id was opened (leaf {opened}). {NOT_VOUCHED}")
+        if opened is None and event.acted and self._sealed() >= backlog_of(self._log.entry(0)):
+            raise _NoLeafError(NOT_TOLD)
+        if self._told is not None:
+            self._told += 1
+
+    def _sealed(self) -> int:
+        """Return how many records the log has, or will have with this batch."""
+        if self._told is None:
+            kind = LeafKind.EXECUTION_SEALED
+            self._told = self._index.count(kind) + sum(one.kind is kind for one in self._batch)
+        return self._told
+
+
+def backlog_of(genesis: bytes) -> int:
+    """Return how many records were in the ledger when its log was made: those alone may have no opening in it.
+
+    A log that was made before this was said takes any.
+    """
+    found = parse_leaf(genesis).get("records")
+    return found if type(found) is int else sys.maxsize
+
+
+def name_of_leaf(leaf: dict[str, Any]) -> str:
+    """Return by what a leaf is known within its kind."""
+    return str(leaf.get(_NAMED_BY.get(LeafKind(leaf["kind"]), "execution_id")))
+
+
+def _opened_again(event: LedgerEvent, number: int) -> EvidenceError:
+    return EvidenceError(
+        f"an execution {event.name} was opened before (leaf {number}), and it is not this one: what it did was removed "
+        "from the ledger, or its journal put into quarantine. An id is used once; take another one, and see "
+        "`hearth log verify`"
+    )
+
+
+def _set_back(event: LedgerEvent, number: int | None) -> EvidenceError:
+    there = "is not there any more" if number is None else f"is not what the log has as leaf {number}"
+    return EvidenceError(
+        f"{event.kind} {event.name} of the ledger {there}: the database was changed, or an older state of it brought "
+        "back, so what was approved, used or locked down since may be forgotten. Nothing is added to the log; see "
+        "`hearth log verify`, and bring back the newest backup, of database and log together"
+    )
