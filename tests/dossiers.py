@@ -15,9 +15,9 @@ from hearth.evidence._dossier_data import embedded_text
 from hearth.operations import Records, initialise, load_key, run_plan
 from hearth.operations._dossier import gather
 from hearth.plan import load_plan
-from hearth.record import ExecutionRecord, sealed_leaf
+from hearth.record import ExecutionRecord, LeafKind, canonical_bytes, leaf_bytes, sealed_leaf
 from hearth.security import LiveMode
-from hearth.signing import SigningKey
+from hearth.signing import Envelope, SigningKey
 from tests import approving
 
 if TYPE_CHECKING:
@@ -25,7 +25,20 @@ if TYPE_CHECKING:
 
     from hearth.ledger import LedgerHome
 
-__all__ = ["KEYS", "ORIGIN", "bare", "fold", "gathered", "mutated", "resealed", "run", "signed", "span", "with_log"]
+__all__ = [
+    "KEYS",
+    "ORIGIN",
+    "approved_anew",
+    "bare",
+    "fold",
+    "gathered",
+    "mutated",
+    "resealed",
+    "run",
+    "signed",
+    "span",
+    "with_log",
+]
 
 ORIGIN = "example.com/hearth"
 KEYS = {name: SigningKey.generate() for name in ("log", "witness", "maker", "stranger")}
@@ -72,25 +85,68 @@ def gathered(home: LedgerHome, execution_id: str = "the-run") -> dict[str, Any]:
 def with_log(folder: Path, document: dict[str, Any]) -> dict[str, Any]:
     """Put the record into a log of its own, among others, and have a witness see it."""
     record = ExecutionRecord.from_dict(document["record"])
-    leaf = sealed_leaf(record, origin=ORIGIN, ledger_id=str(record.started["ledger_id"]))
+    about = {"origin": ORIGIN, "ledger_id": str(record.started["ledger_id"])}
+    leaves = [_opening(record, about), *_approval(document, about), sealed_leaf(record, **about)]
     log = TransparencyLog.create(folder / "log", folder / "signed.json", KEYS["log"], origin=ORIGIN)
-    log.append([*(b"before %d" % n for n in range(11)), leaf, *(b"after %d" % n for n in range(5))])
+    log.append([*(b"before %d" % n for n in range(12 - len(leaves))), *leaves, *(b"after %d" % n for n in range(5))])
     note = Note.parse(log.note()).cosigned("witness.example", KEYS["witness"], 1_790_000_000)
-    proof = LogProof(11, tuple(log.inclusion(11)), note)
+    numbers = range(12 - len(leaves), 12)
+    proofs = [LogProof(number, tuple(log.inclusion(number)), note).to_bytes().decode() for number in numbers]
+    *more, sealed = [{"leaf": leaf.decode(), "proof": proof} for leaf, proof in zip(leaves, proofs, strict=True)]
     return {
         **document,
-        "proof": {
-            "origin": ORIGIN,
-            "log_key": str(NoteKey(ORIGIN, KEYS["log"].public)),
-            "leaf": leaf.decode(),
-            "proof": proof.to_bytes().decode(),
-        },
+        "proof": {"origin": ORIGIN, "log_key": str(NoteKey(ORIGIN, KEYS["log"].public)), **sealed, "more": more},
         "proof_missing": "",
         "witnesses": {
             "keys": [str(NoteKey("witness.example", KEYS["witness"].public, COSIGNATURE))],
             "quorum": 1,
         },
     }
+
+
+def _opening(record: ExecutionRecord, about: dict[str, str]) -> bytes:
+    first = record.marks[0]
+    said = {"execution_id": record.execution_id, "first_event_hash": first.event_hash}
+    return leaf_bytes(LeafKind.EXECUTION_OPENED, at=first.to_dict()["timestamp"], **about, **said)
+
+
+def _approval(document: dict[str, Any], about: dict[str, str]) -> list[bytes]:
+    signed = document["approval"]
+    if signed is None:
+        return []
+    said = {
+        "request_id": signed["request"]["says"]["request_id"],
+        "execution_id": document["record"]["execution_id"],
+        "request_sha256": hashlib.sha256(canonical_bytes(signed["request"]["envelope"])).hexdigest(),
+        "decisions": sorted(
+            hashlib.sha256(canonical_bytes(one["envelope"])).hexdigest() for one in signed["decisions"]
+        ),
+    }
+    return [leaf_bytes(LeafKind.APPROVAL_USED, at=signed["use"]["used"], **about, **said)]
+
+
+def approved_anew(document: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return data whose request and decision were made up with keys of their own; with `names` one key says all."""
+    made = copy.deepcopy(document)
+    signed = made["approval"]
+    asked = {**signed["request"]["says"], "reason": "nobody asked for this"}
+    signed["request"] = _says(asked, signed["request"], KEYS["stranger"])
+    digest = hashlib.sha256(canonical_bytes(asked)).hexdigest()
+    decided = {**signed["decisions"][0]["says"], "request_digest": digest}
+    approvers = names or (decided["approver"],)
+    signed["decisions"] = [
+        _says({**decided, "approver": one}, signed["decisions"][0], KEYS["maker"]) for one in approvers
+    ]
+    held = {"ann": KEYS["maker"], "eve": KEYS["stranger"]}
+    made["policy"]["keys"] = [
+        {"name": name, "key": str(key.public), "roles": ["approver"]} for name, key in held.items()
+    ]
+    return made
+
+
+def _says(says: dict[str, Any], was: dict[str, Any], key: SigningKey) -> dict[str, Any]:
+    envelope = Envelope.sign(canonical_bytes(says), was["envelope"]["payloadType"], key)
+    return {"envelope": json.loads(envelope.to_json()), "says": says}
 
 
 def bare(record: ExecutionRecord) -> dict[str, Any]:

@@ -82,7 +82,8 @@ def test_what_cannot_be_checked_is_said_and_is_no_success(home: LedgerHome, open
     one = opened()
     assert one.show(page) == "partly"
     left = {name for name, (finding, _) in one.findings().items() if finding == "unchecked"}
-    assert left == {"data.signature", "log.leaf", "log.inclusion", "log.checkpoint", "log.witnesses"}
+    of_log = {"log.leaf", "log.inclusion", "log.checkpoint", "log.opening", "log.approval", "log.witnesses"}
+    assert left == {"data.signature", *of_log}
     assert left == {found.check.id for found in verify_dossier(page).finds if found.finding == "unchecked"}
     assert failing(page) == set()
 
@@ -137,6 +138,8 @@ def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
     proof, other = whole["proof"], NoteKey(dossiers.ORIGIN, dossiers.KEYS["stranger"].public)
     without = [event for event in steps if event["event_type"] != "step_failed"]
     said = ("approval", "decisions", 0, "says", "reason")
+    opening = ("proof", "more", 0, "leaf")
+    made_up = dossiers.approved_anew(whole)
 
     def in_proof(was: str, is_now: str) -> dict[str, Any]:
         return fold(whole, "proof", "proof", value=proof["proof"].replace(was, is_now))
@@ -154,6 +157,11 @@ def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
         "index": (in_proof("index 11", "index 10"), "log.inclusion"),
         "size": (in_proof("\n17\n", "\n18\n"), "log.checkpoint"),
         "log key": (fold(whole, "proof", "log_key", value=str(other)), "log.checkpoint"),
+        "opening": (fold(whole, *opening, value=proof["more"][0]["leaf"].replace("2026", "2025")), "log.opening"),
+        "opened later": (fold(whole, "proof", "more", 0, value=proof["more"][1]), "log.approval"),
+        "another use": (fold(whole, "proof", "more", 1, "leaf", value=proof["more"][0]["leaf"]), "log.opening"),
+        "approvers": (made_up, "log.approval"),
+        "a voice twice": (dossiers.approved_anew(whole, "ann", "bob"), "approval.signatures"),
         "quorum": (fold(whole, "witnesses", "quorum", value=2), "log.witnesses"),
         "when": (fold(whole, "made_at", value="2020-01-01T00:00:00.000000Z"), "data.signature"),
     }  # fmt: skip
@@ -204,6 +212,37 @@ def test_a_page_that_shows_something_else_is_seen(
     one = opened()
     assert one.show(page) == "fails"
     assert one.findings()["page.values"][0] == "fails"
+
+
+def test_approvals_that_were_made_up_whole_only_the_log_tells(whole: dict[str, Any]) -> None:
+    """Whoever makes up keys can sign anything with them: what was approved the log has."""
+    made_up = dossiers.approved_anew(whole)
+    assert failing(make_dossier(made_up)) == {"log.approval"}
+    assert failing(make_dossier({**made_up, "proof": None})) == set()  # as it says of each signature: a key in the file
+
+
+def test_a_page_of_another_version_is_not_believed_and_made_anew(whole: dict[str, Any], tmp_path: Path) -> None:
+    """What it shows may be anything: nothing says that it is what another version makes of the data."""
+    page = make_dossier(whole)
+    was = dossiers.fold(whole, "page", value="0" * 64)
+    other = dossiers.resealed(page, was).replace(b'data-as="word">failed<', b'data-as="word">completed<')
+    file, anew = tmp_path / "other.html", tmp_path / "anew.html"
+    file.write_bytes(other)
+    assert failing(other) == {"page.values"}
+    refused = " ".join(hearth("verify", str(file), code=5).output.split())
+    assert "made by another version of HEARTH" in refused
+    assert "--anew NEW.html" in refused
+    hearth("verify", str(file), "--anew", str(anew), code=0)
+    assert b'data-as="word">failed<' in anew.read_bytes()
+    hearth("verify", str(anew), code=0)
+    assert "is there already" in hearth("verify", str(file), "--anew", str(anew), code=2).output
+    record = tmp_path / "record.json"
+    record.write_bytes(canonical_bytes(whole["record"]))
+    answer = hearth("verify", str(record), "--anew", str(tmp_path / "none"), code=2)
+    assert "is no dossier" in " ".join(answer.output.split())
+    file.write_bytes(b"<!doctype html>\n<p>Verified")
+    hearth("verify", str(file), "--anew", str(tmp_path / "none"), code=5)
+    assert not (tmp_path / "none").exists()
 
 
 @in_a_browser
@@ -468,8 +507,19 @@ def test_with_a_log_its_key_from_elsewhere_is_enough(tmp_path: Path) -> None:
     assert "0 of the 1 cosignatures that are needed are there" in " ".join(missing.output.split())
     hearth(*at_home, "dossier", "the-run", "-o", file, "--force", code=0)
     found = {one["check"]: (one["finding"], one["says"]) for one in told("verify", file, "--log-key", first)["checks"]}
-    assert {name for name, (finding, _) in found.items() if finding != "holds"} == {"data.signature", "log.witnesses"}
+    # It ran before there was a log, which took it up as it was.
+    left = {"data.signature", "log.witnesses", "log.opening"}
+    assert {name for name, (finding, _) in found.items() if finding != "holds"} == left
     assert "it follows from the log's first key" in found["log.checkpoint"][1]
     assert "(a key that was given)" in found["log.checkpoint"][1]
+    hearth(*at_home, "log", "rotate", code=0)
+    hearth(*at_home, "dossier", "the-run", "-o", file, "--force", code=0)
+    keys = json.loads(hearth(*at_home, "log", "status", "--json", code=0).stdout)["keys"]
+    for number, key in enumerate(keys):  # whichever a verifier has; the later ones say nothing of states before them
+        checks = {one["check"]: one["says"] for one in told("verify", file, "--log-key", key)["checks"]}
+        assert (
+            f"it follows from the log's {'key' if number else 'first key'} {key.split('+')[1]}"
+            in checks["log.checkpoint"]
+        )
     other = str(NoteKey(dossiers.ORIGIN, dossiers.KEYS["stranger"].public))
     assert "no signature here is by" in " ".join(hearth("verify", file, "--log-key", other, code=5).output.split())

@@ -72,7 +72,7 @@ def data_of(page: bytes) -> dict[str, Any]:
 def test_all_of_it_holds_in_the_browser_and_by_our_own_code(folder: Path, opened: Callable[..., Opened]) -> None:
     page, ours = written(folder)
     assert {name for name, (finding, _) in ours.items() if finding != "holds"} <= {"log.witnesses"}
-    assert ours["erasures"][1].startswith("1 erased; when, why and by whom only this file's signature")
+    assert ours["erasures"][1] == "1 erased; the log has when, why and by whom; every hash holds"
     assert "review by bob" in ours["approval.signatures"][1]
     data = data_of(page)
     assert data["erasures"][0]["reason"] == "they asked"
@@ -94,10 +94,10 @@ def test_all_of_it_holds_in_the_browser_and_by_our_own_code(folder: Path, opened
 @pytest.mark.parametrize(
     "path, value, check",
     [
-        # What stands outside the record is vouched for by the dossier's own signature.
+        # What stands outside the record is vouched for by the dossier's own signature, or by the log.
         (("approval", "reviews"), [], "data.signature"),
-        (("erasures",), [], "data.signature"),
-        (("erasures", 0, "reason"), "nobody knows", "data.signature"),
+        (("erasures",), [], "erasures"),
+        (("erasures", 0, "reason"), "nobody knows", "erasures"),
         (("approval", "reviews", 0, "says", "reviewer"), "ann", "approval.signatures"),
         (("manifests", 1, "document", "steps"), [], "manifests"),
         (("manifests",), [], "manifests"),

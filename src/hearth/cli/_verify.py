@@ -50,6 +50,12 @@ class SubjectType(click.ParamType[str]):
 @click.option("--proof", metavar="FILE", help="A proof that a log has the record (hearth prove); needs --log-key.")
 @log_key_options("--log-key")
 @click.option("--record", metavar="FILE", help="The record of a detached envelope (export --dsse --detached).")
+@click.option(
+    "--anew",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="NEW",
+    help="Make a dossier's page anew from its data, into the file NEW: what another version shows is not compared.",
+)
 @json_option
 @click.pass_obj
 def verify(
@@ -60,6 +66,7 @@ def verify(
     quiet: bool,
     keys: tuple[str, ...],
     record: str | None,
+    anew: Path | None,
     proof: str | None,
     log_keys: tuple[str, ...],
     witnesses: tuple[str, ...],
@@ -74,12 +81,12 @@ def verify(
     anew; of a stored record also the row that lists show. Ends with 5 when something does not hold, and names the first
     bad entry.
     """
-    _require_subjects(subjects, everything=everything, one=record is not None or proof is not None)
+    _require_subjects(subjects, everything=everything, one=any(given is not None for given in (record, proof, anew)))
     if not subjects:
         return _verify_all(settings, quiet=quiet, as_json=as_json)
 
     def check(subject: str) -> Verified:
-        found = _verify_one(settings, subject, keys, record, _note_keys(log_keys, witnesses, policy))
+        found = _verify_one(settings, subject, keys, record, _note_keys(log_keys, witnesses, policy), anew)
         if proof is not None:
             from hearth.operations import LogKeys
 
@@ -106,7 +113,7 @@ def _require_subjects(subjects: tuple[str, ...], *, everything: bool, one: bool)
         both = "not both of a name and --all" if everything else "name a FILE or an ID, or give --all"
         raise click.UsageError(both)
     if one and len(subjects) != 1:
-        raise click.UsageError("--record and --proof are of one record or envelope: name that one alone")
+        raise click.UsageError("--record, --proof and --anew are of one file: name that one alone")
 
 
 def _with_proof(settings: Settings, found: Verified, proof: str, keys: LogKeys) -> Verified:
@@ -169,7 +176,12 @@ def _purged(subject: str, purged: ExecutionPurgedError) -> Verified:
 
 
 def _verify_one(
-    settings: Settings, subject: str, keys: tuple[str, ...], record: str | None, elsewhere: tuple[str, ...] = ()
+    settings: Settings,
+    subject: str,
+    keys: tuple[str, ...],
+    record: str | None,
+    elsewhere: tuple[str, ...],
+    anew: Path | None,
 ) -> Verified:
     from hearth.operations import trusted_keys, verify_file, verify_found
 
@@ -180,7 +192,10 @@ def _verify_one(
             trusted=lambda: trusted_keys(keys, settings.home),
             record=None if record is None else Path(record),
             keys=(*keys, *elsewhere),
+            anew=anew,
         )
+    if anew is not None:
+        raise click.UsageError(f"--anew is of a dossier, and {subject} is no file")
     if path.parent != Path() or path.suffix in {".json", ".journal", ".dsse"}:
         what = "is a folder, and no record" if path.is_dir() else "is not there"
         raise ExecutionNotFoundError(f"the file {subject} {what}")

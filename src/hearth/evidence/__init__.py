@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hearth.evidence._dossier_checks import DossierVerdict, Finding
     from hearth.evidence._dossier_data import is_dossier
     from hearth.evidence._dossier_page import make_dossier
-    from hearth.evidence._dossier_verify import verify_dossier
+    from hearth.evidence._dossier_verify import remade_dossier, verify_dossier
     from hearth.evidence._growing_tiles import GrowingTiles
     from hearth.evidence._kept_note import kept_note
     from hearth.evidence._key_history import KeyHistory
@@ -121,6 +121,7 @@ __all__ = [
     "name_of_leaf",
     "node_hash",
     "publish",
+    "remade_dossier",
     "request_timestamp",
     "revoke_key",
     "root_from_inclusion",
@@ -208,6 +209,7 @@ __getattr__, __dir__ = lazy_names(
         "tree_root": "_merkle",
         "update_log": "_ledger_log",
         "verify_consistency": "_merkle",
+        "remade_dossier": "_dossier_verify",
         "verify_dossier": "_dossier_verify",
         "verify_inclusion": "_merkle",
         "verify_timestamp": "_timestamp",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hearth.evidence._dossier_keys import DossierKeys
 
-__all__ = ["bindings", "signatures"]
+__all__ = ["bindings", "signatures", "signed_for_run"]
 
 _SIGNED_KINDS = ("approval", "emergency")
 _SHOWN = 16
@@ -30,9 +30,10 @@ _TYPES = {
 
 def signatures(document: dict[str, Any], keys: DossierKeys) -> str:
     """Verify each envelope with the keys that the policy trusted."""
-    _present(document)
+    signed_for_run(document)
     known = {one["name"]: PublicKey.parse(one["key"]) for one in document["policy"]["keys"]}
     said, strangers = [], []
+    voices: dict[bytes, str] = {}
     for what, signed in _all_signed(document):
         envelope = Envelope.parse(canonical_bytes(signed["envelope"]))
         require(envelope.payload == canonical_bytes(signed["says"]), f"the {what} says something else than was signed")
@@ -43,6 +44,10 @@ def signatures(document: dict[str, Any], keys: DossierKeys) -> str:
             f"{what} by {keys.said_of(known[name], name)}" + (f", as {called}" if called != name else "")
             for name in names
         ]
+        if what == "decision" and signed["says"].get("verdict") == "approve":
+            for name in names:
+                other = voices.setdefault(known[name].raw, called)
+                require(other == called, f"one key approved as {other} and as {called}")
         if not names:
             hints = {one.key_id for one in envelope.signatures}
             require(
@@ -56,7 +61,7 @@ def signatures(document: dict[str, Any], keys: DossierKeys) -> str:
 
 def bindings(document: dict[str, Any]) -> str:
     """See that request, decisions, plan, preview, ledger and run belong together."""
-    signed = _present(document)
+    signed = signed_for_run(document)
     started, record = started_of(document), document["record"]
     named, asked = started["approval"], signed["request"]["says"]
     pairs = {
@@ -94,7 +99,7 @@ def bindings(document: dict[str, Any]) -> str:
     return f"request {asked['request_id']}, approved by {', '.join(approvers)}, used by this run alone"
 
 
-def _present(document: dict[str, Any]) -> dict[str, Any]:
+def signed_for_run(document: dict[str, Any]) -> dict[str, Any]:
     """Return what was signed; UncheckedError where the run needed nothing, or it is not in the file."""
     named, signed = started_of(document).get("approval"), document["approval"]
     if not isinstance(named, dict) or named.get("kind") not in _SIGNED_KINDS:

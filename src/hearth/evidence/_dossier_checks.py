@@ -131,6 +131,20 @@ CHECKS = (
         "Ed25519, by the log's key in this file: compare it with the one that the log's owner publishes.",
     ),
     DossierCheck(
+        "log.opening",
+        "The log",
+        "The log knew of the run before it acted",
+        "The leaf of its opening comes before that of its record: no run that went badly was left out, and another one "
+        "put under its name.",
+    ),
+    DossierCheck(
+        "log.approval",
+        "The log",
+        "The log has what was approved",
+        "The hashes of the request and of each decision went into the log when the run used them: nobody made them up, "
+        "or left one away, since.",
+    ),
+    DossierCheck(
         "log.witnesses",
         "The log",
         "Enough witnesses have seen the checkpoint",

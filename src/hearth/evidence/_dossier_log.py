@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import EvidenceError
@@ -17,12 +18,12 @@ from hearth.record import ExecutionRecord, sealed_leaf
 if TYPE_CHECKING:
     from hearth.evidence._dossier_keys import DossierKeys
 
-__all__ = ["check_checkpoint", "check_inclusion", "check_leaf", "check_witnesses"]
+__all__ = ["check_checkpoint", "check_inclusion", "check_leaf", "check_witnesses", "proof_in"]
 
 
 def check_leaf(document: dict[str, Any]) -> str:
     """Make the leaf anew from the record."""
-    proof = _present(document)
+    proof = proof_in(document)
     record = ExecutionRecord.from_dict(document["record"])
     made = sealed_leaf(record, origin=proof["origin"], ledger_id=str(started_of(document)["ledger_id"]))
     require(made == proof["leaf"].encode(), "the leaf in the file is not the one of this record")
@@ -31,7 +32,7 @@ def check_leaf(document: dict[str, Any]) -> str:
 
 def check_inclusion(document: dict[str, Any]) -> str:
     """Follow the path from the leaf to the root."""
-    proof = _present(document)
+    proof = proof_in(document)
     parsed, checkpoint = _proof(proof)
     verify_inclusion(parsed.index, checkpoint.size, leaf_hash(proof["leaf"].encode()), parsed.hashes, checkpoint.root)
     return f"entry {parsed.index} of {checkpoint.size}"
@@ -39,7 +40,7 @@ def check_inclusion(document: dict[str, Any]) -> str:
 
 def check_checkpoint(document: dict[str, Any], keys: DossierKeys) -> str:
     """Verify the log's own signature."""
-    proof = _present(document)
+    proof = proof_in(document)
     parsed, checkpoint = _proof(proof)
     key = NoteKey.parse(proof["log_key"])
     require(checkpoint.origin == proof["origin"] == key.name, f"the checkpoint is of another log: {checkpoint.origin}")
@@ -50,18 +51,26 @@ def check_checkpoint(document: dict[str, Any], keys: DossierKeys) -> str:
 
 
 def _follows(parsed: LogProof, key: NoteKey, keys: DossierKeys) -> str:
-    """Follow the history of the log's keys, which a proof has where the key was changed, from its first key on."""
+    """Follow the history of the log's keys, which a proof has where the key was changed, from the key that is trusted.
+
+    That is the earliest of those that were given, and the first one where none was.
+    """
     lines = (parsed.extra or b"").decode().split("\n")
     first = NoteKey.parse(lines[1] if len(lines) > 1 else "")
     history = KeyHistory.parse(parsed.extra or b"", first)
-    history.check(parsed.note)
     require(key in history.keys, f"the log's key {key.key_id.hex()} is none of its history")
-    return f"it follows from the log's first key, {keys.said_of(first.public, first.name)}"
+    given = [one for one in history.keys if any(one.public.raw == trusted.raw for trusted in keys.given.values())]
+    start = given[0] if given else first
+    replace(history, trusted=None if start == first else start).check(parsed.note)
+    for one in given:
+        keys.said_of(one.public)
+    called = "first key" if start == first else "key"
+    return f"it follows from the log's {called} {start.key_id.hex()}, {keys.said_of(start.public, start.name)}"
 
 
 def check_witnesses(document: dict[str, Any], keys: DossierKeys) -> str:
     """Verify the cosignatures, and count them."""
-    proof, said = _present(document), document["witnesses"]
+    proof, said = proof_in(document), document["witnesses"]
     parsed, _ = _proof(proof)
     known = [NoteKey.parse(text) for text in said["keys"]]
     quorum = said["quorum"]
@@ -78,17 +87,18 @@ def check_witnesses(document: dict[str, Any], keys: DossierKeys) -> str:
     return "seen by " + "; ".join(seen)
 
 
-def _present(document: dict[str, Any]) -> dict[str, str]:
+def proof_in(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the proof in a dossier; UncheckedError where it has none."""
     proof = document["proof"]
     if proof is None:
         unchecked(document["proof_missing"] or "there is no proof of a log in the file")
     require(
-        isinstance(proof, dict) and proof.keys() == {"origin", "log_key", "leaf", "proof"},
+        isinstance(proof, dict) and proof.keys() == {"origin", "log_key", "leaf", "proof", "more"},
         "the proof has not the form of one",
     )
     return dict(proof)
 
 
-def _proof(proof: dict[str, str]) -> tuple[LogProof, Checkpoint]:
+def _proof(proof: dict[str, Any]) -> tuple[LogProof, Checkpoint]:
     parsed = LogProof.parse(proof["proof"].encode())
     return parsed, Checkpoint.parse(parsed.note.text)

@@ -59,8 +59,11 @@ def check_hash(record: dict[str, Any]) -> str:
     return found
 
 
-def check_erasures(document: dict[str, Any]) -> str:
-    """See that each erasure is of this record, and that a commitment stays where each value stood."""
+def check_erasures(document: dict[str, Any], proved: list[dict[str, Any]]) -> str:
+    """See that each erasure is of this record, and that a commitment stays where each value stood.
+
+    `proved` are those that the log has.
+    """
     record, count = document["record"], 0
     entries = [entry for _, entry in entries_of(record)]
     for erasure in document["erasures"]:
@@ -74,11 +77,11 @@ def check_erasures(document: dict[str, Any]) -> str:
                 bool(one["digest"]) and one["digest"] in stays, f"entry {place} has no commitment of an erased value"
             )
             count += 1
-    return (
-        "this file says of nothing that it was erased"
-        if not count
-        else f"{count} erased; when, why and by whom only this file's signature vouches for; every hash holds"
-    )
+    if not count:
+        return "this file says of nothing that it was erased"
+    if len(proved) == len(document["erasures"]):
+        return f"{count} erased; the log has when, why and by whom; every hash holds"
+    return f"{count} erased; when, why and by whom only this file's signature vouches for; every hash holds"
 
 
 def _verdict(record: dict[str, Any]) -> Verdict:

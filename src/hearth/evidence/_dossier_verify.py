@@ -10,6 +10,7 @@ from hearth.evidence._dossier_approvals import bindings, signatures
 from hearth.evidence._dossier_checks import CHECKS, DossierCheck, DossierVerdict, Finding, Finds
 from hearth.evidence._dossier_data import SEAL_SCHEMA, SEAL_TYPE, Embedded, embedded_text, signed_words
 from hearth.evidence._dossier_keys import DossierKeys, UncheckedError, require, unchecked
+from hearth.evidence._dossier_leaves import check_approval_leaf, check_opening, proved_erasures
 from hearth.evidence._dossier_log import check_checkpoint, check_inclusion, check_leaf, check_witnesses
 from hearth.evidence._dossier_page import frame, render_page
 from hearth.evidence._dossier_plan import check_guidance, check_manifests, check_plan, started_of
@@ -20,15 +21,16 @@ from hearth.signing import Envelope, PublicKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["verify_dossier"]
+__all__ = ["remade_dossier", "verify_dossier"]
 
 _SEAL = {"schema", "sha256", "key", "envelope"}
 _GIVEN = DossierCheck("key.given", "Keys", "Each key that was given has signed something in it", "")
 
 
-def verify_dossier(page: bytes, trusted: Sequence[str] = ()) -> DossierVerdict:
+def verify_dossier(page: bytes, trusted: Sequence[str] = (), *, read: bytes | None = None) -> DossierVerdict:
     """Make every check. `trusted` are keys from elsewhere, as text (ed25519:… or a verifier key NAME+ID+KEY).
 
+    `read` is the page that is read in its place, where that is another one (see `remade_dossier`).
     Keys in the file itself prove only that whoever has them signed; a finding says which of the two it is.
     EvidenceError and SigningError for a trusted key that is none; what is no dossier gives a verdict that says so.
     """
@@ -50,7 +52,7 @@ def verify_dossier(page: bytes, trusted: Sequence[str] = ()) -> DossierVerdict:
         finds += [Finds(check, Finding.FAILS, "the data cannot be read") for check in CHECKS[2:]]
         return DossierVerdict(tuple(finds))
     look("data.signature", lambda: _signature(embedded, document, keys))
-    look("page.values", lambda: _values(page, embedded, document))
+    look("page.values", lambda: _values(page if read is None else read, embedded, document))
     record = document["record"]
     look("record.entries", lambda: check_entries(record))
     look("record.chain", lambda: check_chain(record))
@@ -64,8 +66,10 @@ def verify_dossier(page: bytes, trusted: Sequence[str] = ()) -> DossierVerdict:
     look("log.leaf", lambda: check_leaf(document))
     look("log.inclusion", lambda: check_inclusion(document))
     look("log.checkpoint", lambda: check_checkpoint(document, keys))
+    look("log.opening", lambda: check_opening(document))
+    look("log.approval", lambda: check_approval_leaf(document))
     look("log.witnesses", lambda: check_witnesses(document, keys))
-    look("erasures", lambda: check_erasures(document))
+    look("erasures", lambda: check_erasures(document, proved_erasures(document)))
     finds += [_find(_GIVEN, lambda text=text: keys.outcome(text)) for text in keys.given]  # type: ignore[misc]
     said = record if isinstance(record, dict) else {}
     return DossierVerdict(
@@ -74,6 +78,18 @@ def verify_dossier(page: bytes, trusted: Sequence[str] = ()) -> DossierVerdict:
         execution_hash=_text(said.get("execution_hash")),
         emergency=_is_emergency(document),
     )
+
+
+def remade_dossier(page: bytes) -> bytes:
+    """Return a dossier's page made anew from its data, as this version shows them.
+
+    EvidenceError where that cannot be. Whether they hold `verify_dossier` says.
+    """
+    embedded = Embedded.find(page)
+    try:
+        return _made(embedded.document(), _seal(embedded))
+    except HearthError as error:
+        raise EvidenceError(f"no page can be made of these data: {error}") from None
 
 
 def _find(check: DossierCheck, work: Callable[[], str]) -> Finds:
@@ -133,22 +149,25 @@ def _signature(embedded: Embedded, document: dict[str, Any], keys: DossierKeys) 
 
 def _values(page: bytes, embedded: Embedded, document: dict[str, Any]) -> str:
     """Make the page anew: what it shows has to be what is made of these data."""
-    seal = _seal(embedded)
+    made = _made(document, _seal(embedded))
+    if made == page:
+        return "the page is, byte for byte, the one that is made of these data"
     if document["page"] != frame():
-        unchecked(
-            "the page was made by another version of HEARTH, so what it shows was not compared with "
-            "the data; what the data say is checked all the same"
+        raise EvidenceError(
+            "the page was made by another version of HEARTH, so what it shows cannot be compared with the data. Have "
+            "it made anew from them, and read that: `hearth verify FILE --anew NEW.html`"
         )
+    place = next((n for n, (one, other) in enumerate(zip(made, page, strict=False)) if one != other), len(made))
+    line = page[:place].count(b"\n") + 1
+    raise EvidenceError(f"the page was changed, first in line {line}: it does not show what the data say")
+
+
+def _made(document: dict[str, Any], seal: dict[str, Any]) -> bytes:
     from jinja2 import TemplateError
 
     try:
-        made = render_page(document, seal)
+        return render_page(document, seal)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
         raise EvidenceError(f"no page can be made of these data: {error}") from None
     except (SigningError, TemplateError) as error:
         raise EvidenceError(f"no page can be made of these data: {error}") from None
-    if made != page:
-        place = next((n for n, (one, other) in enumerate(zip(made, page, strict=False)) if one != other), len(made))
-        line = page[:place].count(b"\n") + 1
-        raise EvidenceError(f"the page was changed, first in line {line}: it does not show what the data say")
-    return "the page is, byte for byte, the one that is made of these data"

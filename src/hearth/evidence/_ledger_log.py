@@ -20,7 +20,7 @@ from hearth.evidence._note import NoteKey
 from hearth.record import LeafKind, format_time, leaf_bytes, named_in_leaf, parse_leaf, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from hearth.evidence._key_history import KeyHistory
@@ -197,15 +197,22 @@ class LedgerLog:
 
         Where the log's key was changed, the proof's `extra` is the history of its keys.
         """
+        (found,) = self.prove_all([(kind, name)])
+        if found is None:
+            raise EvidenceError(f"the log {self.settings.origin} has no leaf {kind} of {name}; see `hearth log status`")
+        return found
+
+    def prove_all(self, events: Iterable[tuple[LeafKind, str]]) -> list[tuple[bytes, LogProof] | None]:
+        """Return the same for several events, all in one state of the log; None for those that it does not have."""
+        found: list[tuple[bytes, LogProof] | None] = []
         with self.index() as index:
-            number = index.find(kind, named_in_leaf(name))
-            if number is None:
-                raise EvidenceError(
-                    f"the log {self.settings.origin} has no leaf {kind} of {name}; see `hearth log status`"
-                )
-            entry, proof = self.log.proof(number)
             history = self.history()
-        return entry, replace(proof, extra=history.to_bytes() if history.statements else None)
+            extra = history.to_bytes() if history.statements else None
+            for kind, name in events:
+                number = index.find(kind, named_in_leaf(name))
+                entry, proof = (b"", None) if number is None else self.log.proof(number)
+                found.append(None if proof is None else (entry, replace(proof, extra=extra)))
+        return found
 
     def history(self) -> KeyHistory:
         """Return the history of the log's keys."""

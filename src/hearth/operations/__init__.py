@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hearth.operations._dossier import DossierMade, dossier_of
     from hearth.operations._envelopes import TrustedKeys, read_public_key, trusted_keys
     from hearth.operations._examples import EXAMPLES, Example
-    from hearth.operations._export import export_envelope, export_record, write_file
+    from hearth.operations._export import export_envelope, export_record
     from hearth.operations._find import Found, JournalNote, Records
     from hearth.operations._fsck._check import fsck
     from hearth.operations._fsck._report import Finding, FsckReport
@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from hearth.operations._sensors import record_refusal, tell_damage
     from hearth.operations._standalone import StandaloneOutcome, installed_tasks, run_standalone
     from hearth.operations._verify import UNSEALED, Verified, verify_all, verify_file, verify_found
+    from hearth.operations._write import write_file
 
 __all__ = [
     "EXAMPLES",
@@ -314,7 +315,7 @@ __getattr__, __dir__ = lazy_names(
         "verify_all": "_verify",
         "verify_file": "_verify",
         "verify_found": "_verify",
-        "write_file": "_export",
+        "write_file": "_write",
         "DossierMade": "_dossier",
         "dossier_of": "_dossier",
     },

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hearth._version import __version__
-from hearth.errors import HearthError, LedgerError, RecordError, RequestNotFoundError
+from hearth.errors import EvidenceError, HearthError, LedgerError, RecordError, RequestNotFoundError
 from hearth.evidence import LedgerLog, load_log_key, make_dossier, verify_dossier
 from hearth.execution import ContentStore, load_policy
 from hearth.operations._plans import PlanArchive
@@ -17,7 +18,7 @@ from hearth.record import LeafKind, canonical_bytes, format_time, strict_loads, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hearth.evidence import DossierVerdict, NoteKey
+    from hearth.evidence import DossierVerdict, LogProof, NoteKey
     from hearth.operations._find import Found, Records
     from hearth.record import ExecutionRecord
     from hearth.signing import SigningKey
@@ -81,20 +82,46 @@ def gather(records: Records, found: Found, witnesses: Witnesses | None = None) -
     }
 
 
-def proof_of(records: Records, record: ExecutionRecord) -> tuple[dict[str, str] | None, str]:
+def proof_of(records: Records, record: ExecutionRecord) -> tuple[dict[str, Any] | None, str]:
     """Return the proof that the ledger's log has the record, or None and why there is none.
 
-    A proof has the log's `origin`, its `log_key` (a verifier key), the `leaf` and the `proof` (a .tlog-proof), as
-    texts.
+    A proof has the log's `origin`, its `log_key` (a verifier key), the `leaf` and the `proof` (a .tlog-proof) as
+    texts; `more` are the leaves of the run's opening, of the approval that it used and of erasures, each with its own.
     """
+    wanted = [
+        (LeafKind.EXECUTION_SEALED, record.execution_id),
+        (LeafKind.EXECUTION_OPENED, record.execution_id),
+        *((LeafKind.APPROVAL_USED, request_id) for request_id in [_request_of(record)] if request_id is not None),
+        *(
+            (LeafKind.VALUES_ERASED, hashlib.sha256(canonical_bytes(one.to_dict())).hexdigest())
+            for one in records.ledger.erasures.of(record.execution_id)
+        ),
+    ]
     try:
         log = LedgerLog(records.ledger, load_log_key)
-        leaf, proof = log.prove(LeafKind.EXECUTION_SEALED, record.execution_id)
+        sealed, *others = log.prove_all(wanted)
+        if sealed is None:
+            raise EvidenceError(f"the log {log.settings.origin} does not have the record yet; see `hearth log status`")
     except (HearthError, OSError) as error:
         return None, str(error)
-    origin, key = log.settings.origin, log.settings.key
-    texts = {"origin": origin, "log_key": str(key), "leaf": leaf.decode(), "proof": proof.to_bytes().decode()}
-    return texts, ""
+    return {
+        "origin": log.settings.origin,
+        "log_key": str(log.settings.key),
+        **_as_texts(*sealed),
+        "more": [_as_texts(leaf, replace(proof, extra=None)) for leaf, proof in filter(None, others)],
+    }, ""
+
+
+def _as_texts(leaf: bytes, proof: LogProof) -> dict[str, str]:
+    return {"leaf": leaf.decode(), "proof": proof.to_bytes().decode()}
+
+
+def _request_of(record: ExecutionRecord) -> str | None:
+    """Return the request whose approval a run used."""
+    named = record.started.get("approval")
+    if not isinstance(named, Mapping) or named.get("kind") not in _SIGNED_KINDS:
+        return None
+    return str(named.get("request_id"))
 
 
 def _plan(records: Records, record: ExecutionRecord) -> tuple[dict[str, Any] | None, str]:
@@ -111,11 +138,10 @@ def _plan(records: Records, record: ExecutionRecord) -> tuple[dict[str, Any] | N
 
 def _approval(records: Records, record: ExecutionRecord) -> dict[str, Any] | None:
     """Return what was signed for the run; None where entry 0 names no request."""
-    named = record.started.get("approval")
-    if not isinstance(named, Mapping) or named.get("kind") not in _SIGNED_KINDS:
+    request_id = _request_of(record)
+    if request_id is None:
         return None
     store = records.ledger.approvals
-    request_id = str(named.get("request_id"))
     missing: dict[str, Any] = {"request": None, "decisions": [], "use": None, "reviews": []}
     try:
         row = store.find(request_id)

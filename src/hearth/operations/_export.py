@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import EvidenceError, LedgerError
+from hearth.errors import EvidenceError
 from hearth.operations._verify import verify_found
 from hearth.record import canonical_bytes
 
@@ -17,7 +13,7 @@ if TYPE_CHECKING:
     from hearth.operations._find import Found, Records
     from hearth.signing import SigningKey
 
-__all__ = ["export_envelope", "export_record", "write_file"]
+__all__ = ["export_envelope", "export_record"]
 
 
 def export_record(records: Records, found: Found, *, indent: bool = False, disclose: bool = False) -> bytes:
@@ -52,23 +48,3 @@ def export_envelope(records: Records, found: Found, key: SigningKey, *, detached
     place = LogPlace.of(records.home)
     log_origin = LogSettings.load(place).origin if place.exists else None
     return sign_statement(record, key, log_origin=log_origin, detached=detached).to_json() + b"\n"
-
-
-def write_file(path: Path | str, data: bytes) -> None:
-    """Write a file whole or not at all, readable by its owner alone; LedgerError when that fails."""
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                draft.unlink()
-            raise
-    except OSError as error:
-        raise LedgerError(f"{path} cannot be written: {error.strerror or error}") from error

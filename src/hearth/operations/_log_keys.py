@@ -24,7 +24,8 @@ _LARGEST_POLICY = 1 << 20
 class LogKeys:
     """Keys of a log, and the witnesses of whose cosignatures so many (`quorum`) are needed under each checkpoint.
 
-    Where there is a `policy`, it says which cosignatures are needed, in place of `quorum`.
+    Where there is a `policy`, it says which cosignatures are needed, in place of `quorum`. `kept` is a history of the
+    log's keys that was kept elsewhere: what the log brings has to continue it.
     """
 
     logs: tuple[NoteKey, ...]
@@ -32,6 +33,7 @@ class LogKeys:
     quorum: int = 0
     history: KeyHistory | None = None
     policy: WitnessPolicy | None = None
+    kept: KeyHistory | None = None
 
     @property
     def given(self) -> bool:
@@ -53,10 +55,17 @@ class LogKeys:
     ) -> Self:
         """Read keys as they were given: a verifier key (NAME+ID+KEY), or a file that holds some, a line each.
 
+        A file may also be a history of a log's keys (`keys`, as it was published) that was kept: its first key counts.
         A policy file (C2SP tlog-policy) names witnesses and what is needed of them in place of `witnesses` and
         `quorum`; its logs are among those whose checkpoints count.
         """
-        read = tuple(key for text in keys for key in _keys(text))
+        histories = [history for text in keys if (history := _history(text)) is not None]
+        if len(histories) > 1:
+            raise EvidenceUsageError("one history of a log's keys is enough; give the newest that was kept")
+        kept = histories[0] if histories else None
+        read = tuple(key for text in keys if _history(text) is None for key in _keys(text))
+        if kept is not None:
+            read = tuple(dict.fromkeys((kept.first, *read)))
         if policy is not None:
             if witnesses or quorum is not None:
                 raise EvidenceUsageError(
@@ -64,22 +73,32 @@ class LogKeys:
                 )
             wants = read_policy(policy)
             logs = tuple(dict.fromkeys((*read, *wants.logs)))
-            return cls(logs, tuple(one.key for one in wants.witnesses), policy=replace(wants, logs=()))
+            return cls(
+                logs,
+                tuple(one.key for one in wants.witnesses),
+                policy=replace(wants, logs=()),
+                kept=kept,
+                history=kept,
+            )
         known = tuple(key for text in witnesses for key in _keys(text))
         wanted = len(known) if quorum is None else quorum
         if wanted > len(known):
             raise EvidenceUsageError(f"{wanted} cosignatures are wanted, and {len(known)} witnesses are known")
-        return cls(read, known, wanted)
+        return cls(read, known, wanted, kept=kept, history=kept)
 
     def with_history(self, data: bytes | None) -> Self:
         """Return them with the history of the log's keys (`keys` beside its checkpoint, or a proof's `extra`).
 
         It has to have one of the keys that were given: each key counts for its interval alone. What is no history is
-        passed over, for other logs use a proof's `extra` for other things. EvidenceError where it is malformed.
+        passed over, for other logs use a proof's `extra` for other things. EvidenceError where it is malformed, or does
+        not continue the one that was kept; EquivocationError where it denies that.
         """
         if data is None or not self.logs or not KeyHistory.is_one(data):
             return self
-        return replace(self, history=KeyHistory.parse_with(data, self.logs))
+        history = KeyHistory.parse_with(data, self.logs)
+        if self.kept is not None and history.first.name == self.kept.first.name:
+            history.require_continues(self.kept)
+        return replace(self, history=history)
 
     def check(self, note: Note) -> Checkpoint:
         """Return a note's checkpoint; EvidenceError unless a key that counts signed it, and enough witnesses cosigned.
@@ -127,6 +146,21 @@ def read_policy(path: Path) -> WitnessPolicy:
         raise EvidenceError(f"{path} cannot be read: {error.strerror or error}") from None
     except EvidenceError as error:
         raise EvidenceError(f"{path}: {error}") from None
+
+
+def _history(text: str) -> KeyHistory | None:
+    """Return the history of keys in a file that was kept; None for what is none."""
+    try:
+        with Path(text).open("rb") as file:
+            data = file.read(_LARGEST_POLICY + 1)
+    except (OSError, ValueError):
+        return None
+    if not KeyHistory.is_one(data):
+        return None
+    try:
+        return KeyHistory.parse(data, NoteKey.parse(data.split(b"\n", 2)[1].decode()))
+    except (EvidenceError, ValueError) as error:
+        raise EvidenceUsageError(f"{text} is no history of a log's keys: {error}") from None
 
 
 def _keys(text: str) -> list[NoteKey]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from hearth.errors import ArtemisEscalationError, ExecutionError, HearthError, PlanError, RecorderError
 from hearth.execution import ApprovalExecutor, ContentStore, new_execution_id
 from hearth.kernel import HearthKernel
-from hearth.operations._export import write_file
 from hearth.operations._people import person
 from hearth.operations._run import RunOutcome, arm, ended, require_confirmation
+from hearth.operations._write import write_file
 from hearth.plan import load_tasks
 from hearth.record import canonical_bytes, percent_encode
 from hearth.recorder import Journal

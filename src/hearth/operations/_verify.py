@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from hearth.errors import LedgerError, RecordError
+from hearth.errors import EvidenceUsageError, LedgerError, RecordError
 from hearth.operations._kept import check_kept
 from hearth.operations._sensors import sense_verified, tell_findings
+from hearth.operations._write import write_file
 from hearth.record import (
     LARGEST_EXPORT,
     UNSEALED,
@@ -80,12 +81,15 @@ def verify_file(
     trusted: Callable[[], TrustedKeys] | None = None,
     record: Path | None = None,
     keys: Sequence[str] = (),
+    anew: Path | None = None,
 ) -> Verified:
     """Check an exported record (JSON), a journal, a dossier, or an envelope over a record; its content says which.
 
     A journal of any length takes bounded memory. `trusted` is asked whose signature counts where the file is an
     envelope (without it: the keys of the nearest ledger's policy); `record` is then the file of a record that does not
-    stand in it. `keys`, as text or files, are those that have to have signed something in a dossier.
+    stand in it. `keys`, as text or files, are those that have to have signed something in a dossier; its page is made
+    anew into the file `anew`, where one is named, and not compared. EvidenceUsageError where that is there, or what is
+    checked is no dossier.
 
     What is neither is not verified, and the verdict says why; so is a record of more bytes or values than its entries
     can have, before it is read whole. LedgerError when the file cannot be read.
@@ -96,7 +100,9 @@ def verify_file(
             if _is_journal(start):
                 return Verified(subject=str(path), kind="journal", verdict=_journal_verdict(path))
             if start.startswith(b"<!doctype html>"):
-                return _dossier(path, start + file.read(2 * LARGEST_EXPORT), keys)
+                return _dossier(path, start + file.read(2 * LARGEST_EXPORT), keys, anew)
+            if anew is not None:
+                raise EvidenceUsageError(f"{path} is no dossier, so no page can be made anew from it")
             if (size := os.fstat(file.fileno()).st_size) > LARGEST_EXPORT:
                 why = f"it is refused: {size:,} bytes; a record in a file has {LARGEST_EXPORT:,} at most"
                 return Verified(subject=str(path), kind="record", verdict=Verdict(ok=False, why=why))
@@ -118,13 +124,19 @@ def verify_file(
     return _verified(str(path), "record", document, verdict)
 
 
-def _dossier(path: Path, page: bytes, keys: Sequence[str]) -> Verified:
-    from hearth.evidence import Finding, verify_dossier  # with the library for signatures
+def _dossier(path: Path, page: bytes, keys: Sequence[str], anew: Path | None) -> Verified:
+    from hearth.evidence import Finding, remade_dossier, verify_dossier  # with the library for signatures
     from hearth.operations._envelopes import read_public_key
 
     # A verifier key (NAME+ID+KEY) is told by its form; all else is a public key, or a file with one.
     given = [text if _VKEY.fullmatch(text) else str(read_public_key(text)) for text in keys]
-    found = verify_dossier(page, given)
+    remade = None
+    if anew is not None:
+        if os.path.lexists(anew):
+            raise EvidenceUsageError(f"{anew} is there already; name another file for the page that is made anew")
+        remade = remade_dossier(page)
+        write_file(anew, remade)
+    found = verify_dossier(page, given, read=remade)
     bad = next(iter(found.failed), None)
     left = [f"not checked: {one.check.title}: {one.says}" for one in found.finds if one.finding is Finding.UNCHECKED]
     return Verified(

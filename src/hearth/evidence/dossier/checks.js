@@ -173,7 +173,7 @@ async function approvalSignatures() {
   const { request, decisions, reviews } = signedForRun();
   const known = data.policy.keys.map((one) => ({ name: one.name, raw: publicKey(one.key) }));
   const all = [["request", request], ...decisions.map((one) => ["decision", one]), ...reviews.map((one) => ["review", one])];
-  const said = [], strangers = [];
+  const said = [], strangers = [], voices = new Map();
   for (const [what, signed] of all) {
     const envelope = parsedEnvelope(signed.envelope);
     need(envelope.payload === canonical(signed.says), `the ${what} says something else than was signed`);
@@ -183,6 +183,11 @@ async function approvalSignatures() {
       if (!(await signedBy(envelope, key.raw))) continue;
       count += 1;
       const called = signed.says[CALLED[what]];
+      if (what === "decision" && signed.says.verdict === "approve") {
+        const other = voices.get(hex(key.raw)) ?? called;
+        need(other === called, `one key approved as ${other} and as ${called}`);
+        voices.set(hex(key.raw), called);
+      }
       said.push(`${what} by ${key.name}, key id ${await keyId(key.raw)}${called === key.name ? "" : `, as ${called}`}`);
     }
     if (count) continue;
@@ -260,7 +265,7 @@ async function rollbackPlan() {
 
 function proofOfLog() {
   if (data.proof === null) unchecked(data.proof_missing || "there is no proof of a log in the file");
-  need(same(Object.keys(data.proof).sort(byUnits), ["leaf", "log_key", "origin", "proof"]), "the proof has not the form of one");
+  need(same(Object.keys(data.proof).sort(byUnits), ["leaf", "log_key", "more", "origin", "proof"]), "the proof has not the form of one");
   return data.proof;
 }
 
@@ -309,24 +314,24 @@ async function signedNote(parsed, key) { // a signature by a known key that does
   return { time };
 }
 
+const named = async (id) => (utf8.encode(id).length <= 1024 ? id : `sha256:${await digest(utf8.encode(id))}`);
+const aboutLeaf = () => ({ schema: "hearth.log-leaf/1", origin: data.proof.origin, ledger_id: entries[0].details.ledger_id });
+
 async function logLeaf() {
   const proof = proofOfLog(), record = data.record, sealed = entries[entries.length - 1];
-  const named = utf8.encode(record.execution_id);
   const leaf = {
-    schema: "hearth.log-leaf/1", kind: "execution_sealed", origin: proof.origin, ledger_id: entries[0].details.ledger_id,
-    at: sealed.timestamp, execution_id: named.length <= 1024 ? record.execution_id : `sha256:${await digest(named)}`,
+    ...aboutLeaf(), kind: "execution_sealed", at: sealed.timestamp, execution_id: await named(record.execution_id),
     execution_hash: await recordHash(), entries: entries.length, status: record.status,
   };
   need(canonical(leaf) === proof.leaf, "the leaf in the file is not the one of this record");
   return `the leaf of ${record.execution_id} in ${proof.origin}`;
 }
 
-async function logInclusion() {
-  const proof = proofOfLog(), parsed = parsedProof(proof);
+async function included(parsed, leaf) {
   need(parsed.index < parsed.size, "the proof is for an entry that the log does not have");
   need(parsed.hashes.every((one) => one.length === 32), "a hash in the proof has not 32 bytes");
   const node = (left, right) => sha256(Uint8Array.of(1), left, right);
-  let number = parsed.index, last = parsed.size - 1, hash = await sha256(Uint8Array.of(0), proof.leaf);
+  let number = parsed.index, last = parsed.size - 1, hash = await sha256(Uint8Array.of(0), leaf);
   for (const one of parsed.hashes) {
     need(last > 0, "the proof has too many hashes");
     if (number % 2 || number === last) {
@@ -338,7 +343,57 @@ async function logInclusion() {
   }
   need(last === 0, "the proof has too few hashes");
   need(hex(hash) === hex(parsed.root), "the path does not lead to the root of the checkpoint");
+}
+
+async function logInclusion() {
+  const proof = proofOfLog(), parsed = parsedProof(proof);
+  await included(parsed, proof.leaf);
   return `entry ${parsed.index} of ${parsed.size}`;
+}
+
+async function provedLeaves(kind) { // what else the log has of the run, in the same state of it
+  const proof = proofOfLog(), state = parsedProof(proof), found = [];
+  for (const one of proof.more) {
+    need(same(Object.keys(one).sort(byUnits), ["leaf", "proof"]), "a proof has not the form of one");
+    const parsed = parsedProof(one), says = JSON.parse(one.leaf);
+    need(parsed.note === state.note, "a proof is of another state of the log than the record's");
+    need(canonical(says) === one.leaf && says.schema === "hearth.log-leaf/1", "a leaf has not the form of one");
+    if (says.kind !== kind) continue;
+    await included(parsed, one.leaf);
+    need(says.origin === proof.origin && says.ledger_id === entries[0].details.ledger_id, `the ${kind} in entry ${parsed.index} is of another ledger`);
+    found.push({ index: parsed.index, leaf: one.leaf, says });
+  }
+  return found;
+}
+
+async function logOpening() {
+  const sealed = parsedProof(proofOfLog()), found = await provedLeaves("execution_opened");
+  if (!found.length) unchecked("the file has no leaf of its opening: it ran before the log was made, or past it");
+  const leaf = {
+    ...aboutLeaf(), kind: "execution_opened", at: entries[0].timestamp, execution_id: await named(data.record.execution_id),
+    first_event_hash: entries[0].event_hash,
+  };
+  need(found.length === 1 && found[0].leaf === canonical(leaf), "the leaf of the opening is of another run");
+  need(found[0].index < sealed.index, "the log was told of the run after its record was sealed");
+  return `entry ${found[0].index}, before that of the record`;
+}
+
+async function logApproval() {
+  const { named: approval, request, decisions } = signedForRun(), found = await provedLeaves("approval_used");
+  if (!found.length) unchecked("the file has no leaf of the approval's use: nothing but signatures vouches for the decisions");
+  const says = found[0].says, known = new Map();
+  for (const one of decisions) known.set(await digest(canonical(one.envelope)), one.says);
+  const wanted = {
+    execution_id: await named(data.record.execution_id), request_id: request.says.request_id,
+    request_sha256: await digest(canonical(request.envelope)),
+  };
+  for (const [name, value] of Object.entries(wanted)) need(says[name] === value, `the log has another approval of this run: ${name} differs`);
+  need(found.length === 1, "the file has more than one leaf of the approval's use");
+  need(says.decisions.every((one) => known.has(one)), "a decision that was used is not in the file, or was changed");
+  const used = says.decisions.map((one) => known.get(one));
+  const approvers = used.filter((one) => one.verdict === "approve").map((one) => one.approver);
+  for (const name of approval.approvers) need(approvers.includes(name), `the log has no approval by ${name} that was used`);
+  return `entry ${found[0].index}: the request, and ${used.length} decisions`;
 }
 
 async function logCheckpoint() {
@@ -378,7 +433,11 @@ async function erasures() {
       count += 1;
     }
   }
-  return count
-    ? `${count} erased; when, why and by whom only this file's signature vouches for; every hash holds`
-    : "this file says of nothing that it was erased";
+  const proved = data.proof === null ? [] : await provedLeaves("values_erased");
+  const known = await Promise.all(data.erasures.map((one) => digest(canonical(one))));
+  for (const one of proved) need(known.includes(one.says.erasure_sha256), `the log tells of an erasure (entry ${one.index}) that the file does not`);
+  if (!count) return "this file says of nothing that it was erased";
+  return proved.length === known.length
+    ? `${count} erased; the log has when, why and by whom; every hash holds`
+    : `${count} erased; when, why and by whom only this file's signature vouches for; every hash holds`;
 }

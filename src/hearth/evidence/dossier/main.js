@@ -5,7 +5,7 @@ const CHECKS = {
   "record.entries": recordEntries, "record.chain": recordChain, "record.fields": recordFields, "record.hash": recordHash,
   "plan.copy": planCopy, "approval.signatures": approvalSignatures, "approval.binding": approvalBinding, manifests,
   "rollback.plan": rollbackPlan, "log.leaf": logLeaf, "log.inclusion": logInclusion, "log.checkpoint": logCheckpoint,
-  "log.witnesses": logWitnesses, erasures,
+  "log.opening": logOpening, "log.approval": logApproval, "log.witnesses": logWitnesses, erasures,
 };
 const WORDS = { holds: "Holds", fails: "Fails", unchecked: "Not checked" };
 

@@ -1,0 +1,111 @@
+"""What else the log says of the run in a dossier: that it was open before it acted, and by whose word it was let."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from hearth.errors import EvidenceError
+from hearth.evidence._checkpoint import Checkpoint
+from hearth.evidence._dossier_approvals import signed_for_run
+from hearth.evidence._dossier_keys import require, unchecked
+from hearth.evidence._dossier_log import proof_in
+from hearth.evidence._dossier_plan import started_of
+from hearth.evidence._merkle import leaf_hash, verify_inclusion
+from hearth.evidence._proof import LogProof
+from hearth.record import LeafKind, canonical_bytes, leaf_bytes, named_in_leaf, parse_leaf
+
+__all__ = ["check_approval_leaf", "check_opening", "proved_erasures"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Proved:
+    """A leaf that the log has, at its place."""
+
+    index: int
+    data: bytes
+    says: dict[str, Any]
+
+
+def check_opening(document: dict[str, Any]) -> str:
+    """Make the leaf of the opening anew from entry 0, and see that it comes before that of the record."""
+    proof, record = proof_in(document), document["record"]
+    first = record["marks"][0]
+    made = leaf_bytes(
+        LeafKind.EXECUTION_OPENED,
+        origin=proof["origin"],
+        ledger_id=str(started_of(document)["ledger_id"]),
+        at=first["timestamp"],
+        execution_id=named_in_leaf(record["execution_id"]),
+        first_event_hash=first["event_hash"],
+    )
+    found = _proved(document, LeafKind.EXECUTION_OPENED)
+    if not found:
+        unchecked("the file has no leaf of its opening: it ran before the log was made, or past it")
+    require([one.data for one in found] == [made], "the leaf of the opening is of another run")
+    sealed = LogProof.parse(proof["proof"].encode()).index
+    require(found[0].index < sealed, "the log was told of the run after its record was sealed")
+    return f"entry {found[0].index}, before that of the record"
+
+
+def check_approval_leaf(document: dict[str, Any]) -> str:
+    """See that the log has the request and the decisions that are in the file, as used by this run."""
+    signed = signed_for_run(document)
+    found = _proved(document, LeafKind.APPROVAL_USED)
+    if not found:
+        unchecked("the file has no leaf of the approval's use: nothing but signatures vouches for the decisions")
+    says = found[0].says
+    decisions = {_digest(one["envelope"]): one["says"] for one in signed["decisions"]}
+    wanted = {
+        "execution_id": named_in_leaf(document["record"]["execution_id"]),
+        "request_id": signed["request"]["says"]["request_id"],
+        "request_sha256": _digest(signed["request"]["envelope"]),
+    }
+    for name, value in wanted.items():
+        require(says[name] == value, f"the log has another approval of this run: {name} differs")
+    require(len(found) == 1, "the file has more than one leaf of the approval's use")
+    known = [decisions[digest] for digest in says["decisions"] if digest in decisions]
+    require(len(known) == len(says["decisions"]), "a decision that was used is not in the file, or was changed")
+    approvers = {one["approver"] for one in known if one["verdict"] == "approve"}
+    for name in started_of(document)["approval"]["approvers"]:
+        require(name in approvers, f"the log has no approval by {name} that was used")
+    return f"entry {found[0].index}: the request, and {len(known)} decisions"
+
+
+def proved_erasures(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the erasures in the file that the log has; EvidenceError where it has one that is not in the file."""
+    if document["proof"] is None:
+        return []
+    digests = {_digest(one): one for one in document["erasures"]}
+    found = []
+    for one in _proved(document, LeafKind.VALUES_ERASED):
+        erasure = digests.get(one.says["erasure_sha256"])
+        require(erasure is not None, f"the log tells of an erasure (entry {one.index}) that the file does not")
+        if erasure is not None:
+            found.append(erasure)
+    return found
+
+
+def _proved(document: dict[str, Any], kind: LeafKind) -> list[_Proved]:
+    """Return the leaves of a kind in the file beside the record's; each has to be in the same state of the log."""
+    proof = proof_in(document)
+    note = LogProof.parse(proof["proof"].encode()).note
+    checkpoint = Checkpoint.parse(note.text)
+    found = []
+    for one in proof["more"]:
+        require(isinstance(one, dict) and one.keys() == {"leaf", "proof"}, "a proof has not the form of one")
+        parsed, data = LogProof.parse(one["proof"].encode()), one["leaf"].encode()
+        require(parsed.note.text == note.text, "a proof is of another state of the log than the record's")
+        says = parse_leaf(data)
+        if says["kind"] != kind:
+            continue
+        verify_inclusion(parsed.index, checkpoint.size, leaf_hash(data), parsed.hashes, checkpoint.root)
+        if (says["origin"], says["ledger_id"]) != (proof["origin"], started_of(document)["ledger_id"]):
+            raise EvidenceError(f"the {kind} in entry {parsed.index} is of another ledger")
+        found.append(_Proved(parsed.index, data, says))
+    return found
+
+
+def _digest(document: Any) -> str:  # noqa: ANN401 - a JSON tree
+    return hashlib.sha256(canonical_bytes(document)).hexdigest()
