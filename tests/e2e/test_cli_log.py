@@ -196,3 +196,46 @@ def test_no_step_sees_the_logs_key_wherever_it_lies(folder: Path) -> None:
     told = hearth("preview", "steal.yaml")
     assert "PRIVATE KEY" not in told.output
     assert (folder / "secret/log.pem").read_bytes().startswith(b"-----BEGIN PRIVATE KEY")
+
+
+def test_an_id_that_is_a_secret_is_refused(folder: Path) -> None:
+    """It would be shown everywhere, and published for ever."""
+    refused = hearth("run", "plan.yaml", "--id", "ghp_" + "a1B2" * 9, code=3)
+    assert "looks like a secret" in " ".join(refused.stderr.split())
+    assert not list((folder / ".hearth/journals").iterdir())
+
+
+def test_what_belongs_to_a_log_is_told_from_a_record(folder: Path) -> None:
+    hearth("prove", "after", code=0)
+    hearth("log", "rotate", code=0)
+    hearth("log", "publish", "public", code=0)
+    for name, advice in {
+        "after.tlog-proof": "hearth verify RECORD --proof FILE",
+        "public/checkpoint": "hearth log verify DIR --key VKEY",
+        "public/keys": "hearth log verify DIR --key FILE",
+    }.items():
+        assert advice in " ".join(hearth("verify", name, code=5).stdout.split())
+    hearth("log", "verify", "public", "--key", "public/keys", code=0)
+    assert folder
+
+
+def test_a_run_past_the_log_is_named_by_everything(folder: Path) -> None:
+    """Somebody takes the log away for a run, and brings it back: a record that nobody was told of before it acted."""
+    log, aside = folder / ".hearth/transparency", folder / "aside"
+    log.rename(aside)
+    with closing(sqlite3.connect(folder / ".hearth/ledger.db")) as database, database:
+        noted = database.execute("SELECT * FROM logs").fetchall()
+        database.execute("DELETE FROM logs")
+    hearth("run", "plan.yaml", *LIVE, "--id", "ghost", code=0)
+    aside.rename(log)
+    with closing(sqlite3.connect(folder / ".hearth/ledger.db")) as database, database:
+        database.executemany("INSERT INTO logs VALUES (?, ?, ?)", noted)
+    words = "the log was not told of it before the first of them"
+    updated = hearth("log", "update", "--json")
+    assert words in " ".join(json.loads(updated.stdout)["problems"])
+    told = hearth("log", "verify", code=5)
+    assert words in " ".join(told.stdout.split())
+    assert "the log was not told of it" in " ".join(hearth("fsck", code=5).stdout.split())
+    hearth("lockdown", "--reason", "somebody was here", code=0)  # a later event of the log
+    assert words in " ".join(hearth("log", "verify", code=5).stdout.split())
+    assert "does not have the record" in json.dumps(document("dossier", "ghost", "-o", "ghost.html", "--json"))

@@ -471,6 +471,9 @@ def test_the_command_writes_signs_and_checks(home: LedgerHome, tmp_path: Path) -
     assert "is there already" in hearth(*at_home, "dossier", "the-run", "-o", str(file), code=2).output
     hearth(*at_home, "dossier", "the-run", "-o", str(file), "--force", code=0)
     hearth(*at_home, "dossier", "the-run", "-o", str(file), "--force", "--key", key, code=0)
+    made = json.loads(hearth(*at_home, "dossier", "the-run", "-o", f"{file}.2", "--json", code=0).stdout)
+    assert (made["ok"], made["file"], made["execution_id"]) == (True, f"{file}.2", "the-run")
+    hearth(*at_home, "dossier", "the-run", "-o", "-", "--json", code=2)
     found = told("verify", str(file))
     assert (found["kind"], found["execution_id"], found["ok"]) == ("dossier", "the-run", True)
     assert {one["check"]: one["finding"] for one in found["checks"]}["data.signature"] == "holds"

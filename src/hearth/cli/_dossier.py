@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hearth.cli._errors import Exit
-from hearth.cli._json import print_bytes
+from hearth.cli._json import json_option, print_bytes, print_json
 from hearth.cli._keygen import ask_passphrase
 from hearth.cli._options import execution_argument
 
@@ -33,6 +33,7 @@ __all__ = ["dossier", "print_checks"]
 @click.option(
     "--quorum", type=click.IntRange(0), metavar="N", help="How many of the witnesses have to cosign; else all."
 )
+@json_option
 @click.pass_obj
 def dossier(
     settings: Settings,
@@ -43,6 +44,7 @@ def dossier(
     key: str | None,
     witnesses: tuple[str, ...],
     quorum: int | None,
+    as_json: bool,
 ) -> int:
     """Write all that is known of a sealed execution, and its proof, into one HTML file that checks itself.
 
@@ -52,6 +54,8 @@ def dossier(
     """
     from hearth.operations import LogKeys, dossier_of, load_key, write_file
 
+    if output == "-" and as_json:
+        raise click.UsageError("--json tells of the file that was written; with -o - that is the page itself")
     if output != "-" and os.path.lexists(output) and not force:
         raise click.UsageError(f"{output} is there already; name another file, or give --force to replace it")
     seen_by = LogKeys.read((), witnesses, quorum)
@@ -62,7 +66,10 @@ def dossier(
         print_bytes(made.page)
     else:
         write_file(output, made.page)
-        _tell(settings.screen(), made, output)
+        if as_json:
+            print_json({"file": output, "bytes": len(made.page), **made.verdict.to_dict()})
+        else:
+            _tell(settings.screen(), made, output)
     if made.verdict:
         return Exit.DONE
     screen = settings.screen(to_stderr=True)

@@ -28,7 +28,7 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         if not self.origin or "\n" in self.origin or self.size < 0 or len(self.root) != HASH_SIZE:
-            raise EvidenceError(f"{self.origin!r}, {self.size} and {len(self.root)} bytes are no checkpoint")
+            raise EvidenceError(f"{self.origin[:80]!r}, {self.size} and {len(self.root)} bytes are no checkpoint")
         if self.size == 0 and self.root != EMPTY_ROOT:
             raise EvidenceError("the checkpoint of an empty log has another root than that of no entries")
         if any(not line or "\n" in line for line in self.extensions):

@@ -30,6 +30,7 @@ _OLD = re.compile(r"old (0|[1-9][0-9]{0,18})", re.ASCII)
 _MOST_HASHES = 63
 _LARGEST = 1 << 20
 _SIZE_TYPE = "text/x.tlog.size"
+_LONGEST_WHY = 1000  # characters
 _LONGEST_TOLD = 200
 _MOST_CONFLICTS = 1000  # of one log: a single one is proof enough
 
@@ -182,4 +183,6 @@ def _require_growth(known: Checkpoint | None, new: Checkpoint, proof: Sequence[b
 
 
 def _refused(status: int, why: str) -> WitnessAnswer:
+    """Refuse a request; whatever it holds, no more than some lines of it are told, or stand in the witness's log."""
+    why = why[:_LONGEST_WHY]
     return WitnessAnswer(status, f"{why}\n".encode(), why=why)

@@ -22,7 +22,7 @@ from hearth.operations._manifests import approved_manifest
 from hearth.operations._people import person
 from hearth.operations._plans import PlanArchive
 from hearth.operations._sensors import record_refusal
-from hearth.record import SideEffectCategory
+from hearth.record import Redactor, SideEffectCategory
 from hearth.security import LiveMode
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def run_plan(
         checked = ""
         why = f"run of the plan {plan.id}" if confirmation is None else confirmation.reason
         if execution_id is not None:
+            _require_no_secret(execution_id)
             kernel.require_new(execution_id)  # before an approval is used up for nothing
         try:
             if mode is LiveMode.LIVE:
@@ -131,6 +132,14 @@ def run_plan(
             raise
         notes = (f"the steps were checked, and did not run: {checked}",) if checked else ()
         return RunOutcome(record=result.execution_record, notes=(*notes, *kernel.settle_notices()))
+
+
+def _require_no_secret(execution_id: str) -> None:
+    if Redactor().text(execution_id, "") != execution_id:
+        raise GateRefusedError(
+            "the execution id looks like a secret (a token, or a password behind a telling word). Ids are shown "
+            "everywhere, and a log publishes them for ever: choose another one"
+        )
 
 
 def _is_stored(kernel: HearthKernel, record: ExecutionRecord | None) -> bool:

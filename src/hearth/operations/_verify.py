@@ -37,6 +37,7 @@ __all__ = ["UNSEALED", "Verified", "verify_all", "verify_file", "verify_found", 
 
 _JOURNAL_START = 66
 _CHUNK = 1 << 20
+_SIGNED_NOTE = re.compile("\\A[^\\n]+\\n[0-9]+\\n[A-Za-z0-9+/=]+\\n(?:[^\\n]+\\n)*\\n\u2014 ".encode())
 _VKEY = re.compile(r"(?!ed25519:)[^\s+]+\+[0-9a-f]{8}\+\S+", re.ASCII)
 _HEX = frozenset(b"0123456789abcdef")
 
@@ -120,8 +121,19 @@ def verify_file(
             return _envelope(path, data, trusted, None if record is None else _beside(record))
         verdict = verify_document(document)
     except RecordError as error:
-        verdict = Verdict(ok=False, first_bad=error.first_bad, why=str(error))
+        verdict = Verdict(ok=False, first_bad=error.first_bad, why=_of_a_log(data) or str(error))
     return _verified(str(path), "record", document, verdict)
+
+
+def _of_a_log(data: bytes) -> str:
+    """Return what to do with a file of a log, "" for what is none."""
+    if data.startswith(b"c2sp.org/tlog-proof@"):
+        return "this is a proof that a log has a record: `hearth verify RECORD --proof FILE --log-key VKEY` checks both"
+    if data.startswith(b"hearth.log-keys/"):
+        return "this is the history of a log's keys: `hearth log verify DIR --key FILE` believes what follows from it"
+    if _SIGNED_NOTE.search(data):
+        return "this is a log's signed checkpoint: `hearth log verify DIR --key VKEY` checks the log that is beside it"
+    return ""
 
 
 def _dossier(path: Path, page: bytes, keys: Sequence[str], anew: Path | None) -> Verified:

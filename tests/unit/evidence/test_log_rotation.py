@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hearth.errors import EquivocationError, EvidenceError
+from hearth.errors import EquivocationError, EvidenceError, EvidenceUsageError
 from hearth.evidence import (
     Checkpoint,
     KeyHistory,
@@ -23,7 +23,7 @@ from hearth.evidence import (
     revoke_key,
     rotate_key,
 )
-from hearth.operations import LogKeys
+from hearth.operations import LogKeys, verify_log
 from hearth.operations._proof import prove_by
 from hearth.record import LeafKind, parse_leaf
 from hearth.signing import SigningKey
@@ -104,6 +104,33 @@ def test_a_stolen_old_key_signs_nothing_from_its_end_on(rotated: Rotated, tmp_pa
     shutil.copy(rotated.place.log / "keys", tmp_path / "f/keys")
     with pytest.raises(EvidenceError, match="ended at size"):
         check_log(forged.files, rotated.keys().check)
+
+
+def test_whoever_leaves_the_history_away_is_held_to_the_one_that_was_kept(rotated: Rotated, tmp_path: Path) -> None:
+    """The first key alone cannot know that it has ended; a verifier that kept the history does."""
+    rotated.rotate()
+    rotated.run("after")
+    kept = tmp_path / "kept-keys"
+    shutil.copy(rotated.place.log / "keys", kept)
+    entries = list(rotated.log.log.entries())[:-1]
+    forged = TransparencyLog.create(tmp_path / "f", tmp_path / "f.signed", rotated.logged.key, origin=ORIGIN)
+    forged.append(entries)
+    assert check_log(forged.files, LogKeys.read([str(rotated.first)]).check).ok, "nothing else says that it ended"
+    found = verify_log(None, folder=rotated.place.log, keys=LogKeys.read([str(kept)]))
+    assert found.ok, found.report.problems
+    with pytest.raises(EvidenceError, match="ended at size"):
+        verify_log(None, folder=tmp_path / "f", keys=LogKeys.read([str(kept)]))
+    (tmp_path / "f" / "keys").write_bytes(KeyHistory(rotated.first).to_bytes())
+    with pytest.raises(EvidenceError, match="it was set back"):
+        verify_log(None, folder=tmp_path / "f", keys=LogKeys.read([str(kept)]))
+    thief = SigningKey.generate()
+    denied = KeyHistory(rotated.first).rotated(rotated.logged.key, thief, 3)
+    (tmp_path / "f" / "keys").write_bytes(denied.to_bytes())
+    with pytest.raises(EquivocationError, match="two histories"):
+        verify_log(None, folder=tmp_path / "f", keys=LogKeys.read([str(kept)]))
+    kept.write_bytes(kept.read_bytes()[:-9])
+    with pytest.raises(EvidenceUsageError, match="is no history"):
+        LogKeys.read([str(kept)])
 
 
 def test_a_thief_cannot_appoint_another_successor(rotated: Rotated) -> None:

@@ -167,6 +167,15 @@ def test_hostile_bodies_are_never_the_witness_s_fault(service: Service) -> None:
     assert service.ask(0).status_code == 200
 
 
+def test_what_a_stranger_sends_is_not_told_at_length(service: Service) -> None:
+    """Neither to them nor in the witness's log: anybody can send anything."""
+    note = b"x" * 200_000 + b"\n1\n" + b"A" * 300 + "\n\n— a b\n".encode()
+    for body in (b"old 0\n\n" + note, b"y" * 200_000, b"old 0\n\n" + b"z" * 200_000 + b"\nno\nroot\n\n"):
+        answer = service.post(body)
+        assert answer.status_code == 400
+        assert len(answer.content) < 1100
+
+
 def test_a_request_that_is_too_large(service: Service) -> None:
     note = service.log.note()
     large = add_checkpoint_body(0, [], note) + b"x" * (1 << 18)

@@ -163,7 +163,8 @@ def check_log_files(root: Path, findings: Findings, logged: Logged) -> None:
             findings.note(f"{where} is none of the names that a log's folder is known to hold")
         elif name.removeprefix("log/") not in logged.files:
             findings.note(
-                f"{where} is no tile of {logged.size} entries; a crash leaves such a file, which proves nothing"
+                f"{where} is no tile of {logged.size} entries; a crash leaves such a file, or an update that could "
+                "not sign, and it proves nothing"
             )
     _index(place / "index.db", findings, logged)
 
