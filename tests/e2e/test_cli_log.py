@@ -231,6 +231,7 @@ def test_a_run_past_the_log_is_named_by_everything(folder: Path) -> None:
     with closing(sqlite3.connect(folder / ".hearth/ledger.db")) as database, database:
         database.executemany("INSERT INTO logs VALUES (?, ?, ?)", noted)
     words = "the log was not told of it before the first of them"
+    assert words in " ".join(document("log", "status", "--json")["problems"])
     updated = hearth("log", "update", "--json")
     assert words in " ".join(json.loads(updated.stdout)["problems"])
     told = hearth("log", "verify", code=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from contextlib import contextmanager
@@ -10,13 +11,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import EvidenceError, EvidenceUsageError, SigningError
+from hearth.evidence._checkpoint import Checkpoint
 from hearth.evidence._leaf_index import LeafIndex
 from hearth.evidence._log import TransparencyLog
 from hearth.evidence._log_intake import IndexIsWrongError, LogIntake, name_of_leaf
 from hearth.evidence._log_lock import locked
 from hearth.evidence._log_place import LogPlace, LogSettings
 from hearth.evidence._log_rotation import finish_change, read_history
-from hearth.evidence._note import NoteKey
+from hearth.evidence._note import Note, NoteKey
 from hearth.record import LeafKind, format_time, leaf_bytes, named_in_leaf, parse_leaf, utc_now
 
 if TYPE_CHECKING:
@@ -114,11 +116,10 @@ class LedgerLog:
             log = TransparencyLog(place.log, settings.signed_file, lambda: key, (key.public,))
             if not log.exists:
                 log = TransparencyLog.create(place.log, settings.signed_file, key, origin=origin)
-            if not log.checkpoint().size:
-                log.append([_genesis(settings, ledger)])
+            settings.save(place)  # from here on a run waits for the log, before it acts
             if replace:
                 ledger.logs.note(str(settings.keys[0]))
-            settings.save(place)
+            log.append(_first_leaves(settings, ledger))
         made = cls(ledger, lambda _: key)
         made.update()
         return made
@@ -127,7 +128,7 @@ class LedgerLog:
     def require_none(ledger: Ledger, *, replace: bool = False) -> None:
         """Raise EvidenceError where a ledger has a log, or (without `replace`) had one that is not there any more."""
         place = LogPlace.of(ledger.home)
-        if place.exists:
+        if place.exists and _has_leaves(place):
             raise EvidenceUsageError(f"this ledger has a log already, in {place.root}; `hearth log status` shows it")
         if (noted := ledger.logs.present()) is not None and not replace:
             raise _lost(place, noted)
@@ -163,6 +164,19 @@ class LedgerLog:
                 time.sleep(_PAUSE)
         return LogUpdate(range(start or 0, intake.end), tuple(intake.problems.values()))
 
+    def waiting(self) -> tuple[int, tuple[str, ...]]:
+        """Return how many events have no leaf yet, and which cannot have one, and why; nothing is added.
+
+        EvidenceError as with `update`.
+        """
+        while True:
+            intake = LogIntake(self.ledger.events(self.settings.origin))
+            with self.index() as index:
+                try:
+                    return intake.waiting(self.log, index), tuple(intake.problems.values())
+                except IndexIsWrongError:
+                    index.clear()
+
     def append(self, kind: LeafKind, **said: Any) -> int:
         """Add a leaf that is no event of the database (a change of keys), after all that are; return its number."""
         self.update()
@@ -182,6 +196,10 @@ class LedgerLog:
                 self.settings = LogSettings.load(self.place)  # its key may have changed
                 finish_change(self.place, self.settings)
                 self.log = self._log(self.settings)
+                if not self.log.checkpoint().size:
+                    raise EvidenceError(
+                        f"the log in {self.place.root} was not finished when it was made; `hearth log init` does that"
+                    )
                 if self._catch_up(index):
                     yield index
                     return
@@ -271,14 +289,34 @@ def update_log(ledger: Ledger, *, whole: bool = True) -> LogUpdate | None:
     return LedgerLog(ledger, load_log_key).update(whole=whole)
 
 
-def _genesis(settings: LogSettings, ledger: Ledger) -> bytes:
-    # Journals first: what is sealed between the two is counted twice rather than not at all.
-    open_now = sum(1 for _ in ledger.home.journals.glob("*.journal"))
-    return leaf_bytes(
+def _first_leaves(settings: LogSettings, ledger: Ledger) -> Iterator[bytes]:
+    """Return the leaf of the log itself, and those of the runs that are open and were not told of it."""
+    opened = [event.leaf for event in ledger.events(settings.origin).opened(lambda _: False)]
+    # After the journals: a record that came in between has an opening, and is counted rather than missed.
+    yield leaf_bytes(
         LeafKind.LOG_CREATED,
         origin=settings.origin,
         ledger_id=settings.ledger_id,
         at=settings.created,
         log_key=str(settings.key),
-        records=open_now + ledger.count(),
+        records=ledger.count(),
     )
+    yield from opened
+
+
+def _has_leaves(place: LogPlace) -> bool:
+    """Whether the log in a place has any, as far as anything there says; a crash may have left one that has none."""
+    settings = LogSettings.load(place)
+    try:
+        if json.loads(settings.signed_file.read_bytes())["size"]:
+            return True
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, LookupError, TypeError):
+        return True
+    try:
+        return bool(Checkpoint.parse(Note.parse((place.log / "checkpoint").read_bytes()).text).size)
+    except FileNotFoundError:
+        return False
+    except (OSError, EvidenceError):
+        return True

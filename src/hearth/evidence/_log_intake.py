@@ -62,12 +62,13 @@ class LogIntake:
         try:
             for event in self._events.opened(lambda _: False):  # those that the log knows, too: are they the same?
                 taking.take(event)
+            taking.flush()
             for event in self._rows(index):
                 self._looked[event.kind] = event.row
                 try:
                     taking.take(event)
                 except _NoLeafError as problem:
-                    self.problems[event.kind, event.name] = f"{event.kind} {event.name}: {problem}"
+                    self._note(event, problem)
                 if time.monotonic() > over:
                     taking.flush()
                     return False
@@ -75,6 +76,19 @@ class LogIntake:
         finally:
             self.end = index.size
         return True
+
+    def waiting(self, log: TransparencyLog, index: LeafIndex) -> int:
+        """Count the events that would become leaves, and note in `problems` those that could not; nothing is added."""
+        count, looking = 0, _Slice(log, index)
+        for event in chain(self._events.opened(lambda _: False), self._rows(index)):
+            try:
+                count += looking.is_new(event)
+            except _NoLeafError as problem:
+                self._note(event, problem)
+        return count
+
+    def _note(self, event: LedgerEvent, problem: _NoLeafError) -> None:
+        self.problems[event.kind, event.name] = f"{event.kind} {event.name}: {problem}"
 
     def _rows(self, index: LeafIndex) -> Iterator[LedgerEvent]:
         """Yield the events after the rows that were looked at, as they came by their times.
@@ -110,15 +124,20 @@ class _Slice:
         self._seen: dict[str, int] = {}
         self._told: int | None = None
 
-    def take(self, event: LedgerEvent) -> None:
+    def is_new(self, event: LedgerEvent) -> bool:
+        """Whether an event has no leaf and may have one; EvidenceError where its leaf is another one."""
         if event.why_not:
             raise _NoLeafError(event.why_not)
         number = self._index.find(event.kind, event.name)
         if number is not None:
             self._require_same(event, number)
-        else:
-            if event.kind is LeafKind.EXECUTION_SEALED:
-                self._require_told(event)
+        elif event.kind is LeafKind.EXECUTION_SEALED:
+            self._require_told(event)
+        return number is None
+
+    def take(self, event: LedgerEvent) -> None:
+        """Have an event added, where it is new."""
+        if self.is_new(event):
             self._batch.append(event)
         if event.row:
             self._seen[event.kind] = max(self._seen.get(event.kind, 0), event.row)
@@ -130,7 +149,8 @@ class _Slice:
         events, self._batch = self._batch, []
         added = self._log.append(event.leaf for event in events)
         leaves = ((number, str(event.kind), event.name) for number, event in zip(added, events, strict=True))
-        self._index.add(leaves, self._seen.items())
+        if events or self._seen:
+            self._index.add(leaves, self._seen.items())
 
     def _require_same(self, event: LedgerEvent, number: int) -> None:
         entry = self._log.entry(number)

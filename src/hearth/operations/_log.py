@@ -21,7 +21,7 @@ from hearth.evidence import (
     revoke_key,
     rotate_key,
 )
-from hearth.ledger import LEAVES_OF_ROWS, Ledger
+from hearth.ledger import Ledger
 from hearth.operations._log_keys import LogKeys
 from hearth.record import LARGEST_EXPORT, LeafKind
 from hearth.signing import SigningKey
@@ -152,18 +152,9 @@ def log_update(home: LedgerHome) -> LogUpdate:
 def log_status(home: LedgerHome) -> LogStatus:
     """Return how far a ledger's log is; nothing is added to it."""
     with opened_log(home) as log:
+        waiting, problems = log.waiting()
         note = Note.parse(log.log.note())
         checkpoint = log.log.checkpoint()
-        waiting, problems = 0, []
-        events = log.ledger.events(log.settings.origin)
-        with log.index() as index:
-            pending = [events.after(kind, index.seen(kind)) for kind in LEAVES_OF_ROWS]
-            pending.append(events.opened(lambda name: index.find(LeafKind.EXECUTION_OPENED, name) is not None))
-            for event in (event for part in pending for event in part):
-                if event.why_not:
-                    problems.append(f"{event.kind} {event.name}: {event.why_not}")
-                elif index.find(event.kind, event.name) is None:
-                    waiting += 1
         own = {key.key_id for key in log.settings.keys}
         return LogStatus(
             folder=log.place.log,
@@ -174,7 +165,7 @@ def log_status(home: LedgerHome) -> LogStatus:
             root=checkpoint.root.hex(),
             cosigned_by=tuple(dict.fromkeys(one.name for one in note.signatures if one.key_id not in own)),
             waiting=waiting,
-            problems=tuple(problems),
+            problems=problems,
         )
 
 

@@ -2,8 +2,8 @@
 
 A leaf has `schema`, `kind`, the log's `origin`, the `ledger_id`, `at` (when), and for its kind:
 
-    log_created         log_key (the first key that signs checkpoints, as a verifier key), records (how many the ledger
-                        had by then: those alone may have no leaf execution_opened)
+    log_created         log_key (the first key that signs checkpoints, as a verifier key), records (how many were in
+                        the ledger by then: so many of the first may have no leaf execution_opened)
     execution_opened    execution_id, first_event_hash (that of entry 0)
     execution_sealed    execution_id, execution_hash, entries (how many), status
     approval_used       request_id, execution_id, request_sha256 (of the request's canonical bytes), decisions (the

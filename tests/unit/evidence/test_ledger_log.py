@@ -11,6 +11,7 @@ import pytest
 from hearth.errors import EvidenceError, SigningError
 from hearth.evidence import (
     LedgerLog,
+    LogFiles,
     LogPlace,
     Note,
     check_ledger_log,
@@ -26,7 +27,7 @@ from hearth.signing import SigningKey
 from tests.unit.evidence._ledgers import ORIGIN, LoggedLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -393,3 +394,61 @@ def test_a_proof_that_does_not_hold_is_not_given(logged: LoggedLedger) -> None:
     path.write_bytes(data)
     with pytest.raises(EvidenceError, match="do not prove leaf"):
         logged.log.prove(LeafKind.EXECUTION_SEALED, "mine")
+
+
+def test_a_log_whose_making_was_cut_off_is_made_by_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then nothing runs: a run that is not told of would be missed for ever."""
+    home = LedgerHome.create(tmp_path / ".hearth")
+    key = SigningKey.generate()
+    place = LogPlace.of(home)
+    with Ledger.open(home, create=True) as ledger:
+        write, written = LogFiles.write, 0
+        for at in range(4):
+            written = 0
+
+            def crashing(self: LogFiles, files: Iterable[tuple[str, bytes]], at: int = at) -> None:
+                nonlocal written
+                for one in files:
+                    if written == at:
+                        raise KeyboardInterrupt
+                    written += 1
+                    write(self, [one])
+
+            with monkeypatch.context() as patch:
+                patch.setattr(LogFiles, "write", crashing)
+                with pytest.raises(KeyboardInterrupt):
+                    LedgerLog.create(ledger, origin=ORIGIN, key=key)
+            if place.exists:
+                with pytest.raises(EvidenceError):
+                    update_log(ledger)
+        assert place.exists, "the last one was cut off between settings and leaves"
+        made = LedgerLog.create(ledger, origin=ORIGIN, key=key)
+        assert [str(parse_leaf(entry)["kind"]) for entry in made.log.entries()] == ["log_created"]
+        with pytest.raises(EvidenceError, match="has a log already"):
+            LedgerLog.create(ledger, origin=ORIGIN, key=key)
+
+
+def test_a_run_that_was_open_when_the_log_was_made_is_in_it_and_counts_for_no_other(tmp_path: Path) -> None:
+    home = LedgerHome.create(tmp_path / ".hearth")
+    with Ledger.open(home, create=True) as ledger:
+        with Journal.create(home.journal_path("open")) as journal:
+            observer = ExecutionObserver("open", "plan", ledger_id=ledger.ledger_id, journal=journal)
+            journal.sync()
+            key = SigningKey.generate()
+            log = LedgerLog.create(ledger, origin=ORIGIN, key=key)
+            first, opening = map(parse_leaf, log.log.entries())
+            assert (first["records"], opening["execution_id"]) == (0, "open")
+            observer.record_step_started(0, "Act")
+            observer.record_step_completed(0, "Act")
+            observer.mark_completed()
+            ledger.store(observer.get_execution_record("LIVE"))
+        home.journal_path("open").unlink()
+        other = ExecutionObserver("ghost", "plan", ledger_id=ledger.ledger_id)
+        other.record_step_started(0, "Act")
+        other.record_step_completed(0, "Act")
+        other.mark_completed()
+        ledger.store(other.get_execution_record("LIVE"))
+        update = log.update()
+        assert (len(update.added), len(update.problems)) == (1, 1)

@@ -92,18 +92,24 @@ def make_sealed_record(
     return ExecutionRecord.from_entries(entries)
 
 
-def store_as_run(home: LedgerHome, record: ExecutionRecord) -> None:
-    """Store a record as its run does: the log knows that it is open before it acts, then takes up that it is sealed."""
+def journal_of(record: ExecutionRecord) -> bytes:
+    """Return what the journal of a record's run holds."""
     lines = []
     for entry in sorted(record.entries, key=lambda one: one.sequence):
         content = {name: value for name, value in entry.to_dict().items() if name != "event_hash"}
         lines.append(f"{entry.event_hash} ".encode() + canonical_bytes(content) + b"\n")
+    return b"".join(lines)
+
+
+def store_as_run(home: LedgerHome, record: ExecutionRecord) -> None:
+    """Store a record as its run does: the log knows that it is open before it acts, then takes up that it is sealed."""
+    opening, line_end, rest = journal_of(record).partition(b"\n")
     path = home.journal_path(record.execution_id)
     with path.open("wb", buffering=0) as journal:
         assert try_lock(journal.fileno())
-        journal.write(lines[0])
+        journal.write(opening + line_end)
         log_update(home)
-        journal.write(b"".join(lines[1:]))
+        journal.write(rest)
         with Ledger.open(home) as ledger:
             ledger.store(record)
         path.unlink()

@@ -88,7 +88,7 @@ def test_a_restored_log_holds_and_says_that_its_key_is_needed(
     assert any("makes a second history" in note for note in restored.notes)
     assert verify_log(restored.home).ok
     with Ledger.open(restored.home) as ledger:
-        ledger.store(make_sealed_record("later"))
+        ledger.postures.lock_down(who="ann", why="drill", source="test")
     with pytest.raises(SigningError, match=r"bring your copy of it back.*another key cannot go on") as caught:
         log_update(restored.home)
     assert str(key) in str(caught.value)

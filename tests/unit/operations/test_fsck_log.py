@@ -16,7 +16,7 @@ from hearth.operations import Records, fsck, log_init, log_update, recover, rota
 from hearth.operations._fsck._log_tiles import LogTree, log_entries
 from hearth.record import canonical_bytes
 from hearth.signing import SigningKey
-from tests.unit.ledger._records import make_sealed_record, store_as_run
+from tests.unit.ledger._records import journal_of, make_sealed_record, store_as_run
 from tests.unit.operations._ledgers import connect, copy_of, edit, find, furnish
 
 if TYPE_CHECKING:
@@ -144,7 +144,8 @@ def test_a_record_that_was_made_anew_is_another_than_was_logged(home: LedgerHome
 
 
 def test_what_is_not_in_the_log_yet_is_a_note(home: LedgerHome) -> None:
-    store(home, "later", log=False)
+    with Ledger.open(home) as ledger:
+        ledger.postures.lock_down(who="ann", why="drill", source="test")
     report = fsck(home)
     assert report.findings == ()
     assert any("1 events of the ledger are not in its log yet" in note for note in report.notes)
@@ -297,3 +298,22 @@ def test_every_tile_of_a_large_log_is_hashed(tmp_path: Path) -> None:
     for entry in log_entries(tmp_path / "log", 65793, set()):
         tree.add(entry)
     assert tree.wrong == ["tile/1/000 is not what the entries give"]
+
+
+def test_a_run_that_is_not_the_one_that_was_opened_is_damage(home: LedgerHome) -> None:
+    """Its journal was put in the place of another's, whose opening the log has; then its record was."""
+    first, other = make_sealed_record("swapped"), make_sealed_record("swapped", plan="harmless")
+    path = home.journal_path("swapped")
+    path.write_bytes(journal_of(first))
+    log_update(home)
+    path.write_bytes(journal_of(other))
+    assert "another took its id" in find(fsck(home), "transparency", "swapped").what
+    with Ledger.open(home) as ledger:
+        ledger.store(other)
+    path.unlink()
+    assert "another took its id" in find(fsck(home), "transparency", "swapped").what
+
+
+def test_a_record_of_which_the_log_was_not_told_before_it_acted_is_damage(home: LedgerHome) -> None:
+    store(home, "ghost", log=False)
+    assert "the log was not told of it before" in find(fsck(home), "transparency", "ghost").what

@@ -43,6 +43,7 @@ class Chain:
         self.seal: dict[str, Any] | None = None
         self.declared: list[dict[str, Any]] = []
         self.completed = 0
+        self.first = ""
         self.head = "0" * 64
         self._failed = 0
         self._open: Counter[Any] = Counter()
@@ -62,7 +63,7 @@ class Chain:
         if (kind == "execution_started") != (at == 0) or self.seal is not None:
             raise Problem(f"a {kind} cannot stand here", at)
         if at == 0:
-            self.start = entry
+            self.start, self.first = entry, str(stated)
         if entry["execution_id"] != self.start["execution_id"]:
             raise Problem("it belongs to another execution", at)
         self._step(entry, kind, at)

@@ -140,7 +140,7 @@ def _learn(facts: Facts, row: int, document: dict[str, Any], chain: Chain) -> No
     facts.records[name] = Recorded(
         row,
         document["execution_hash"],
-        chain.start["event_hash"],
+        chain.first,
         chain.head,
         bool(document["step_events"]),
         document["live_mode_state"],

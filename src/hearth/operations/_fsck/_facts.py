@@ -29,11 +29,12 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """A journal as far as it holds; `approval` is entry 0's."""
+    """A journal as far as it holds: `first` is the hash of its first entry, whose approval `approval` is."""
 
     path: Path
     live: bool
     sealed: bool
+    first: str
     head: str
     approval: dict[str, Any]
 

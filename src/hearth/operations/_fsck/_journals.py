@@ -88,9 +88,8 @@ def _check(path: Path, findings: Findings, facts: Facts, live: Callable[[Path], 
             findings.note(f"{where} holds no whole line: its execution never began (`hearth recover`)")
         return
     name, approval = chain.start["execution_id"], chain.start["details"].get("approval")
-    facts.journals[name] = Journal(
-        path, running, chain.seal is not None, chain.head, approval if isinstance(approval, dict) else {}
-    )
+    said = approval if isinstance(approval, dict) else {}
+    facts.journals[name] = Journal(path, running, chain.seal is not None, chain.first, chain.head, said)
     if not running:
         state = "sealed, but not stored" if chain.seal else "not sealed: its process died"
         findings.note(f"{name}: its journal is {state} (`hearth recover`)")

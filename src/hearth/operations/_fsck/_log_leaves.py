@@ -95,7 +95,12 @@ def check_log_leaves(connection: sqlite3.Connection, findings: Findings, facts: 
 
 
 def _openings(findings: Findings, facts: Facts, logged: Logged) -> None:
-    """Compare each record with the leaf that told of its run before it acted; those of before the log have none."""
+    """Compare each run with the leaf that told of it before it acted; records of before the log have none."""
+    for execution_id, journal in facts.journals.items():
+        opening = logged.leaves.get(("execution_opened", _named(execution_id)))
+        if opening is not None and load(opening[1]).get("first_event_hash") != journal.first:
+            what = f"execution {execution_id} is not the one that was opened (leaf {opening[0]}): another took its id"
+            findings.damage("transparency", what, where=f"journals/{journal.path.name}", records=[execution_id])
     sealed = sorted(number for (kind, _), (number, _) in logged.leaves.items() if kind == "execution_sealed")
     backlog = _backlog(logged)
     for execution_id, record in facts.records.items():
@@ -108,7 +113,7 @@ def _openings(findings: Findings, facts: Facts, logged: Logged) -> None:
             findings.damage("transparency", what, where=where, records=[execution_id])
         elif record.acted and (opening is None or (ending is not None and opening[0] > ending[0])):
             before = len(sealed) if ending is None else bisect_left(sealed, ending[0])
-            if before >= backlog and not facts.busy:
+            if before >= backlog and not (ending is None and (facts.busy or logged.behind)):
                 what = f"execution {name} has steps, and the log was not told of it before the first of them"
                 findings.damage("transparency", what, where=where, records=[execution_id])
 

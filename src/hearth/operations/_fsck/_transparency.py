@@ -45,7 +45,10 @@ _TRIES = 5
 
 @dataclass(slots=True)
 class Logged:
-    """A log that holds: its leaves by kind and name, the first key, the statements on keys, and the files it has."""
+    """A log that holds: its leaves by kind and name, the first key, the statements on keys, and the files it has.
+
+    `behind` says that more was signed than its checkpoint tells: what happened last may have leaves that are not here.
+    """
 
     origin: str
     ledger_id: str
@@ -55,6 +58,7 @@ class Logged:
     files: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
     size: int = 0
+    behind: bool = False
 
 
 def read_log(root: Path, findings: Findings) -> Logged | None:
@@ -107,6 +111,7 @@ def _entries(folder: Path, findings: Findings, logged: Logged, state: LogState, 
     logged.files = tree.read
     if signed is None or signed == state:
         return
+    logged.behind = True
     if signed.size > state.size and signed.origin == state.origin and _continues(folder, signed, logged.files):
         findings.note(f"the log was signed up to {signed.size} entries, which its next checkpoint tells")
     else:
