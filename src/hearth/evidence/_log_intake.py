@@ -59,11 +59,12 @@ class LogIntake:
         """
         taking = _Slice(log, index)
         over = time.monotonic() + _SLICE
+        rows = self._rows(taking, index)  # first of all: to a ledger that was set back nothing is added
         try:
             for event in self._events.opened(lambda _: False):  # those that the log knows, too: are they the same?
                 taking.take(event)
-            taking.flush()
-            for event in self._rows(index):
+            taking.flush()  # a record looks for its opening in the log
+            for event in rows:
                 self._looked[event.kind] = event.row
                 try:
                     taking.take(event)
@@ -80,7 +81,7 @@ class LogIntake:
     def waiting(self, log: TransparencyLog, index: LeafIndex) -> int:
         """Count the events that would become leaves, and note in `problems` those that could not; nothing is added."""
         count, looking = 0, _Slice(log, index)
-        for event in chain(self._events.opened(lambda _: False), self._rows(index)):
+        for event in chain(self._events.opened(lambda _: False), self._rows(looking, index)):
             try:
                 count += looking.is_new(event)
             except _NoLeafError as problem:
@@ -90,11 +91,11 @@ class LogIntake:
     def _note(self, event: LedgerEvent, problem: _NoLeafError) -> None:
         self.problems[event.kind, event.name] = f"{event.kind} {event.name}: {problem}"
 
-    def _rows(self, index: LeafIndex) -> Iterator[LedgerEvent]:
-        """Yield the events after the rows that were looked at, as they came by their times.
+    def _rows(self, taking: _Slice, index: LeafIndex) -> Iterator[LedgerEvent]:
+        """Return the events after the rows that were looked at, as they came by their times.
 
-        Of rows that nobody ever removes the last one that was looked at comes again: a database that was set back does
-        not have it, or has another one.
+        Of rows that nobody ever removes the last one that was looked at is looked at again: a database that was set
+        back does not have it, or has another one.
         """
         parts = []
         for kind in LEAVES_OF_ROWS:
@@ -105,9 +106,12 @@ class LogIntake:
                 last = next(found, None)
                 if last is None or last.row != seen:
                     raise _set_back(LedgerEvent(kind, seen, f"row {seen}"), None)
-                found = chain((last,), found)
+                try:
+                    taking.require_known(last)
+                except _NoLeafError as problem:
+                    self._note(last, problem)
             parts.append(found)
-        yield from heapq.merge(*parts, key=lambda event: event.at)
+        return heapq.merge(*parts, key=lambda event: event.at)
 
 
 class _NoLeafError(Exception):
@@ -134,6 +138,11 @@ class _Slice:
         elif event.kind is LeafKind.EXECUTION_SEALED:
             self._require_told(event)
         return number is None
+
+    def require_known(self, event: LedgerEvent) -> None:
+        """Raise EvidenceError where an event that was looked at before is another one now."""
+        if self.is_new(event):
+            raise IndexIsWrongError
 
     def take(self, event: LedgerEvent) -> None:
         """Have an event added, where it is new."""

@@ -238,10 +238,13 @@ def test_a_database_that_was_set_back_adds_nothing(logged: LoggedLedger, how: st
         logged.edit("DELETE FROM postures", "UPDATE sqlite_sequence SET seq = 0 WHERE name = 'postures'")
     if how == "replaced":
         logged.ledger.postures.lock_down(who="eve", why="other", source="test")
-    logged.run("next", told=False)
+    journal = Journal.create(logged.home.journal_path("next"))
+    ExecutionObserver("next", "plan", journal=journal)
+    journal.sync()
     with pytest.raises(EvidenceError, match="brought back"):
         logged.log.update()
     assert logged.log.log.checkpoint().size == size
+    journal.close()
 
 
 def test_the_checkpoint_commits_every_leaf(logged: LoggedLedger) -> None:
