@@ -70,7 +70,7 @@ def check_approval_leaf(document: dict[str, Any]) -> str:
     approvers = {one["approver"] for one in known if one["verdict"] == "approve"}
     for name in started_of(document)["approval"]["approvers"]:
         require(name in approvers, f"the log has no approval by {name} that was used")
-    return f"entry {found[0].index}: the request, and {len(known)} decisions"
+    return f"entry {found[0].index}: the request, and {len(known)} decision{'s' * (len(known) != 1)}"
 
 
 def proved_erasures(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -393,7 +393,7 @@ async function logApproval() {
   const used = says.decisions.map((one) => known.get(one));
   const approvers = used.filter((one) => one.verdict === "approve").map((one) => one.approver);
   for (const name of approval.approvers) need(approvers.includes(name), `the log has no approval by ${name} that was used`);
-  return `entry ${found[0].index}: the request, and ${used.length} decisions`;
+  return `entry ${found[0].index}: the request, and ${plural(used.length, "decision")}`;
 }
 
 async function logCheckpoint() {
