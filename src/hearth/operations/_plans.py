@@ -12,13 +12,14 @@ import logging
 import os
 import re
 import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import LedgerError, RecordError
+from hearth.operations._write import write_whole
 from hearth.plan import Secrets, load_tasks
 from hearth.record import Redactor, canonical_bytes, strict_loads, thaw
+from hearth.recorder import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -230,21 +231,5 @@ def _move_aside(target: Path) -> None:
 
 
 def _write_once(target: Path, data: bytes) -> None:
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            draft.unlink()
-        raise
-    if os.name == "posix":
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    write_whole(target, data)
+    sync_directory(target.parent)
