@@ -53,8 +53,7 @@ def check_approval_leaf(document: dict[str, Any]) -> str:
     """See that the log has the request and the decisions that are in the file, as used by this run."""
     signed = signed_for_run(document)
     found = _proved(document, LeafKind.APPROVAL_USED)
-    if not found:
-        unchecked("the file has no leaf of the approval's use: nothing but signatures vouches for the decisions")
+    require(bool(found), "a log that has the record has the use of its approval, too, and it is not in the file")
     says = found[0].says
     decisions = {_digest(one["envelope"]): one["says"] for one in signed["decisions"]}
     wanted = {

@@ -380,7 +380,7 @@ async function logOpening() {
 
 async function logApproval() {
   const { named: approval, request, decisions } = signedForRun(), found = await provedLeaves("approval_used");
-  if (!found.length) unchecked("the file has no leaf of the approval's use: nothing but signatures vouches for the decisions");
+  need(found.length > 0, "a log that has the record has the use of its approval, too, and it is not in the file");
   const says = found[0].says, known = new Map();
   for (const one of decisions) known.set(await digest(canonical(one.envelope)), one.says);
   const wanted = {
