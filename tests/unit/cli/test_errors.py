@@ -36,6 +36,7 @@ CASES: list[tuple[BaseException, int, str]] = [
     (room.JournalDamagedError("file", 3, "x"), 5, "not verified"),
     (room.LedgerDamagedError("x"), 5, "not verified"),
     (room.EvidenceUsageError("x"), 2, "error"),
+    (room.EvidenceBusyError("x"), 3, "refused"),
     (room.EvidenceError("x"), 5, "not verified"),
     (room.EquivocationError("x", (b"", b"")), 5, "not verified"),
     (room.StepFailedError("x"), 1, "failed"),
