@@ -51,7 +51,7 @@ def fsck(settings: Settings, *, repair: bool, as_json: bool) -> int:
     return Exit.NOT_VERIFIED if report.damaged else Exit.DONE if report.ok else Exit.FAILED
 
 
-def progress_lines(screen: Screen) -> Callable[[str, int], None]:
+def progress_lines(screen: Screen, done: str = "checked") -> Callable[[str, int], None]:
     """Return a progress that prints a line every two seconds: short work prints none."""
     last = time.monotonic()
 
@@ -59,7 +59,7 @@ def progress_lines(screen: Screen) -> Callable[[str, int], None]:
         nonlocal last
         if time.monotonic() - last >= _EVERY_SECONDS:
             last = time.monotonic()
-            screen.line((f"{number} {what} checked …", "dim"))
+            screen.line((f"{number} {what} {done} …", "dim"))
 
     return tell
 

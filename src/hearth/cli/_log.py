@@ -13,6 +13,8 @@ from hearth.cli._json import json_option, print_json
 from hearth.cli._options import log_key_options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hearth.cli._settings import Settings
     from hearth.operations import LogStatus
 
@@ -54,7 +56,13 @@ def init(
 
     passphrase = _new_passphrase() if wants_passphrase else None
     made = log_init(
-        settings.find_home(), origin=origin, key_file=key, signed_file=signed, passphrase=passphrase, replace=replace
+        settings.find_home(),
+        origin=origin,
+        key_file=key,
+        signed_file=signed,
+        passphrase=passphrase,
+        replace=replace,
+        progress=_added(settings),
     )
     if as_json:
         print_json(made.to_dict())
@@ -63,6 +71,14 @@ def init(
     screen.line((f"{screen.symbols.done} ", "green"), "made the log ", (made.origin, "bold"))
     _describe(settings, made)
     screen.line("keep the key elsewhere, for whoever is to check the log, and checkpoints of it as well", indent=2)
+
+
+def _added(settings: Settings) -> Callable[[int], None]:
+    """Return a progress for a long backlog, on stderr."""
+    from hearth.cli._fsck import progress_lines
+
+    told = progress_lines(settings.screen(to_stderr=True), "added")
+    return lambda done: told("leaves", done)
 
 
 @log.command("status")
@@ -88,7 +104,7 @@ def update(settings: Settings, *, as_json: bool) -> int:
     from hearth.cli._text import count
     from hearth.operations import log_update
 
-    found = log_update(settings.find_home())
+    found = log_update(settings.find_home(), _added(settings))
     if as_json:
         print_json({"added": len(found.added), "size": found.added.stop, "problems": list(found.problems)})
     else:

@@ -94,6 +94,7 @@ class LedgerLog:
         key_file: Path | None = None,
         signed_file: Path | None = None,
         replace: bool = False,
+        progress: Callable[[int], None] | None = None,
     ) -> LedgerLog:
         """Make the log of a ledger, with a leaf for all that is in the ledger by now; EvidenceError where there is one.
 
@@ -121,7 +122,7 @@ class LedgerLog:
                 ledger.logs.note(str(settings.keys[0]))
             log.append(_first_leaves(settings, ledger))
         made = cls(ledger, lambda _: key)
-        made.update()
+        made.update(progress=progress)
         return made
 
     @staticmethod
@@ -137,11 +138,12 @@ class LedgerLog:
         publics = tuple(one.public for one in reversed(settings.keys))
         return TransparencyLog(self.place.log, settings.signed_file, self.signing_key, publics)
 
-    def update(self, *, whole: bool = True) -> LogUpdate:
+    def update(self, *, whole: bool = True, progress: Callable[[int], None] | None = None) -> LogUpdate:
         """Add a leaf for every event that has none yet, durably, and return which.
 
         Executions that are open come first. Of a long backlog others get their turn in between, and their leaves may be
-        among those that were added; unless it has to be the `whole` the rest of it is left after a second.
+        among those that were added; unless it has to be the `whole` the rest of it is left after a second. `progress`
+        is told in between how many there are by then.
         EvidenceError where the log cannot be continued: it was changed or set back, its key is not there, or the disk
         does not take it (OSError). Events that cannot be read, or that never came through HEARTH, are told, and not in
         the log.
@@ -161,6 +163,8 @@ class LedgerLog:
                     index.clear()
                     intake = LogIntake(self.ledger.events(self.settings.origin))
             if not done:
+                if progress is not None:
+                    progress(intake.end - (start or 0))
                 time.sleep(_PAUSE)
         return LogUpdate(range(start or 0, intake.end), tuple(intake.problems.values()))
 

@@ -120,6 +120,7 @@ def log_init(
     signed_file: Path | None = None,
     passphrase: str | None = None,
     replace: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> LogStatus:
     """Make a ledger's log, with a leaf of all that is in the ledger by now, and a key of its own where none is named.
 
@@ -139,14 +140,15 @@ def log_init(
             key_file=path,
             signed_file=None if signed_file is None else signed_file.absolute(),
             replace=replace,
+            progress=progress,
         )
     return log_status(home)
 
 
-def log_update(home: LedgerHome) -> LogUpdate:
+def log_update(home: LedgerHome, progress: Callable[[int], None] | None = None) -> LogUpdate:
     """Add to the log what is in the ledger and not in it; EvidenceError where there is no log."""
     with opened_log(home) as log:
-        return log.update()
+        return log.update(progress=progress)
 
 
 def log_status(home: LedgerHome) -> LogStatus:

@@ -455,3 +455,14 @@ def test_a_run_that_was_open_when_the_log_was_made_is_in_it_and_counts_for_no_ot
         ledger.store(other.get_execution_record("LIVE"))
         update = log.update()
         assert (len(update.added), len(update.problems)) == (1, 1)
+
+
+def test_progress_is_told_of_a_long_backlog(logged: LoggedLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hearth.evidence._log_intake._SLICE", 0.0)
+    monkeypatch.setattr("hearth.evidence._ledger_log._PAUSE", 0.0)
+    for number in range(4):
+        logged.ledger.postures.lock_down(who="ann", why=f"drill {number}", source="test")
+    told: list[int] = []
+    assert len(logged.log.update(progress=told.append).added) == 4
+    assert told == sorted(told)
+    assert told[0] > 0
