@@ -91,7 +91,7 @@ def play(operations: list[tuple[Any, ...]], skip: frozenset[int] = frozenset()) 
         try:
             if index in skip:
                 number = -1
-            elif not (operation[0] in ("write", "append", "copy") and _is_pipe(operation)):
+            elif not (operation[0] in ("write", "append", "copy", "remove") and _is_pipe(operation)):
                 apply(operation)
         except shutil.Error:
             number = 1
