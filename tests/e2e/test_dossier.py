@@ -246,6 +246,33 @@ def test_a_page_of_another_version_is_not_believed_and_made_anew(whole: dict[str
     assert not (tmp_path / "none").exists()
 
 
+def test_guidance_is_worked_out_anew(whole: dict[str, Any], tmp_path: Path) -> None:
+    """No signature covers it here; but it follows from the record and the plan, which are covered."""
+    file = tmp_path / "run.html"
+    file.write_bytes(make_dossier(whole))
+    assert "worked out anew from record and plan" in " ".join(hearth("verify", str(file), code=0).output.split())
+    guidance = ("rollback", "executed_steps", 0)
+    for path, value in {
+        (*guidance, "outcome"): "completed",
+        (*guidance, "error_message"): "nothing",
+        ("rollback", "warnings"): [],
+        ("rollback", "irreversible_steps"): [],
+        ("rollback", "manual_steps"): [],
+        ("rollback", "reason"): "All is well.",
+        ("rollback", "rollback_hints"): [],
+    }.items():
+        forged = dossiers.fold(whole, *path, value=value)
+        if forged == whole:
+            continue
+        file.write_bytes(make_dossier(forged))
+        answer = hearth("verify", str(file), code=5)
+        assert f"is not what follows from record and plan: {path[1]}" in " ".join(answer.output.split())
+    other = dossiers.fold(dossiers.fold(whole, "rollback", "warnings", value=[]), "page", value="0" * 64)
+    file.write_bytes(dossiers.resealed(make_dossier(whole), other))
+    answer = hearth("verify", str(file), "--anew", str(tmp_path / "anew.html"), code=0)
+    assert "another version worked it out" in " ".join(answer.output.split())
+
+
 @in_a_browser
 def test_who_signed_an_approval_is_not_known_without_the_key(
     whole: dict[str, Any], opened: Callable[..., Opened]

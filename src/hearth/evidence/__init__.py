@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hearth.evidence._cosigning import CosignFailure, CosignResult, cosign
     from hearth.evidence._dossier_checks import DossierVerdict, Finding
     from hearth.evidence._dossier_data import is_dossier
-    from hearth.evidence._dossier_page import make_dossier
+    from hearth.evidence._dossier_page import made_by_this_version, make_dossier
     from hearth.evidence._dossier_verify import remade_dossier, verify_dossier
     from hearth.evidence._growing_tiles import GrowingTiles
     from hearth.evidence._kept_note import kept_note
@@ -117,6 +117,7 @@ __all__ = [
     "kept_note",
     "leaf_hash",
     "load_log_key",
+    "made_by_this_version",
     "make_dossier",
     "name_of_leaf",
     "node_hash",
@@ -195,6 +196,7 @@ __getattr__, __dir__ = lazy_names(
         "kept_note": "_kept_note",
         "leaf_hash": "_merkle",
         "load_log_key": "_ledger_log",
+        "made_by_this_version": "_dossier_page",
         "make_dossier": "_dossier_page",
         "name_of_leaf": "_log_intake",
         "node_hash": "_merkle",

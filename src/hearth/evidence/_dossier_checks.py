@@ -110,7 +110,8 @@ CHECKS = (
         "rollback.plan",
         "Plan and approval",
         "The guidance is the plan's own, word for word",
-        "Which of it is given, in which order and with which warnings, was worked out when this file was made.",
+        "Which of it is given, in which order and with which warnings, was worked out when this file was made, and "
+        "`hearth verify` works it out anew.",
     ),
     DossierCheck(
         "log.leaf",

@@ -20,11 +20,13 @@ from hearth.evidence._dossier_show import at_pointer, last_key, pointer, shown
 from hearth.evidence._dossier_view import view_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jinja2 import Template
 
     from hearth.signing import SigningKey
 
-__all__ = ["frame", "make_dossier", "render_page"]
+__all__ = ["frame", "made_by_this_version", "make_dossier", "render_page"]
 
 _HERE = Path(__file__).parent
 _FOLDER = _HERE / "dossier"
@@ -44,6 +46,11 @@ def frame() -> str:
             data = path.read_bytes()
             found.update(f"{path.name} {len(data)}\n".encode() + data)
     return found.hexdigest()
+
+
+def made_by_this_version(document: Mapping[str, Any]) -> bool:
+    """Whether the data say that their page was made with what this version has."""
+    return bool(document["page"] == frame())
 
 
 def make_dossier(document: dict[str, Any], key: SigningKey | None = None) -> bytes:

@@ -27,10 +27,17 @@ _SEAL = {"schema", "sha256", "key", "envelope"}
 _GIVEN = DossierCheck("key.given", "Keys", "Each key that was given has signed something in it", "")
 
 
-def verify_dossier(page: bytes, trusted: Sequence[str] = (), *, read: bytes | None = None) -> DossierVerdict:
+def verify_dossier(
+    page: bytes,
+    trusted: Sequence[str] = (),
+    *,
+    read: bytes | None = None,
+    guidance: Callable[[dict[str, Any]], str] | None = None,
+) -> DossierVerdict:
     """Make every check. `trusted` are keys from elsewhere, as text (ed25519:… or a verifier key NAME+ID+KEY).
 
-    `read` is the page that is read in its place, where that is another one (see `remade_dossier`).
+    `read` is the page that is read in its place, where that is another one (see `remade_dossier`). `guidance` works the
+    guidance out anew from the data, and says so in words; EvidenceError where it comes to another.
     Keys in the file itself prove only that whoever has them signed; a finding says which of the two it is.
     EvidenceError and SigningError for a trusted key that is none; what is no dossier gives a verdict that says so.
     """
@@ -62,7 +69,7 @@ def verify_dossier(page: bytes, trusted: Sequence[str] = (), *, read: bytes | No
     look("approval.signatures", lambda: signatures(document, keys))
     look("approval.binding", lambda: bindings(document))
     look("manifests", lambda: check_manifests(document))
-    look("rollback.plan", lambda: check_guidance(document))
+    look("rollback.plan", lambda: _both(check_guidance(document), guidance, document))
     look("log.leaf", lambda: check_leaf(document))
     look("log.inclusion", lambda: check_inclusion(document))
     look("log.checkpoint", lambda: check_checkpoint(document, keys))
@@ -101,6 +108,10 @@ def _find(check: DossierCheck, work: Callable[[], str]) -> Finds:
         return Finds(check, Finding.FAILS, str(error))
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         return Finds(check, Finding.FAILS, f"it has not the form of a dossier ({type(error).__name__}: {error})")
+
+
+def _both(said: str, again: Callable[[dict[str, Any]], str] | None, document: dict[str, Any]) -> str:
+    return "; ".join(filter(None, (said, "" if again is None else again(document))))
 
 
 def _is_emergency(document: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from hearth._version import __version__
 from hearth.errors import EvidenceError, HearthError, LedgerError, RecordError, RequestNotFoundError
 from hearth.evidence import LedgerLog, load_log_key, make_dossier, verify_dossier
 from hearth.execution import ContentStore, load_policy
+from hearth.operations._guidance import check_guidance_anew
 from hearth.operations._plans import PlanArchive
 from hearth.operations._rollback import plan_rollback
 from hearth.record import LeafKind, canonical_bytes, format_time, strict_loads, utc_now
@@ -50,7 +51,9 @@ def dossier_of(
     `witnesses` are those whose cosignatures of the log's checkpoint are counted.
     """
     page = make_dossier(gather(records, found, witnesses), key)
-    return DossierMade(execution_id=found.execution_id, page=page, verdict=verify_dossier(page))
+    return DossierMade(
+        execution_id=found.execution_id, page=page, verdict=verify_dossier(page, guidance=check_guidance_anew)
+    )
 
 
 def gather(records: Records, found: Found, witnesses: Witnesses | None = None) -> dict[str, Any]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hearth.plan import Plan, TaskSpec
     from hearth.record import ExecutionRecord
 
-__all__ = ["KeptPlan", "PlanArchive"]
+__all__ = ["KeptPlan", "PlanArchive", "parse_kept"]
 
 _SCHEMA = "hearth/kept-plan/v2"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -128,7 +128,7 @@ class PlanArchive:
             raise LedgerError(f"{path}: the kept plan cannot be read: {error.strerror}") from error
         if hashlib.sha256(data).hexdigest() != copy:
             raise LedgerError(f"{path}: the kept plan was changed after the run; restore it from a backup")
-        return _read(data, copy)
+        return parse_kept(data, copy)
 
 
 def _redactor_of(plan: Plan) -> Redactor:
@@ -148,8 +148,8 @@ def _content(plan: Plan, tasks: Mapping[str, TaskSpec]) -> dict[str, Any]:
     }
 
 
-def _read(data: bytes, copy: str) -> KeptPlan | None:
-    """Read a kept file; None for one of another form, for whoever wrote it."""
+def parse_kept(data: bytes, copy: str) -> KeptPlan | None:
+    """Read a kept file's content; None for one of another form, for whoever wrote it."""
     try:
         kept = strict_loads(data)
     except RecordError:

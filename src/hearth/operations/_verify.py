@@ -139,6 +139,7 @@ def _of_a_log(data: bytes) -> str:
 def _dossier(path: Path, page: bytes, keys: Sequence[str], anew: Path | None) -> Verified:
     from hearth.evidence import Finding, remade_dossier, verify_dossier  # with the library for signatures
     from hearth.operations._envelopes import read_public_key
+    from hearth.operations._guidance import check_guidance_anew
 
     # A verifier key (NAME+ID+KEY) is told by its form; all else is a public key, or a file with one.
     given = [text if _VKEY.fullmatch(text) else str(read_public_key(text)) for text in keys]
@@ -148,7 +149,7 @@ def _dossier(path: Path, page: bytes, keys: Sequence[str], anew: Path | None) ->
             raise EvidenceUsageError(f"{anew} is there already; name another file for the page that is made anew")
         remade = remade_dossier(page)
         write_file(anew, remade)
-    found = verify_dossier(page, given, read=remade)
+    found = verify_dossier(page, given, read=remade, guidance=check_guidance_anew)
     bad = next(iter(found.failed), None)
     left = [f"not checked: {one.check.title}: {one.says}" for one in found.finds if one.finding is Finding.UNCHECKED]
     return Verified(
