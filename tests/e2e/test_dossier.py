@@ -161,6 +161,8 @@ def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
         "opened later": (fold(whole, "proof", "more", 0, value=proof["more"][1]), "log.approval"),
         "another use": (fold(whole, "proof", "more", 1, "leaf", value=proof["more"][0]["leaf"]), "log.opening"),
         "approvers": (made_up, "log.approval"),
+        "when it was used": (fold(whole, "approval", "use", "used", value="2026-01-01T00:00:00Z"), "log.approval"),
+        "said to be missing": (fold(whole, "plan_missing", value="somebody has it"), "plan.copy"),
         "left away": (fold(made_up, "proof", "more", value=[]), "log.approval"),
         "a voice twice": (dossiers.approved_anew(whole, "ann", "bob"), "approval.signatures"),
         "quorum": (fold(whole, "witnesses", "quorum", value=2), "log.witnesses"),

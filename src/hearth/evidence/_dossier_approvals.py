@@ -108,6 +108,7 @@ def signed_for_run(document: dict[str, Any]) -> dict[str, Any]:
     require(isinstance(signed, dict), "the record names an approval that is not in the file")
     if signed["request"] is None:
         unchecked(signed["missing"] or "what was signed is not in the file")
+    require(signed["missing"] == "", "what was signed is in the file, and is said to be missing")
     return dict(signed)
 
 

@@ -57,6 +57,7 @@ def check_approval_leaf(document: dict[str, Any]) -> str:
     says = found[0].says
     decisions = {_digest(one["envelope"]): one["says"] for one in signed["decisions"]}
     wanted = {
+        "at": signed["use"]["used"],
         "execution_id": named_in_leaf(document["record"]["execution_id"]),
         "request_id": signed["request"]["says"]["request_id"],
         "request_sha256": _digest(signed["request"]["envelope"]),

@@ -92,6 +92,7 @@ def proof_in(document: dict[str, Any]) -> dict[str, Any]:
     proof = document["proof"]
     if proof is None:
         unchecked(document["proof_missing"] or "there is no proof of a log in the file")
+    require(document["proof_missing"] == "", "there is a proof in the file, and it is said to be missing")
     require(
         isinstance(proof, dict) and proof.keys() == {"origin", "log_key", "leaf", "proof", "more"},
         "the proof has not the form of one",

@@ -29,6 +29,7 @@ def check_plan(document: dict[str, Any]) -> str:
     kept, started = document["plan"], started_of(document)
     if kept is None:
         unchecked(document["plan_missing"] or "the plan is not in the file")
+    require(document["plan_missing"] == "", "the plan is in the file, and is said to be missing")
     data = canonical_bytes(kept)
     copy = hashlib.sha256(data + b"\n").hexdigest()
     require(copy == started.get("plan_copy"), "the plan is not the one that entry 0 names")
@@ -55,8 +56,9 @@ def check_manifests(document: dict[str, Any]) -> str:
             require(bool(one["missing"]), "a manifest is missing without a reason")
             folded += 1
             continue
-        digest = hashlib.sha256(canonical_bytes(one["document"])).hexdigest()
-        require(digest == one["sha256"], f"the manifest {one['sha256']} was changed")
+        data = canonical_bytes(one["document"])
+        require(hashlib.sha256(data).hexdigest() == one["sha256"], f"the manifest {one['sha256']} was changed")
+        require((one["bytes"], one["missing"]) == (len(data), ""), "what is said of a manifest is not what it is")
         held += 1
     if not named:
         return "the record names none"

@@ -150,6 +150,7 @@ async function recordHash() {
 async function planCopy() {
   const kept = data.plan, started = entries[0].details;
   if (kept === null) unchecked(data.plan_missing || "the plan is not in the file");
+  need(data.plan_missing === "", "the plan is in the file, and is said to be missing");
   need((await digest(canonical(kept), "\n")) === started.plan_copy, "the plan is not the one that entry 0 names");
   need(kept.digest === started.plan_digest, "the plan's digest is not the one that entry 0 names");
   const found = await digest("HEARTH-plan-v1\0", canonical({ plan: kept.plan, inputs: kept.inputs, tasks: kept.tasks }));
@@ -166,6 +167,7 @@ function signedForRun() {
   }
   need(isObject(data.approval), "the record names an approval that is not in the file");
   if (data.approval.request === null) unchecked(data.approval.missing || "what was signed is not in the file");
+  need(data.approval.missing === "", "what was signed is in the file, and is said to be missing");
   return { named, ...data.approval };
 }
 
@@ -237,7 +239,9 @@ async function manifests() {
       folded += 1;
       continue;
     }
-    need((await digest(canonical(one.document))) === one.sha256, `the manifest ${one.sha256} was changed`);
+    const content = canonical(one.document);
+    need((await digest(content)) === one.sha256, `the manifest ${one.sha256} was changed`);
+    need(one.bytes === utf8.encode(content).length && one.missing === "", "what is said of a manifest is not what it is");
     held += 1;
   }
   if (!named.length) return "the record names none";
@@ -265,6 +269,7 @@ async function rollbackPlan() {
 
 function proofOfLog() {
   if (data.proof === null) unchecked(data.proof_missing || "there is no proof of a log in the file");
+  need(data.proof_missing === "", "there is a proof in the file, and it is said to be missing");
   need(same(Object.keys(data.proof).sort(byUnits), ["leaf", "log_key", "more", "origin", "proof"]), "the proof has not the form of one");
   return data.proof;
 }
@@ -379,12 +384,12 @@ async function logOpening() {
 }
 
 async function logApproval() {
-  const { named: approval, request, decisions } = signedForRun(), found = await provedLeaves("approval_used");
+  const { named: approval, request, decisions, use } = signedForRun(), found = await provedLeaves("approval_used");
   need(found.length > 0, "a log that has the record has the use of its approval, too, and it is not in the file");
   const says = found[0].says, known = new Map();
   for (const one of decisions) known.set(await digest(canonical(one.envelope)), one.says);
   const wanted = {
-    execution_id: await named(data.record.execution_id), request_id: request.says.request_id,
+    at: use.used, execution_id: await named(data.record.execution_id), request_id: request.says.request_id,
     request_sha256: await digest(canonical(request.envelope)),
   };
   for (const [name, value] of Object.entries(wanted)) need(says[name] === value, `the log has another approval of this run: ${name} differs`);
