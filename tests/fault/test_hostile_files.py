@@ -388,12 +388,12 @@ def alone(which: str, rounds: int, folder: Path) -> int:
     return int(done.stdout.split()[0])
 
 
-@pytest.mark.parametrize("rounds", [8, pytest.param(5000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("rounds", [5, pytest.param(5000, marks=pytest.mark.soak)])
 def test_only_refusals_come_out_in_bounded_time_and_memory(tmp_path: Path, rounds: int) -> None:
     assert alone("cases", rounds, tmp_path) >= 11 * (rounds + len(BOMBS))
 
 
-@pytest.mark.parametrize("rounds", [10, pytest.param(1500, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("rounds", [7, pytest.param(1500, marks=pytest.mark.soak)])
 def test_a_damaged_ledger_gives_refusals_and_findings(tmp_path: Path, rounds: int) -> None:
     assert alone("ledger_cases", rounds, tmp_path) >= rounds + len(DETAILS) + len(ROWS) * len(LEDGER_BOMBS)
 

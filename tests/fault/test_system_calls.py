@@ -66,7 +66,7 @@ WEIGHTY = {
     **dict.fromkeys(("write", "pwrite64", "fdatasync", "fsync"), 1),
     **dict.fromkeys(("openat", "rename", "unlink", "ftruncate", "fcntl", "flock"), 1),
 }
-SAMPLE = 9
+SAMPLE = 7
 FEW = 3
 EACH_FCNTL = 16
 MET = 0.75  # 31 and 32 of 39 were seen
