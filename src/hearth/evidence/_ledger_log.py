@@ -117,6 +117,11 @@ class LedgerLog:
             log = TransparencyLog(place.log, settings.signed_file, lambda: key, (key.public,))
             if not log.exists:
                 log = TransparencyLog.create(place.log, settings.signed_file, key, origin=origin)
+            elif (there := log.checkpoint()).size or there.origin != origin:  # one of size 0 a crash may have left
+                raise EvidenceError(
+                    f"there is a log in {place.log} already, {there.origin} with {there.size} entries, and it has no "
+                    "settings any more: bring them back from a backup, or move it away, and keep it"
+                )
             settings.save(place)  # from here on a run waits for the log, before it acts
             if replace:
                 ledger.logs.note(str(settings.keys[0]))
@@ -226,21 +231,31 @@ class LedgerLog:
 
     def prove_all(self, events: Iterable[tuple[LeafKind, str]]) -> list[tuple[bytes, LogProof] | None]:
         """Return the same for several events, all in one state of the log; None for those that it does not have."""
-        found: list[tuple[bytes, LogProof] | None] = []
-        with self.index() as index:
-            history = self.history()
-            extra = history.to_bytes() if history.statements else None
-            for kind, name in events:
-                number = index.find(kind, named_in_leaf(name))
-                entry, proof = (b"", None) if number is None else self.log.proof(number)
-                found.append(None if proof is None else (entry, replace(proof, extra=extra)))
-        return found
+        wanted = [(kind, named_in_leaf(name)) for kind, name in events]
+        while True:
+            with self.index() as index:
+                history = self.history()
+                extra = history.to_bytes() if history.statements else None
+                try:
+                    return [self._prove(index, *event, extra) for event in wanted]
+                except IndexIsWrongError:
+                    index.clear()
 
     def history(self) -> KeyHistory:
         """Return the history of the log's keys."""
         return read_history(self.place, self.settings)
 
     # --- inside
+
+    def _prove(self, index: LeafIndex, kind: LeafKind, name: str, extra: bytes | None) -> tuple[bytes, LogProof] | None:
+        number = index.find(kind, name)
+        if number is None:
+            return None
+        entry, proof = self.log.proof(number)
+        leaf = parse_leaf(entry)
+        if (leaf["kind"], name_of_leaf(leaf)) != (kind, name):
+            raise IndexIsWrongError
+        return entry, replace(proof, extra=extra)
 
     def _catch_up(self, index: LeafIndex) -> bool:
         """Take into the index what is in the log and not in it; return whether that was all.

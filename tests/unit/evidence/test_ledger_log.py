@@ -466,3 +466,25 @@ def test_progress_is_told_of_a_long_backlog(logged: LoggedLedger, monkeypatch: p
     assert len(logged.log.update(progress=told.append).added) == 4
     assert told == sorted(told)
     assert told[0] > 0
+
+
+def test_an_index_that_was_changed_gives_no_other_proof(logged: LoggedLedger) -> None:
+    logged.run("mine", log=True)
+    import sqlite3
+
+    with sqlite3.connect(logged.log.place.index) as connection:
+        connection.execute("DELETE FROM leaves WHERE name = 'mine'")
+        connection.execute("INSERT OR REPLACE INTO leaves VALUES (1, 'execution_sealed', 'mine')")
+        connection.execute("INSERT OR REPLACE INTO leaves VALUES (5, 'execution_sealed', 'nobody')")
+    connection.close()
+    leaf, proof = logged.log.prove(LeafKind.EXECUTION_SEALED, "mine")
+    assert parse_leaf(leaf)["execution_id"] == "mine"
+    assert proof.verify(leaf, logged.vkey).size == logged.log.log.checkpoint().size
+
+
+def test_a_log_without_its_settings_is_not_gone_on_with(logged: LoggedLedger) -> None:
+    logged.log.place.settings.unlink()
+    for key, said in ((logged.key, "it has no settings any more"), (SigningKey.generate(), "not signed by the log")):
+        with pytest.raises(EvidenceError, match=said):
+            LedgerLog.create(logged.ledger, origin=ORIGIN, key=key, replace=True)
+    assert not logged.log.place.settings.exists()
