@@ -45,7 +45,8 @@ CHECKS = (
         "data.signature",
         "This file",
         "Whoever made the file signed it",
-        "Covers everything in it, also what no other check does: when it was made, what is said of keys, the guidance. "
+        "Covers everything in it, also what no other check here does: when it was made, what is said of keys, which "
+        "guidance is given. "
         "It is worth as much as you know of the key: compare it with one that you have from elsewhere.",
     ),
     DossierCheck(
