@@ -96,7 +96,19 @@ def bindings(document: dict[str, Any]) -> str:
         )
     use = signed["use"]
     require(use is not None and use["execution_id"] == record["execution_id"], "the approval was used by another run")
-    return f"request {asked['request_id']}, approved by {', '.join(approvers)}, used by this run alone"
+    _reviews(signed["reviews"], asked, record, emergency=named["kind"] == "emergency")
+    said = f"request {asked['request_id']}, approved by {', '.join(named['approvers'])}, used by this run alone"
+    others = sorted(set(approvers) - set(named["approvers"]))
+    return f"{said}; what {', '.join(others)} signed, too, counted for nothing" if others else said
+
+
+def _reviews(reviews: list[dict[str, Any]], asked: dict[str, Any], record: dict[str, Any], *, emergency: bool) -> None:
+    """See that each review is of this run, which broke the glass."""
+    require(emergency or not reviews, "there is a review of an emergency, and the run was none")
+    wanted = {name: asked[name] for name in ("request_id", "ledger_id")} | {"execution_id": record["execution_id"]}
+    for one in reviews:
+        for name, value in wanted.items():
+            require(one["says"][name] == value, f"a review is of another run: {name} differs")
 
 
 def signed_for_run(document: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from hearth.evidence._merkle import leaf_hash, verify_inclusion
 from hearth.evidence._proof import LogProof
 from hearth.record import LeafKind, canonical_bytes, leaf_bytes, named_in_leaf, parse_leaf
 
-__all__ = ["check_approval_leaf", "check_opening", "proved_erasures"]
+__all__ = ["check_approval_leaf", "check_more", "check_opening", "require_proved_erasures"]
+
+_OF_A_RUN = (LeafKind.EXECUTION_OPENED, LeafKind.APPROVAL_USED, LeafKind.VALUES_ERASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ def check_approval_leaf(document: dict[str, Any]) -> str:
     require(bool(found), "a log that has the record has the use of its approval, too, and it is not in the file")
     says = found[0].says
     decisions = {_digest(one["envelope"]): one["says"] for one in signed["decisions"]}
+    require(len(decisions) == len(signed["decisions"]), "a decision stands twice in the file")
     wanted = {
         "at": signed["use"]["used"],
         "execution_id": named_in_leaf(document["record"]["execution_id"]),
@@ -70,25 +73,45 @@ def check_approval_leaf(document: dict[str, Any]) -> str:
     approvers = {one["approver"] for one in known if one["verdict"] == "approve"}
     for name in started_of(document)["approval"]["approvers"]:
         require(name in approvers, f"the log has no approval by {name} that was used")
-    return f"entry {found[0].index}: the request, and {len(known)} decision{'s' * (len(known) != 1)}"
+    said = f"entry {found[0].index}: the request, and {len(known)} decision{'s' * (len(known) != 1)}"
+    later = [one for digest, one in decisions.items() if digest not in says["decisions"]]
+    for one in later:
+        who = one["approver"]
+        require(
+            one["created"] > says["at"], f"the log does not have the decision of {who}, which is older than its use"
+        )
+    names = ", ".join(sorted(str(one["approver"]) for one in later))
+    return f"{said}; what {names} signed came after it was used, and the log does not have it" if later else said
 
 
-def proved_erasures(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the erasures in the file that the log has; EvidenceError where it has one that is not in the file."""
+def require_proved_erasures(document: dict[str, Any]) -> bool:
+    """Whether the log has each erasure in the file; EvidenceError where it has one that is not in the file.
+
+    UncheckedError where it has some of them and not the others.
+    """
     if document["proof"] is None:
-        return []
-    digests = {_digest(one): one for one in document["erasures"]}
-    found = []
+        return False
+    digests = [_digest(one) for one in document["erasures"]]
+    require(len(set(digests)) == len(digests), "an erasure stands twice in the file")
+    known = set()
     for one in _proved(document, LeafKind.VALUES_ERASED):
-        erasure = digests.get(one.says["erasure_sha256"])
-        require(erasure is not None, f"the log tells of an erasure (entry {one.index}) that the file does not")
-        if erasure is not None:
-            found.append(erasure)
-    return found
+        digest = one.says["erasure_sha256"]
+        require(digest in digests, f"the log tells of an erasure (entry {one.index}) that the file does not")
+        known.add(digest)
+    if left := len(set(digests) - known):
+        unchecked(
+            f"the log does not have {left} of the {len(digests)} erasures: nothing in it says when, why or by whom"
+        )
+    return bool(digests)
 
 
-def _proved(document: dict[str, Any], kind: LeafKind) -> list[_Proved]:
-    """Return the leaves of a kind in the file beside the record's; each has to be in the same state of the log."""
+def check_more(document: dict[str, Any]) -> int:
+    """Follow the path of each leaf in the file beside the record's, and return how many they are."""
+    return len(_proved(document, *_OF_A_RUN))
+
+
+def _proved(document: dict[str, Any], *kinds: LeafKind) -> list[_Proved]:
+    """Return the leaves of these kinds in the file beside the record's; all have to be in the same state of the log."""
     proof = proof_in(document)
     note = LogProof.parse(proof["proof"].encode()).note
     checkpoint = Checkpoint.parse(note.text)
@@ -98,11 +121,12 @@ def _proved(document: dict[str, Any], kind: LeafKind) -> list[_Proved]:
         parsed, data = LogProof.parse(one["proof"].encode()), one["leaf"].encode()
         require(parsed.note.text == note.text, "a proof is of another state of the log than the record's")
         says = parse_leaf(data)
-        if says["kind"] != kind:
+        require(says["kind"] in _OF_A_RUN, f"the file has a leaf {says['kind']}, which is none of a run's")
+        if says["kind"] not in kinds:
             continue
         verify_inclusion(parsed.index, checkpoint.size, leaf_hash(data), parsed.hashes, checkpoint.root)
         if (says["origin"], says["ledger_id"]) != (proof["origin"], started_of(document)["ledger_id"]):
-            raise EvidenceError(f"the {kind} in entry {parsed.index} is of another ledger")
+            raise EvidenceError(f"the {says['kind']} in entry {parsed.index} is of another ledger")
         found.append(_Proved(parsed.index, data, says))
     return found
 

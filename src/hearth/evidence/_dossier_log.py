@@ -16,6 +16,8 @@ from hearth.evidence._proof import LogProof
 from hearth.record import ExecutionRecord, sealed_leaf
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hearth.evidence._dossier_keys import DossierKeys
 
 __all__ = ["check_checkpoint", "check_inclusion", "check_leaf", "check_witnesses", "proof_in"]
@@ -30,12 +32,13 @@ def check_leaf(document: dict[str, Any]) -> str:
     return f"the leaf of {record.execution_id} in {proof['origin']}"
 
 
-def check_inclusion(document: dict[str, Any]) -> str:
-    """Follow the path from the leaf to the root."""
+def check_inclusion(document: dict[str, Any], others: Callable[[dict[str, Any]], int]) -> str:
+    """Follow the path from the leaf to the root; `others` does so for the other leaves, and counts them."""
     proof = proof_in(document)
     parsed, checkpoint = _proof(proof)
     verify_inclusion(parsed.index, checkpoint.size, leaf_hash(proof["leaf"].encode()), parsed.hashes, checkpoint.root)
-    return f"entry {parsed.index} of {checkpoint.size}"
+    said = f"entry {parsed.index} of {checkpoint.size}"
+    return f"{said}, and {count} more of this run" if (count := others(document)) else said
 
 
 def check_checkpoint(document: dict[str, Any], keys: DossierKeys) -> str:

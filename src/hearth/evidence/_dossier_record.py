@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hearth.errors import EvidenceError
 from hearth.evidence._dossier_keys import require, unchecked
 from hearth.evidence._dossier_show import at_pointer
 from hearth.record import UNSEALED, Verdict, canonical_bytes, entry_hash, record_hash, verify_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["check_chain", "check_entries", "check_erasures", "check_fields", "check_hash", "entries_of"]
 
@@ -59,10 +62,10 @@ def check_hash(record: dict[str, Any]) -> str:
     return found
 
 
-def check_erasures(document: dict[str, Any], proved: list[dict[str, Any]]) -> str:
+def check_erasures(document: dict[str, Any], proved: Callable[[dict[str, Any]], bool]) -> str:
     """See that each erasure is of this record, and that a commitment stays where each value stood.
 
-    `proved` are those that the log has.
+    `proved` says whether the log has all of them, where there is one.
     """
     record, count = document["record"], 0
     entries = [entry for _, entry in entries_of(record)]
@@ -77,9 +80,10 @@ def check_erasures(document: dict[str, Any], proved: list[dict[str, Any]]) -> st
                 bool(one["digest"]) and one["digest"] in stays, f"entry {place} has no commitment of an erased value"
             )
             count += 1
+    in_log = proved(document)
     if not count:
         return "this file says of nothing that it was erased"
-    if len(proved) == len(document["erasures"]):
+    if in_log:
         return f"{count} erased; the log has when, why and by whom; every hash holds"
     return f"{count} erased; when, why and by whom only this file's signature vouches for; every hash holds"
 

@@ -10,7 +10,12 @@ from hearth.evidence._dossier_approvals import bindings, signatures
 from hearth.evidence._dossier_checks import CHECKS, DossierCheck, DossierVerdict, Finding, Finds
 from hearth.evidence._dossier_data import SEAL_SCHEMA, SEAL_TYPE, Embedded, embedded_text, signed_words
 from hearth.evidence._dossier_keys import DossierKeys, UncheckedError, require, unchecked
-from hearth.evidence._dossier_leaves import check_approval_leaf, check_opening, proved_erasures
+from hearth.evidence._dossier_leaves import (
+    check_approval_leaf,
+    check_more,
+    check_opening,
+    require_proved_erasures,
+)
 from hearth.evidence._dossier_log import check_checkpoint, check_inclusion, check_leaf, check_witnesses
 from hearth.evidence._dossier_page import frame, render_page
 from hearth.evidence._dossier_plan import check_guidance, check_manifests, check_plan, started_of
@@ -71,12 +76,12 @@ def verify_dossier(
     look("manifests", lambda: check_manifests(document))
     look("rollback.plan", lambda: _both(check_guidance(document), guidance, document))
     look("log.leaf", lambda: check_leaf(document))
-    look("log.inclusion", lambda: check_inclusion(document))
+    look("log.inclusion", lambda: check_inclusion(document, check_more))
     look("log.checkpoint", lambda: check_checkpoint(document, keys))
     look("log.opening", lambda: check_opening(document))
     look("log.approval", lambda: check_approval_leaf(document))
     look("log.witnesses", lambda: check_witnesses(document, keys))
-    look("erasures", lambda: check_erasures(document, proved_erasures(document)))
+    look("erasures", lambda: check_erasures(document, require_proved_erasures))
     finds += [_find(_GIVEN, lambda text=text: keys.outcome(text)) for text in keys.given]  # type: ignore[misc]
     said = record if isinstance(record, dict) else {}
     return DossierVerdict(

@@ -8,13 +8,13 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hearth.errors import EvidenceError, EvidenceUsageError, SigningError
 from hearth.evidence._checkpoint import Checkpoint
-from hearth.evidence._leaf_index import LeafIndex
+from hearth.evidence._leaf_index import IndexIsWrongError, LeafIndex
 from hearth.evidence._log import TransparencyLog
-from hearth.evidence._log_intake import IndexIsWrongError, LogIntake, name_of_leaf
+from hearth.evidence._log_intake import LogIntake, name_of_leaf
 from hearth.evidence._log_lock import locked
 from hearth.evidence._log_place import LogPlace, LogSettings
 from hearth.evidence._log_rotation import finish_change, read_history
@@ -36,6 +36,9 @@ LOG_PASSPHRASE_VARIABLE = "HEARTH_LOG_PASSPHRASE"  # noqa: S105 - the name of a 
 
 _MOST_INDEXED = 20_000  # leaves, while others wait
 _PAUSE = 0.05  # seconds, in which others come to their turn
+_TRIES = 3
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,22 +158,23 @@ class LedgerLog:
         """
         intake = LogIntake(self.ledger.events(self.settings.origin))
         start: int | None = None
-        done = False
-        while not done:
-            with self.index() as index:
-                if self._noted is None:  # only here, so that who looks alone changes nothing
-                    self._noted = str(self.settings.keys[0])
-                    self.ledger.logs.note(self._noted)
-                start = index.size if start is None else start
-                try:
-                    done = intake.slice(self.log, index) or not whole
-                except IndexIsWrongError:
-                    index.clear()
-                    intake = LogIntake(self.ledger.events(self.settings.origin))
-            if not done:
-                if progress is not None:
-                    progress(intake.end - (start or 0))
-                time.sleep(_PAUSE)
+
+        def take(index: LeafIndex) -> bool:
+            nonlocal intake, start
+            if self._noted is None:  # only here, so that who looks alone changes nothing
+                self._noted = str(self.settings.keys[0])
+                self.ledger.logs.note(self._noted)
+            start = index.size if start is None else start
+            try:
+                return intake.slice(self.log, index) or not whole
+            except IndexIsWrongError:
+                intake = LogIntake(self.ledger.events(self.settings.origin))
+                raise
+
+        while not self._with_index(take):
+            if progress is not None:
+                progress(intake.end - (start or 0))
+            time.sleep(_PAUSE)
         return LogUpdate(range(start or 0, intake.end), tuple(intake.problems.values()))
 
     def waiting(self) -> tuple[int, tuple[str, ...]]:
@@ -178,28 +182,27 @@ class LedgerLog:
 
         EvidenceError as with `update`.
         """
-        while True:
+
+        def count(index: LeafIndex) -> tuple[int, tuple[str, ...]]:
             intake = LogIntake(self.ledger.events(self.settings.origin))
-            with self.index() as index:
-                try:
-                    return intake.waiting(self.log, index), tuple(intake.problems.values())
-                except IndexIsWrongError:
-                    index.clear()
+            return intake.waiting(self.log, index), tuple(intake.problems.values())
+
+        return self._with_index(count)
 
     def append(self, kind: LeafKind, **said: Any) -> int:
         """Add a leaf that is no event of the database (a change of keys), after all that are; return its number."""
         self.update()
-        with self.index() as index:
+        with self.index():
             leaf = leaf_bytes(
                 kind, origin=self.settings.origin, ledger_id=self.settings.ledger_id, at=format_time(utc_now()), **said
             )
             (number,) = self.log.append([leaf])
-            index.add([(number, str(kind), name_of_leaf(parse_leaf(leaf)))])
             return number
 
     @contextmanager
     def index(self) -> Iterator[LeafIndex]:
         """Open the index of leaves, brought up to date; nobody adds to the log meanwhile."""
+        wrong = 0
         while True:
             with locked(self.place.root), LeafIndex(self.place.index) as index:
                 self.settings = LogSettings.load(self.place)  # its key may have changed
@@ -209,15 +212,20 @@ class LedgerLog:
                     raise EvidenceError(
                         f"the log in {self.place.root} was not finished when it was made; `hearth log init` does that"
                     )
-                if self._catch_up(index):
+                try:
+                    whole = self._catch_up(index)
+                except IndexIsWrongError as error:
+                    wrong += 1
+                    self._discard(index, error, wrong)
+                    continue
+                if whole:
                     yield index
                     return
             time.sleep(_PAUSE)
 
     def find(self, kind: LeafKind, name: str) -> int | None:
         """Return the number of the leaf of an event, None where the log has none."""
-        with self.index() as index:
-            return index.find(kind, named_in_leaf(name))
+        return self._with_index(lambda index: index.find(kind, named_in_leaf(name)))
 
     def prove(self, kind: LeafKind, name: str) -> tuple[bytes, LogProof]:
         """Return an event's leaf and the proof that the log has it; EvidenceError where it has none.
@@ -232,20 +240,37 @@ class LedgerLog:
     def prove_all(self, events: Iterable[tuple[LeafKind, str]]) -> list[tuple[bytes, LogProof] | None]:
         """Return the same for several events, all in one state of the log; None for those that it does not have."""
         wanted = [(kind, named_in_leaf(name)) for kind, name in events]
-        while True:
-            with self.index() as index:
-                history = self.history()
-                extra = history.to_bytes() if history.statements else None
-                try:
-                    return [self._prove(index, *event, extra) for event in wanted]
-                except IndexIsWrongError:
-                    index.clear()
+
+        def proved(index: LeafIndex) -> list[tuple[bytes, LogProof] | None]:
+            history = self.history()
+            extra = history.to_bytes() if history.statements else None
+            return [self._prove(index, *event, extra) for event in wanted]
+
+        return self._with_index(proved)
 
     def history(self) -> KeyHistory:
         """Return the history of the log's keys."""
         return read_history(self.place, self.settings)
 
     # --- inside
+
+    def _with_index(self, work: Callable[[LeafIndex], _Result]) -> _Result:
+        """Return what comes of the work with the index; where that turns out to be wrong, with one made anew."""
+        wrong = 0
+        while True:
+            with self.index() as index:
+                try:
+                    return work(index)
+                except IndexIsWrongError as error:
+                    wrong += 1
+                    self._discard(index, error, wrong)
+
+    def _discard(self, index: LeafIndex, error: IndexIsWrongError, times: int) -> None:
+        index.discard()
+        if times > _TRIES:
+            raise EvidenceError(
+                f"the index of the log ({self.place.index}) is wrong each time that it is made: {error}"
+            ) from None
 
     def _prove(self, index: LeafIndex, kind: LeafKind, name: str, extra: bytes | None) -> tuple[bytes, LogProof] | None:
         number = index.find(kind, name)
@@ -264,15 +289,12 @@ class LedgerLog:
         """
         size = self.log.checkpoint().size
         if index.size > size:
-            index.clear()
+            raise IndexIsWrongError(f"it has {index.size} leaves, and the log {size}")
         start = index.size
         end = min(size, start + _MOST_INDEXED)
         if start < end:
-            entries = islice(self.log.entries(start), end - start)
-            index.add(
-                (number, str(leaf["kind"]), name_of_leaf(leaf))
-                for number, leaf in enumerate(map(parse_leaf, entries), start)
-            )
+            leaves = map(parse_leaf, islice(self.log.entries(start), end - start))
+            index.add([(number, str(leaf["kind"]), name_of_leaf(leaf)) for number, leaf in enumerate(leaves, start)])
         return end == size
 
 

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import EvidenceError
+from hearth.evidence._leaf_index import IndexIsWrongError
 from hearth.ledger import LEAVES_OF_ROWS, LedgerEvent
 from hearth.record import LeafKind, parse_leaf
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from hearth.evidence._log import TransparencyLog
     from hearth.ledger import LedgerEvents
 
-__all__ = ["NOT_TOLD", "IndexIsWrongError", "LogIntake", "backlog_of", "name_of_leaf"]
+__all__ = ["NOT_TOLD", "LogIntake", "backlog_of", "name_of_leaf"]
 
 _BATCH = 1000
 _SLICE = 1.0  # seconds, in which others wait for the log
@@ -37,10 +38,6 @@ NOT_VOUCHED = (
     "into the database: it is not signed. Keep a copy of the whole folder, and find out who can write there"
 )
 NOT_TOLD = f"it has steps, and the log was not told of it before the first of them. {NOT_VOUCHED}"
-
-
-class IndexIsWrongError(Exception):
-    """The index names a leaf for an event that is of another one: it was changed, and is made anew from the log."""
 
 
 class LogIntake:

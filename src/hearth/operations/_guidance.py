@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import EvidenceError
-from hearth.evidence import made_by_this_version
+from hearth.evidence import UncheckedError, made_by_this_version
 from hearth.operations._plans import parse_kept
 from hearth.record import ExecutionRecord, canonical_bytes
 from hearth.rollback import RollbackPlanner
@@ -15,28 +15,22 @@ if TYPE_CHECKING:
 
 __all__ = ["check_guidance_anew"]
 
-_NOT_GIVEN = "The plan's hints are not given, for "
-
 
 def check_guidance_anew(document: Mapping[str, Any]) -> str:
     """Say that a dossier's guidance is what follows from its record and its plan; EvidenceError where it is not.
 
-    Another version may have worked it out otherwise: then that is said, and nothing is compared.
+    UncheckedError where it says of itself that the plan's hints are not known, and where another version made it, which
+    may have worked it out otherwise.
     """
-    given = document["rollback"]
-    if document["plan"] is None:
-        return ""
-    kept = parse_kept(canonical_bytes(document["plan"]), "")
-    withheld = given["warnings"][:1] if not given["rollback_hints"] else []
-    record = ExecutionRecord.from_dict(document["record"])
-    if withheld and str(withheld[0]).startswith(_NOT_GIVEN):
-        made = RollbackPlanner.plan_rollback(record).to_dict()
-        made["warnings"] = [*withheld, *made["warnings"]]
-    else:
-        made = RollbackPlanner.plan_rollback(record, None if kept is None else kept.hints).to_dict()
+    given, record = document["rollback"], ExecutionRecord.from_dict(document["record"])
+    kept = None if document["plan"] is None else parse_kept(canonical_bytes(document["plan"]), "")
+    made = RollbackPlanner.plan_rollback(record, None if kept is None else kept.hints).to_dict()
     if made == given:
         return "worked out anew from record and plan"
+    without = RollbackPlanner.plan_rollback(record).to_dict()
+    if given == {**without, "warnings": [*given["warnings"][:1], *without["warnings"]]}:
+        raise UncheckedError(f"no hint of the plan is given, and why is the file's own word: {given['warnings'][0]}")
     if not made_by_this_version(document):
-        return "another version worked it out, and this one would do so otherwise"
+        raise UncheckedError("another version worked it out, and this one would do so otherwise")
     differ = sorted(name for name in made.keys() | given.keys() if made.get(name) != given.get(name))
     raise EvidenceError(f"the guidance is not what follows from record and plan: {', '.join(differ)}")

@@ -202,7 +202,7 @@ async function approvalSignatures() {
 }
 
 async function approvalBinding() {
-  const { named, request, decisions, use } = signedForRun();
+  const { named, request, decisions, reviews, use } = signedForRun();
   const started = entries[0].details, record = data.record, asked = request.says;
   const pairs = {
     request_id: named.request_id, plan_id: started.plan_id, plan_digest: started.plan_digest, plan_copy: started.plan_copy,
@@ -221,7 +221,14 @@ async function approvalBinding() {
   for (const name of named.approvers) need(approvers.includes(name), `entry 0 names ${name} as an approver, who signed no approval here`);
   need(approvers.length > 0, "nobody approved it");
   need(use !== null && use.execution_id === record.execution_id, "the approval was used by another run");
-  return `request ${asked.request_id}, approved by ${approvers.join(", ")}, used by this run alone`;
+  need(named.kind === "emergency" || !reviews.length, "there is a review of an emergency, and the run was none");
+  const ofRun = { request_id: asked.request_id, ledger_id: asked.ledger_id, execution_id: record.execution_id };
+  for (const { says } of reviews) {
+    for (const [name, value] of Object.entries(ofRun)) need(says[name] === value, `a review is of another run: ${name} differs`);
+  }
+  const others = Array.from(new Set(approvers)).filter((name) => !named.approvers.includes(name)).sort(byUnits);
+  return `request ${asked.request_id}, approved by ${named.approvers.join(", ")}, used by this run alone`
+    + (others.length ? `; what ${others.join(", ")} signed, too, counted for nothing` : "");
 }
 
 async function manifests() {
@@ -353,19 +360,23 @@ async function included(parsed, leaf) {
 async function logInclusion() {
   const proof = proofOfLog(), parsed = parsedProof(proof);
   await included(parsed, proof.leaf);
-  return `entry ${parsed.index} of ${parsed.size}`;
+  const more = await provedLeaves(...OF_A_RUN);
+  return `entry ${parsed.index} of ${parsed.size}${more.length ? `, and ${more.length} more of this run` : ""}`;
 }
 
-async function provedLeaves(kind) { // what else the log has of the run, in the same state of it
+const OF_A_RUN = ["execution_opened", "approval_used", "values_erased"];
+
+async function provedLeaves(...kinds) { // what else the log has of the run, in the same state of it
   const proof = proofOfLog(), state = parsedProof(proof), found = [];
   for (const one of proof.more) {
     need(same(Object.keys(one).sort(byUnits), ["leaf", "proof"]), "a proof has not the form of one");
     const parsed = parsedProof(one), says = JSON.parse(one.leaf);
     need(parsed.note === state.note, "a proof is of another state of the log than the record's");
     need(canonical(says) === one.leaf && says.schema === "hearth.log-leaf/1", "a leaf has not the form of one");
-    if (says.kind !== kind) continue;
+    need(OF_A_RUN.includes(says.kind), `the file has a leaf ${says.kind}, which is none of a run's`);
+    if (!kinds.includes(says.kind)) continue;
     await included(parsed, one.leaf);
-    need(says.origin === proof.origin && says.ledger_id === entries[0].details.ledger_id, `the ${kind} in entry ${parsed.index} is of another ledger`);
+    need(says.origin === proof.origin && says.ledger_id === entries[0].details.ledger_id, `the ${says.kind} in entry ${parsed.index} is of another ledger`);
     found.push({ index: parsed.index, leaf: one.leaf, says });
   }
   return found;
@@ -388,6 +399,7 @@ async function logApproval() {
   need(found.length > 0, "a log that has the record has the use of its approval, too, and it is not in the file");
   const says = found[0].says, known = new Map();
   for (const one of decisions) known.set(await digest(canonical(one.envelope)), one.says);
+  need(known.size === decisions.length, "a decision stands twice in the file");
   const wanted = {
     at: use.used, execution_id: await named(data.record.execution_id), request_id: request.says.request_id,
     request_sha256: await digest(canonical(request.envelope)),
@@ -398,7 +410,11 @@ async function logApproval() {
   const used = says.decisions.map((one) => known.get(one));
   const approvers = used.filter((one) => one.verdict === "approve").map((one) => one.approver);
   for (const name of approval.approvers) need(approvers.includes(name), `the log has no approval by ${name} that was used`);
-  return `entry ${found[0].index}: the request, and ${plural(used.length, "decision")}`;
+  const later = Array.from(known).filter(([id]) => !says.decisions.includes(id)).map(([, one]) => one);
+  for (const one of later) need(one.created > says.at, `the log does not have the decision of ${one.approver}, which is older than the use`);
+  const names = later.map((one) => one.approver).sort(byUnits).join(", ");
+  return `entry ${found[0].index}: the request, and ${plural(used.length, "decision")}`
+    + (later.length ? `; what ${names} signed came after it was used, and the log does not have it` : "");
 }
 
 async function logCheckpoint() {
@@ -425,6 +441,19 @@ async function logWitnesses() {
   return `seen by ${seen.join("; ")}`;
 }
 
+async function provedErasures() {
+  if (data.proof === null) return false;
+  const known = await Promise.all(data.erasures.map((one) => digest(canonical(one)))), proved = new Set();
+  need(new Set(known).size === known.length, "an erasure stands twice in the file");
+  for (const one of await provedLeaves("values_erased")) {
+    need(known.includes(one.says.erasure_sha256), `the log tells of an erasure (entry ${one.index}) that the file does not`);
+    proved.add(one.says.erasure_sha256);
+  }
+  const left = known.length - proved.size;
+  if (left) unchecked(`the log does not have ${left} of the ${known.length} erasures, so it does not say who did that, or when`);
+  return known.length > 0;
+}
+
 async function erasures() {
   let count = 0;
   for (const erasure of data.erasures) {
@@ -438,11 +467,9 @@ async function erasures() {
       count += 1;
     }
   }
-  const proved = data.proof === null ? [] : await provedLeaves("values_erased");
-  const known = await Promise.all(data.erasures.map((one) => digest(canonical(one))));
-  for (const one of proved) need(known.includes(one.says.erasure_sha256), `the log tells of an erasure (entry ${one.index}) that the file does not`);
+  const inLog = await provedErasures();
   if (!count) return "this file says of nothing that it was erased";
-  return proved.length === known.length
+  return inLog
     ? `${count} erased; the log has when, why and by whom; every hash holds`
     : `${count} erased; when, why and by whom only this file's signature vouches for; every hash holds`;
 }
