@@ -175,8 +175,8 @@ def check_log_files(root: Path, findings: Findings, logged: Logged) -> None:
 
 
 def _index(path: Path, findings: Findings, logged: Logged) -> None:
-    if not path.exists():
-        return
+    if not path.exists() or path.with_name(f"{path.name}-journal").exists():
+        return  # a change of it that was cut off is undone by whoever opens it to write
     try:
         connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         try:
