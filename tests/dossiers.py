@@ -30,6 +30,7 @@ __all__ = [
     "ORIGIN",
     "approved_anew",
     "bare",
+    "decided_by",
     "fold",
     "gathered",
     "mutated",
@@ -82,17 +83,20 @@ def gathered(home: LedgerHome, execution_id: str = "the-run") -> dict[str, Any]:
         return gather(records, records.find(execution_id))
 
 
-def with_log(folder: Path, document: dict[str, Any]) -> dict[str, Any]:
-    """Put the record into a log of its own, among others, and have a witness see it."""
+def with_log(folder: Path, document: dict[str, Any], *, told_late: bool = False) -> dict[str, Any]:
+    """Put the record into a log of its own, among others, and have a witness see it; the opening first, or last."""
     record = ExecutionRecord.from_dict(document["record"])
     about = {"origin": ORIGIN, "ledger_id": str(record.started["ledger_id"])}
     leaves = [_opening(record, about), *_approval(document, about), sealed_leaf(record, **about)]
+    if told_late:
+        leaves = [*leaves[1:], leaves[0]]
     log = TransparencyLog.create(folder / "log", folder / "signed.json", KEYS["log"], origin=ORIGIN)
     log.append([*(b"before %d" % n for n in range(12 - len(leaves))), *leaves, *(b"after %d" % n for n in range(5))])
     note = Note.parse(log.note()).cosigned("witness.example", KEYS["witness"], 1_790_000_000)
     numbers = range(12 - len(leaves), 12)
     proofs = [LogProof(number, tuple(log.inclusion(number)), note).to_bytes().decode() for number in numbers]
-    *more, sealed = [{"leaf": leaf.decode(), "proof": proof} for leaf, proof in zip(leaves, proofs, strict=True)]
+    more = [{"leaf": leaf.decode(), "proof": proof} for leaf, proof in zip(leaves, proofs, strict=True)]
+    sealed = more.pop(-2 if told_late else -1)
     return {
         **document,
         "proof": {"origin": ORIGIN, "log_key": str(NoteKey(ORIGIN, KEYS["log"].public)), **sealed, "more": more},
@@ -142,6 +146,26 @@ def approved_anew(document: dict[str, Any], *names: str) -> dict[str, Any]:
         {"name": name, "key": str(key.public), "roles": ["approver"]} for name, key in held.items()
     ]
     return made
+
+
+def decided_by(document: dict[str, Any], name: str, created: str) -> dict[str, Any]:
+    """Return data with an approval more, by somebody whose key was made up."""
+    made = copy.deepcopy(document)
+    one = made["approval"]["decisions"][0]
+    says = {**one["says"], "approver": name, "created": created, "nonce": "0" * 32}
+    made["approval"]["decisions"].append(_says(says, one, KEYS["stranger"]))
+    made["policy"]["keys"].append({"name": name, "key": str(KEYS["stranger"].public), "roles": ["approver"]})
+    return made
+
+
+def review_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a review of a run's emergency, which it was none of."""
+    one = document["approval"]["decisions"][0]
+    says = {"reviewer": "eve", "reason": "it was right", "execution_id": "the-run", "created": one["says"]["created"]}
+    made = _says(says, one, KEYS["stranger"])
+    kind = "application/vnd.hearth.emergency-review.v1+json"
+    envelope = Envelope.sign(canonical_bytes(says), kind, KEYS["stranger"])
+    return {**made, "envelope": json.loads(envelope.to_json())}
 
 
 def _says(says: dict[str, Any], was: dict[str, Any], key: SigningKey) -> dict[str, Any]:

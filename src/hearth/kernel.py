@@ -253,7 +253,7 @@ class HearthKernel:
             )
         policy = load_policy(self._home.policy)
         teller = LogTeller(self._ledger)
-        teller.require_key()
+        teller.require_ready()
         self._notifier.refresh()
         notices = RunNotices(self.notify)
         return ApprovalExecutor(

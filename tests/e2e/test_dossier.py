@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearth.evidence import COSIGNATURE, NoteKey, make_dossier, verify_dossier
+from hearth.evidence import COSIGNATURE, KeyHistory, NoteKey, make_dossier, verify_dossier
 from hearth.evidence import _dossier_page as dossier_page
 from hearth.evidence._dossier_show import shown
-from hearth.record import canonical_bytes
+from hearth.record import ExecutionRecord, canonical_bytes
 from hearth.recorder import ExecutionObserver
+from hearth.rollback import RollbackPlanner
 from tests import dossiers
 from tests.e2e.command import document as told
 from tests.e2e.command import hearth
@@ -139,7 +140,9 @@ def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
     without = [event for event in steps if event["event_type"] != "step_failed"]
     said = ("approval", "decisions", 0, "says", "reason")
     opening = ("proof", "more", 0, "leaf")
+    decisions = ("approval", "decisions")
     made_up = dossiers.approved_anew(whole)
+    other_leaf = proof["more"][0]["leaf"].replace("execution_opened", "posture_changed")
 
     def in_proof(was: str, is_now: str) -> dict[str, Any]:
         return fold(whole, "proof", "proof", value=proof["proof"].replace(was, is_now))
@@ -165,7 +168,13 @@ def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
         "said to be missing": (fold(whole, "plan_missing", value="somebody has it"), "plan.copy"),
         "left away": (fold(made_up, "proof", "more", value=[]), "log.approval"),
         "a voice twice": (dossiers.approved_anew(whole, "ann", "bob"), "approval.signatures"),
+        "made up more": (dossiers.decided_by(whole, "ceo", "2020-01-01T00:00:00.000000Z"), "log.approval"),
+        "a decision twice": (fold(whole, *decisions, value=whole["approval"]["decisions"] * 2), "log.approval"),
+        "a review": (fold(whole, "approval", "reviews", value=[dossiers.review_of(whole)]), "approval.binding"),
+        "another leaf": (fold(whole, "proof", "more", 0, "leaf", value=other_leaf), "log.inclusion"),
         "quorum": (fold(whole, "witnesses", "quorum", value=2), "log.witnesses"),
+        "no quorum": (fold(whole, "witnesses", "quorum", value=None), "log.witnesses"),
+        "no list": (fold(whole, "erasures", value={}), "erasures"),
         "when": (fold(whole, "made_at", value="2020-01-01T00:00:00.000000Z"), "data.signature"),
     }  # fmt: skip
 
@@ -273,6 +282,62 @@ def test_guidance_is_worked_out_anew(whole: dict[str, Any], tmp_path: Path) -> N
     file.write_bytes(dossiers.resealed(make_dossier(whole), other))
     answer = hearth("verify", str(file), "--anew", str(tmp_path / "anew.html"), code=0)
     assert "another version worked it out" in " ".join(answer.output.split())
+
+
+def test_a_decision_that_came_later_is_said_to_count_for_nothing(whole: dict[str, Any]) -> None:
+    """A request can be decided on after it was used; but anybody can make up a decision and a key."""
+    page = make_dossier(dossiers.decided_by(whole, "ceo", "2099-01-01T00:00:00.000000Z"))
+    says = {one.check.id: one.says for one in verify_dossier(page).finds}
+    assert says["approval.binding"].endswith("used by this run alone; what ceo signed, too, counted for nothing")
+    assert says["log.approval"].endswith("what ceo signed came after it was used, and the log does not have it")
+
+
+def test_an_opening_after_the_seal_is_none(home: LedgerHome, tmp_path: Path) -> None:
+    late = dossiers.with_log(tmp_path, dossiers.gathered(home), told_late=True)
+    assert failing(make_dossier(late)) == {"log.opening"}
+
+
+def test_guidance_without_the_plan_is_the_files_own_word(whole: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "run.html"
+    without = {**whole, "plan": None, "plan_missing": "nobody knows"}
+    for warnings in (["Undo it with rm -rf /."], ["The plan's hints are not given, for they are secret."]):
+        rollback = RollbackPlanner.plan_rollback(ExecutionRecord.from_dict(whole["record"])).to_dict()
+        for document in (without, whole):
+            made_up = {**document, "rollback": {**rollback, "warnings": [*warnings, *rollback["warnings"]]}}
+            file.write_bytes(make_dossier(made_up))
+            found = {one["check"]: one["finding"] for one in told("verify", str(file))["checks"]}
+            assert found["rollback.plan"] == "unchecked"
+    file.write_bytes(make_dossier({**without, "rollback": {**rollback, "warnings": warnings, "reason": "none"}}))
+    assert "is not what follows" in " ".join(hearth("verify", str(file), code=5).output.split())
+
+
+def test_what_is_given_of_the_log_is_asked_of_a_dossier_as_of_a_proof(whole: dict[str, Any], tmp_path: Path) -> None:
+    """Key, witnesses, quorum, policy, and a history of the keys that was kept."""
+    file = tmp_path / "run.html"
+    file.write_bytes(make_dossier(whole))
+    log, witness = whole["proof"]["log_key"], whole["witnesses"]["keys"][0]
+    other = str(NoteKey("other.example", dossiers.KEYS["stranger"].public, COSIGNATURE))
+    given = ("--log-key", log)
+    hearth("verify", str(file), *given, "--witness", witness, code=0)
+    hearth("verify", str(file), *given, "--witness", witness, "--witness", other, "--quorum", "1", code=0)
+    assert "and 2 are needed" in hearth("verify", str(file), *given, "--witness", witness, "--witness", other).output
+    hearth("verify", str(file), *given, "--quorum", "1", code=2)
+    hearth("verify", str(file), "--witness", witness, code=2)
+    policy = tmp_path / "policy"
+    policy.write_text(f"log {log}\nwitness one {witness}\nwitness two {other}\ngroup any 1 one two\nquorum any\n")
+    hearth("verify", str(file), "--policy", str(policy), code=0)
+    kept = tmp_path / "kept-keys"
+    first = NoteKey.parse(log)
+    kept.write_bytes(KeyHistory(first).rotated(dossiers.KEYS["log"], dossiers.KEYS["stranger"], 5).to_bytes())
+    refused = hearth("verify", str(file), "--log-key", str(kept), code=5)
+    assert "ended at size 5" in " ".join(refused.output.split())
+    record = tmp_path / "record.json"
+    record.write_bytes(canonical_bytes(whole["record"]))
+    assert "are for a dossier, or with --proof" in " ".join(
+        hearth("verify", str(record), *given, code=2).output.split()
+    )
+    file.write_bytes(make_dossier({**whole, "proof": None, "proof_missing": "lost"}))
+    assert "a log's key was given" in " ".join(hearth("verify", str(file), *given, code=5).output.split())
 
 
 @in_a_browser
@@ -555,4 +620,6 @@ def test_with_a_log_its_key_from_elsewhere_is_enough(tmp_path: Path) -> None:
             in checks["log.checkpoint"]
         )
     other = str(NoteKey(dossiers.ORIGIN, dossiers.KEYS["stranger"].public))
-    assert "no signature here is by" in " ".join(hearth("verify", file, "--log-key", other, code=5).output.split())
+    assert "has none of the keys that were given" in " ".join(
+        hearth("verify", file, "--log-key", other, code=5).output.split()
+    )

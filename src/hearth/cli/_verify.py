@@ -85,12 +85,16 @@ def verify(
     if not subjects:
         return _verify_all(settings, quiet=quiet, as_json=as_json)
 
-    def check(subject: str) -> Verified:
-        found = _verify_one(settings, subject, keys, record, _note_keys(log_keys, witnesses, policy), anew)
-        if proof is not None:
-            from hearth.operations import LogKeys
+    of_log = _log_keys(log_keys, witnesses, quorum, policy, proof)
 
-            return _with_proof(settings, found, proof, LogKeys.read(log_keys, witnesses, quorum, policy))
+    def check(subject: str) -> Verified:
+        found = _verify_one(settings, subject, keys, record, of_log, anew)
+        if proof is not None and of_log is not None:
+            return _with_proof(settings, found, proof, of_log)
+        if of_log is not None and found.kind != "dossier":
+            raise click.UsageError(
+                f"--log-key, --witness, --quorum and --policy are for a dossier, or with --proof; {subject} is neither"
+            )
         return _refuse_unsigned(found) if keys or record is not None else found
 
     if len(subjects) > 1:
@@ -132,14 +136,15 @@ def _with_proof(settings: Settings, found: Verified, proof: str, keys: LogKeys) 
     return check_proof(found, record, Path(proof), keys)
 
 
-def _note_keys(log_keys: tuple[str, ...], witnesses: tuple[str, ...], policy: Path | None) -> tuple[str, ...]:
-    """Return the verifier keys that were given, as text, also those that stand in files."""
-    if not log_keys and not witnesses and policy is None:
-        return ()
+def _log_keys(
+    log_keys: tuple[str, ...], witnesses: tuple[str, ...], quorum: int | None, policy: Path | None, proof: str | None
+) -> LogKeys | None:
+    """Return whose checkpoints are believed; None where nothing was said of that, and no proof is to be checked."""
+    if not log_keys and not witnesses and quorum is None and policy is None and proof is None:
+        return None
     from hearth.operations import LogKeys
 
-    known = LogKeys.read(log_keys, witnesses, policy=policy)
-    return tuple(str(key) for key in (*known.logs, *known.witnesses))
+    return LogKeys.read(log_keys, witnesses, quorum, policy)
 
 
 def _verify_each(settings: Settings, subjects: tuple[str, ...], check: Check, *, quiet: bool, as_json: bool) -> int:
@@ -180,7 +185,7 @@ def _verify_one(
     subject: str,
     keys: tuple[str, ...],
     record: str | None,
-    elsewhere: tuple[str, ...],
+    of_log: LogKeys | None,
     anew: Path | None,
 ) -> Verified:
     from hearth.operations import trusted_keys, verify_file, verify_found
@@ -191,7 +196,8 @@ def _verify_one(
             path,
             trusted=lambda: trusted_keys(keys, settings.home),
             record=None if record is None else Path(record),
-            keys=(*keys, *elsewhere),
+            keys=keys,
+            of_log=of_log,
             anew=anew,
         )
     if anew is not None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hearth.evidence._cosigning import CosignFailure, CosignResult, cosign
     from hearth.evidence._dossier_checks import DossierVerdict, Finding
     from hearth.evidence._dossier_data import is_dossier
-    from hearth.evidence._dossier_keys import UncheckedError
+    from hearth.evidence._dossier_keys import LogBelieved, UncheckedError
     from hearth.evidence._dossier_page import made_by_this_version, make_dossier
     from hearth.evidence._dossier_verify import remade_dossier, verify_dossier
     from hearth.evidence._growing_tiles import GrowingTiles
@@ -85,6 +85,7 @@ __all__ = [
     "KeyHistory",
     "KeyStatement",
     "LedgerLog",
+    "LogBelieved",
     "LogFiles",
     "LogPlace",
     "LogProof",
@@ -198,6 +199,7 @@ __getattr__, __dir__ = lazy_names(
         "kept_note": "_kept_note",
         "leaf_hash": "_merkle",
         "load_log_key": "_ledger_log",
+        "LogBelieved": "_dossier_keys",
         "UncheckedError": "_dossier_keys",
         "made_by_this_version": "_dossier_page",
         "make_dossier": "_dossier_page",

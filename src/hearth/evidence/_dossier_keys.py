@@ -10,9 +10,12 @@ from hearth.evidence._note import NoteKey
 from hearth.signing import PublicKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["DossierKeys", "UncheckedError", "require", "unchecked"]
+    from hearth.evidence._checkpoint import Checkpoint
+    from hearth.evidence._proof import LogProof
+
+__all__ = ["DossierKeys", "LogBelieved", "UncheckedError", "require", "unchecked"]
 
 _SHOWN = 16
 
@@ -32,22 +35,42 @@ def require(truth: bool, why: str) -> None:
         raise EvidenceError(why)
 
 
+@dataclass(frozen=True, slots=True)
+class LogBelieved:
+    """Whose log is believed, by what was given from elsewhere: its keys and witnesses, by which names they are known.
+
+    `check` returns the checkpoint of a proof; EvidenceError where those keys do not bear it out.
+    """
+
+    check: Callable[[LogProof], Checkpoint]
+    keys: tuple[NoteKey, ...]
+
+
 @dataclass(slots=True)
 class DossierKeys:
-    """Keys that were given from elsewhere, by their text, and which of them have signed something."""
+    """Keys that were given from elsewhere, by their text, and which of them have signed something.
+
+    Those of `log` were given as well, but not each has to have signed.
+    """
 
     given: dict[str, PublicKey] = field(default_factory=dict)
+    log: LogBelieved | None = None
     used: set[bytes] = field(default_factory=set)
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> Self:
+    def of(cls, texts: Iterable[str], log: LogBelieved | None = None) -> Self:
         """Read keys; EvidenceError and SigningError for what is none."""
-        return cls({text: _parsed(text) for text in texts})
+        return cls({text: _parsed(text) for text in texts}, log)
+
+    def knows(self, key: PublicKey) -> bool:
+        """Whether a key was given."""
+        known = (*self.given.values(), *(one.public for one in (() if self.log is None else self.log.keys)))
+        return any(one.raw == key.raw for one in known)
 
     def said_of(self, key: PublicKey, name: str = "") -> str:
         """Say whose signature was found: of a trusted key, or of one that only stands in the file."""
         who = f"{name}, key id {key.key_id[:_SHOWN]}…" if name else f"the key id {key.key_id[:_SHOWN]}…"
-        if any(one.raw == key.raw for one in self.given.values()):
+        if self.knows(key):
             self.used.add(key.raw)
             return f"{who} (a key that was given)"
         return f"{who} (the key that is in the file)"

@@ -18,9 +18,9 @@ from hearth.record import ExecutionRecord, sealed_leaf
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hearth.evidence._dossier_keys import DossierKeys
+    from hearth.evidence._dossier_keys import DossierKeys, LogBelieved
 
-__all__ = ["check_checkpoint", "check_inclusion", "check_leaf", "check_witnesses", "proof_in"]
+__all__ = ["check_believed", "check_checkpoint", "check_inclusion", "check_leaf", "check_witnesses", "proof_in"]
 
 
 def check_leaf(document: dict[str, Any]) -> str:
@@ -62,13 +62,21 @@ def _follows(parsed: LogProof, key: NoteKey, keys: DossierKeys) -> str:
     first = NoteKey.parse(lines[1] if len(lines) > 1 else "")
     history = KeyHistory.parse(parsed.extra or b"", first)
     require(key in history.keys, f"the log's key {key.key_id.hex()} is none of its history")
-    given = [one for one in history.keys if any(one.public.raw == trusted.raw for trusted in keys.given.values())]
+    given = [one for one in history.keys if keys.knows(one.public)]
     start = given[0] if given else first
     replace(history, trusted=None if start == first else start).check(parsed.note)
     for one in given:
         keys.said_of(one.public)
     called = "first key" if start == first else "key"
     return f"it follows from the log's {called} {start.key_id.hex()}, {keys.said_of(start.public, start.name)}"
+
+
+def check_believed(document: dict[str, Any], log: LogBelieved) -> str:
+    """See that the checkpoint is one that what was given of the log bears out: its key for this size, and witnesses."""
+    require(document["proof"] is not None, "there is no proof of a log in the file, and a log's key was given")
+    parsed, checkpoint = _proof(proof_in(document))
+    log.check(parsed)
+    return f"{checkpoint.origin} with {checkpoint.size} entries"
 
 
 def check_witnesses(document: dict[str, Any], keys: DossierKeys) -> str:

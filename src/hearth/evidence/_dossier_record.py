@@ -69,6 +69,7 @@ def check_erasures(document: dict[str, Any], proved: Callable[[dict[str, Any]], 
     """
     record, count = document["record"], 0
     entries = [entry for _, entry in entries_of(record)]
+    require(isinstance(document["erasures"], list), "the erasures are no list")
     for erasure in document["erasures"]:
         for name in ("execution_id", "execution_hash"):
             require(erasure[name] == record[name], f"an erasure is of another record: {name} differs")

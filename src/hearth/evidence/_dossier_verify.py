@@ -16,7 +16,7 @@ from hearth.evidence._dossier_leaves import (
     check_opening,
     require_proved_erasures,
 )
-from hearth.evidence._dossier_log import check_checkpoint, check_inclusion, check_leaf, check_witnesses
+from hearth.evidence._dossier_log import check_believed, check_checkpoint, check_inclusion, check_leaf, check_witnesses
 from hearth.evidence._dossier_page import frame, render_page
 from hearth.evidence._dossier_plan import check_guidance, check_manifests, check_plan, started_of
 from hearth.evidence._dossier_record import check_chain, check_entries, check_erasures, check_fields, check_hash
@@ -26,9 +26,12 @@ from hearth.signing import Envelope, PublicKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hearth.evidence._dossier_keys import LogBelieved
+
 __all__ = ["remade_dossier", "verify_dossier"]
 
 _SEAL = {"schema", "sha256", "key", "envelope"}
+_LOG_GIVEN = DossierCheck("log.given", "Keys", "The log is the one whose key was given", "")
 _GIVEN = DossierCheck("key.given", "Keys", "Each key that was given has signed something in it", "")
 
 
@@ -38,15 +41,17 @@ def verify_dossier(
     *,
     read: bytes | None = None,
     guidance: Callable[[dict[str, Any]], str] | None = None,
+    log: LogBelieved | None = None,
 ) -> DossierVerdict:
     """Make every check. `trusted` are keys from elsewhere, as text (ed25519:… or a verifier key NAME+ID+KEY).
 
     `read` is the page that is read in its place, where that is another one (see `remade_dossier`). `guidance` works the
-    guidance out anew from the data, and says so in words; EvidenceError where it comes to another.
+    guidance out anew from the data, and says so in words; EvidenceError where it comes to another. `log` says whose
+    checkpoint the proof has to have.
     Keys in the file itself prove only that whoever has them signed; a finding says which of the two it is.
     EvidenceError and SigningError for a trusted key that is none; what is no dossier gives a verdict that says so.
     """
-    keys = DossierKeys.of(trusted)
+    keys = DossierKeys.of(trusted, log)
     checks = {check.id: check for check in CHECKS}
     finds: list[Finds] = []
 
@@ -83,6 +88,8 @@ def verify_dossier(
     look("log.witnesses", lambda: check_witnesses(document, keys))
     look("erasures", lambda: check_erasures(document, require_proved_erasures))
     finds += [_find(_GIVEN, lambda text=text: keys.outcome(text)) for text in keys.given]  # type: ignore[misc]
+    if log is not None:
+        finds.append(_find(_LOG_GIVEN, lambda: check_believed(document, log)))
     said = record if isinstance(record, dict) else {}
     return DossierVerdict(
         tuple(finds),

@@ -74,8 +74,10 @@ class LeafIndex:
         """Return the number of the first leaf of this kind and name."""
         return self._number("SELECT min(number) FROM leaves WHERE kind = ? AND name = ?", kind, name)
 
-    def count(self, kind: str) -> int:
-        """Return how many leaves of a kind there are."""
+    def count(self, kind: str | None = None) -> int:
+        """Return how many leaves there are, of a kind or in all."""
+        if kind is None:
+            return self._number("SELECT count(*) FROM leaves") or 0
         return self._number("SELECT count(*) FROM leaves WHERE kind = ?", kind) or 0
 
     def repeated(self) -> list[tuple[int, int]]:

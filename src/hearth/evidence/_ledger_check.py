@@ -76,6 +76,7 @@ class _Comparison:
         self._snapshot = snapshot
         self._missing: list[LedgerEvent] = []
         self._newest: list[LedgerEvent] = []
+        self._acting: list[LedgerEvent] = []
         self.waiting = 0
         self._waiting: list[tuple[int, str, str]] = []
         self._digests = bytearray()
@@ -121,6 +122,8 @@ class _Comparison:
         for quarantined in (False, True):  # a damaged journal is there, too; `hearth fsck` names it
             for event in events.opened(lambda _: False, quarantined=quarantined):
                 self._opening(event.name, event.leaf)
+                if event.acted and not quarantined and self._index.find(event.kind, event.name) is None:
+                    self._acting.append(event)
         newest: list[LedgerEvent] = []
         for kind in sorted(LEAVES_OF_ROWS, key=lambda kind: kind is LeafKind.EXECUTION_PURGED):
             self._newest = []
@@ -210,6 +213,9 @@ class _Comparison:
             number = self._index.find(event.kind, event.name)
             if not self._is_told(event, number):
                 self._untold(event, number)
+        for event in self._acting:
+            if self._index.find(event.kind, event.name) is None:
+                self._untold(event, None)
         for event in self._missing:
             if self._index.find(event.kind, event.name) is None and self._is_told(event, None):
                 self._say(
@@ -258,11 +264,19 @@ class _Comparison:
                     f"execution {name} was sealed (leaf {number}), and there is neither its record nor a tombstone: "
                     f"it was removed, or an older state of the database brought back; {_ADVICE}"
                 )
+            elif kind == LeafKind.KEY_CHANGED and name not in self._changes_of_keys():
+                self._say(
+                    f"a change of the log's keys (leaf {number}) is not in the history of its keys: that was set back, "
+                    f"and may have forgotten a revocation; {_ADVICE}"
+                )
             elif kind in LEAVES_OF_ROWS:
                 self._say(
                     f"{kind} {name} (leaf {number}) is not in the ledger: its row was removed or changed, or an older "
                     f"state of the database brought back; {_ADVICE}"
                 )
+
+    def _changes_of_keys(self) -> set[str]:
+        return {hashlib.sha256(one.to_bytes()).hexdigest() for one in self._log.history().statements}
 
     def _entry(self, number: int) -> bytes:
         return self._snapshot.entry(number)

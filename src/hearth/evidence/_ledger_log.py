@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hearth.errors import EvidenceError, EvidenceUsageError, SigningError
 from hearth.evidence._checkpoint import Checkpoint
@@ -82,7 +83,7 @@ class LedgerLog:
             raise EvidenceError("the log's key was not given, and nothing can be signed without it")
         found = self._signing_key(self.settings.key_file)
         if found.public != self.settings.key.public:
-            raise EvidenceError(
+            raise SigningError(
                 f"{self.settings.key_file} is not the key that signs this log; bring back that of {self.settings.key}"
             )
         return found
@@ -108,7 +109,7 @@ class LedgerLog:
         cls.require_none(ledger, replace=replace)
         place.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(place.root):
-            cls.require_none(ledger, replace=replace)
+            cls.require_none(ledger, replace=replace, key=str(NoteKey(origin, key.public)))
             settings = LogSettings(
                 origin=origin,
                 ledger_id=ledger.ledger_id,
@@ -134,13 +135,18 @@ class LedgerLog:
         return made
 
     @staticmethod
-    def require_none(ledger: Ledger, *, replace: bool = False) -> None:
+    def require_none(ledger: Ledger, *, replace: bool = False, key: str = "") -> None:
         """Raise EvidenceError where a ledger has a log, or (without `replace`) had one that is not there any more."""
         place = LogPlace.of(ledger.home)
         if place.exists and _has_leaves(place):
             raise EvidenceUsageError(f"this ledger has a log already, in {place.root}; `hearth log status` shows it")
         if (noted := ledger.logs.present()) is not None and not replace:
             raise _lost(place, noted)
+        if replace and noted == key:
+            raise EvidenceUsageError(
+                f"the log that is lost has this name and this key, {noted}: another one would be a second history of "
+                "it, and deny what others have seen. Give another --origin"
+            )
 
     def _log(self, settings: LogSettings) -> TransparencyLog:
         publics = tuple(one.public for one in reversed(settings.keys))
@@ -165,11 +171,15 @@ class LedgerLog:
                 self._noted = str(self.settings.keys[0])
                 self.ledger.logs.note(self._noted)
             start = index.size if start is None else start
+            self._require_valid()
             try:
-                return intake.slice(self.log, index) or not whole
+                done = intake.slice(self.log, index)
             except IndexIsWrongError:
                 intake = LogIntake(self.ledger.events(self.settings.origin))
                 raise
+            if done:
+                self._tell_keys(index)
+            return done or not whole
 
         while not self._with_index(take):
             if progress is not None:
@@ -189,16 +199,6 @@ class LedgerLog:
 
         return self._with_index(count)
 
-    def append(self, kind: LeafKind, **said: Any) -> int:
-        """Add a leaf that is no event of the database (a change of keys), after all that are; return its number."""
-        self.update()
-        with self.index():
-            leaf = leaf_bytes(
-                kind, origin=self.settings.origin, ledger_id=self.settings.ledger_id, at=format_time(utc_now()), **said
-            )
-            (number,) = self.log.append([leaf])
-            return number
-
     @contextmanager
     def index(self) -> Iterator[LeafIndex]:
         """Open the index of leaves, brought up to date; nobody adds to the log meanwhile."""
@@ -208,10 +208,7 @@ class LedgerLog:
                 self.settings = LogSettings.load(self.place)  # its key may have changed
                 finish_change(self.place, self.settings)
                 self.log = self._log(self.settings)
-                if not self.log.checkpoint().size:
-                    raise EvidenceError(
-                        f"the log in {self.place.root} was not finished when it was made; `hearth log init` does that"
-                    )
+                self._require_finished()
                 try:
                     whole = self._catch_up(index)
                 except IndexIsWrongError as error:
@@ -252,7 +249,34 @@ class LedgerLog:
         """Return the history of the log's keys."""
         return read_history(self.place, self.settings)
 
+    def settle(self) -> None:
+        """Finish a change of keys that was cut off, or wait for one; nothing else is changed."""
+        with self.index():
+            pass
+
+    def require_ready(self) -> None:
+        """Raise SigningError, or EvidenceUsageError, where nothing can be signed: no key, or a log that has ended."""
+        self.signing_key()
+        self._require_finished()
+        self._require_valid()
+
     # --- inside
+
+    def _require_finished(self) -> None:
+        if not self.log.exists or not self.log.checkpoint().size:
+            raise EvidenceUsageError(
+                f"the log in {self.place.root} was not finished when it was made; `hearth log init` does that"
+            )
+
+    def _require_valid(self) -> None:
+        """Raise where the key that signs now is revoked for what comes next: nobody would believe it."""
+        size = self.log.checkpoint().size + 1
+        if not self.history().valid_at(size):
+            raise EvidenceUsageError(
+                f"the log's key {self.settings.key} is revoked, so nothing is signed with it from size {size} on: the "
+                "log has come to its end. Move it away, keep it, and make another one with `hearth log init --replace "
+                "--origin NAME`"
+            )
 
     def _with_index(self, work: Callable[[LeafIndex], _Result]) -> _Result:
         """Return what comes of the work with the index; where that turns out to be wrong, with one made anew."""
@@ -264,6 +288,18 @@ class LedgerLog:
                 except IndexIsWrongError as error:
                     wrong += 1
                     self._discard(index, error, wrong)
+
+    def _tell_keys(self, index: LeafIndex) -> None:
+        """Add a leaf for each change of the log's keys that has none, as long as a key counts that can sign it."""
+        history = self.history()
+        for statement in history.statements:
+            digest = hashlib.sha256(statement.to_bytes()).hexdigest()
+            size = self.log.checkpoint().size
+            if index.find(LeafKind.KEY_CHANGED, digest) is None and history.valid_at(size + 1):
+                about = {"origin": self.settings.origin, "ledger_id": self.settings.ledger_id}
+                leaf = leaf_bytes(LeafKind.KEY_CHANGED, at=format_time(utc_now()), **about, statement_sha256=digest)
+                self.log.append([leaf])
+                index.add([(size, str(LeafKind.KEY_CHANGED), digest)])
 
     def _discard(self, index: LeafIndex, error: IndexIsWrongError, times: int) -> None:
         index.discard()
@@ -288,8 +324,8 @@ class LedgerLog:
         It is all of the log, where the index is new.
         """
         size = self.log.checkpoint().size
-        if index.size > size:
-            raise IndexIsWrongError(f"it has {index.size} leaves, and the log {size}")
+        if index.size > size or index.count() != index.size:
+            raise IndexIsWrongError(f"it has {index.count()} leaves up to {index.size}, and the log {size}")
         start = index.size
         end = min(size, start + _MOST_INDEXED)
         if start < end:

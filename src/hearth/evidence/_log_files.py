@@ -20,6 +20,9 @@ _PATH = re.compile(
 )
 
 
+_LARGEST = 256 * (2 + 65_535)  # a full bundle of entries, each as large as one may be
+
+
 class LogFiles:
     """The folder of a log, as any web server can serve it; for its owner alone unless it is `public`."""
 
@@ -32,11 +35,15 @@ class LogFiles:
         if not _PATH.fullmatch(path):
             raise FileNotFoundError(path)
         try:
-            return (self.folder / path).read_bytes()
+            with (self.folder / path).open("rb") as file:
+                data = file.read(_LARGEST + 1)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise EvidenceError(f"{self.folder / path} cannot be read: {error.strerror or error}") from error
+        if len(data) > _LARGEST:
+            raise EvidenceError(f"{self.folder / path} has more than {_LARGEST:,} bytes, as no file of a log has")
+        return data
 
     def write(self, files: Iterable[tuple[str, bytes]]) -> None:
         """Write files, each whole or not at all, all of them durable when this returns. OSError as the system says."""

@@ -59,7 +59,10 @@ class LogIntake:
         rows = self._rows(taking, index)  # first of all: to a ledger that was set back nothing is added
         try:
             for event in self._events.opened(lambda _: False):  # those that the log knows, too: are they the same?
-                taking.take(event)
+                try:
+                    taking.take(event)
+                except _NoLeafError as problem:
+                    self._note(event, problem)
             taking.flush()  # a record looks for its opening in the log
             for event in rows:
                 self._looked[event.kind] = event.row
@@ -95,6 +98,10 @@ class LogIntake:
         back does not have it, or has another one.
         """
         parts = []
+        seen = index.seen(LeafKind.EXECUTION_SEALED)
+        newest, name = self._events.newest_record(seen)
+        if seen > newest or (name is not None and index.find(LeafKind.EXECUTION_SEALED, name) is None):
+            raise IndexIsWrongError(f"it says that the record in row {seen} was looked at")
         for kind in LEAVES_OF_ROWS:
             seen = index.seen(kind)
             again = int(seen > 0 and kind is not LeafKind.EXECUTION_SEALED and kind not in self._looked)
@@ -134,6 +141,8 @@ class _Slice:
             self._require_same(event, number)
         elif event.kind is LeafKind.EXECUTION_SEALED:
             self._require_told(event)
+        elif event.kind is LeafKind.EXECUTION_OPENED and event.acted:
+            raise _NoLeafError(NOT_TOLD)
         return number is None
 
     def require_known(self, event: LedgerEvent) -> None:

@@ -6,13 +6,11 @@ leaves nothing of it, one after them is finished by whoever opens the log next.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from hearth.errors import EvidenceError
 from hearth.evidence._key_history import KeyHistory
 from hearth.evidence._log_files import LogFiles
-from hearth.record import LeafKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +51,7 @@ def rotate_key(log: LedgerLog, new: SigningKey, key_file: Path) -> NoteKey:
         settings = log.settings
         history = read_history(log.place, settings).rotated(log.signing_key(), new, log.log.checkpoint().size + 1)
         _change(log.place, settings.with_key(history.current, key_file), history)
-    log.append(LeafKind.KEY_CHANGED, statement_sha256=_digest(history))
+    log.update()
     return history.current
 
 
@@ -64,7 +62,7 @@ def revoke_key(log: LedgerLog, key: NoteKey, size: int) -> None:
         history = read_history(log.place, log.settings).revoked(key, size, log.signing_key())
         _change(log.place, log.settings, history)
     if history.valid_at(log.log.checkpoint().size + 1):
-        log.append(LeafKind.KEY_CHANGED, statement_sha256=_digest(history))
+        log.update()
 
 
 def finish_change(place: LogPlace, settings: LogSettings) -> None:
@@ -87,7 +85,3 @@ def _change(place: LogPlace, settings: LogSettings, history: KeyHistory) -> None
     LogFiles(place.root).write([(_NEXT, history.to_bytes())])
     settings.save(place)
     finish_change(place, settings)
-
-
-def _digest(history: KeyHistory) -> str:
-    return hashlib.sha256(history.statements[-1].to_bytes()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from hearth.errors import GateRefusedError, HearthError, RecorderUnfitError, SigningError
+from hearth.errors import EvidenceUsageError, GateRefusedError, HearthError, RecorderUnfitError, SigningError
 from hearth.evidence._ledger_log import LedgerLog, load_log_key, update_log
 from hearth.evidence._log_place import LogPlace
 
@@ -24,16 +24,16 @@ class LogTeller:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def require_key(self) -> None:
-        """Raise GateRefusedError where the log's private key cannot be had: no run could be told of.
+    def require_ready(self) -> None:
+        """Raise GateRefusedError where nothing could be signed: no key, one that is revoked, a log that is unfinished.
 
         Whatever else is wrong with the log a run's record is to say.
         """
         if not LogPlace.of(self._ledger.home).exists:
             return
         try:
-            LedgerLog(self._ledger, load_log_key).signing_key()
-        except SigningError as error:
+            LedgerLog(self._ledger, load_log_key).require_ready()
+        except (SigningError, EvidenceUsageError) as error:
             raise GateRefusedError(f"nothing runs, for the transparency log could not tell of it: {error}") from error
         except (HearthError, OSError):
             return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import HearthError, LedgerError, RecordError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from sqlalchemy import Connection
+
     from hearth.ledger._database import Database
     from hearth.ledger._ledger import Ledger
 
@@ -38,16 +41,18 @@ LEAVES_OF_ROWS = (
 )
 """The kinds whose events are rows of the ledger; executions that are open are journals."""
 
-_LONGEST_LINE = 1 << 22
+_LONGEST_LINE = (16 << 20) + 100  # of a journal: an entry of 16 MiB, with its hash
 _HASH = 64
+_STEP = b'"event_type":"step_started"'
+_MOST_LINES = 1000  # a step begins in one of the first
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerEvent:
     """One event: its row's number (0 for a journal), what it is known by within its kind, and its leaf.
 
-    Where the row cannot be read there is no leaf, and `why_not` says why. Of a sealed execution `opening` is the leaf
-    that its opening has to have, where it has one, and `acted` tells whether a step was begun.
+    Where the row cannot be read there is no leaf, and `why_not` says why. `acted` tells of an execution whether
+    a step was begun. Of a sealed one `opening` is the leaf that its opening has to have, where it has one.
     """
 
     kind: LeafKind
@@ -75,6 +80,18 @@ class LedgerEvents:
             LeafKind.VALUES_ERASED: self._erasures,
         }
 
+    def newest_record(self, row: int) -> tuple[int, str | None]:
+        """Return the greatest number that a record's row ever had, and by what a leaf names the record in this row."""
+
+        def work(connection: Connection) -> tuple[int, str | None]:
+            query = "SELECT seq FROM sqlite_sequence WHERE name = 'executions'"
+            newest = connection.exec_driver_sql(query).scalar()
+            query = "SELECT execution_id FROM executions WHERE id = ?"
+            found = connection.exec_driver_sql(query, (row,)).scalar()
+            return int(newest or 0), None if found is None else named_in_leaf(str(found))
+
+        return self._database.read(work)
+
     def after(self, kind: LeafKind, row: int) -> Iterator[LedgerEvent]:
         """Yield the events of a kind with greater numbers, in their order; memory is bounded by one of them."""
         return self._readers[kind](row)
@@ -91,7 +108,7 @@ class LedgerEvents:
             name = named_in_leaf(str(entry["execution_id"]))
             if known(name):
                 continue
-            yield self._opening(name, str(entry["timestamp"]), stated)
+            yield replace(self._opening(name, str(entry["timestamp"]), stated), acted=_has_steps(path))
 
     def _opening(self, name: str, at: str, first_event_hash: str) -> LedgerEvent:
         said = {"execution_id": name, "first_event_hash": first_event_hash}
@@ -221,6 +238,15 @@ def _first_line(path: Path) -> tuple[str, dict[str, Any]] | None:
     except (OSError, RecordError, ValueError):
         return None
     return (stated, entry) if whole and {"execution_id", "timestamp"} <= entry.keys() else None
+
+
+def _has_steps(path: Path) -> bool:
+    """Whether a step was begun, as far as a journal is written; what cannot be read tells of none."""
+    try:
+        with path.open("rb") as file:
+            return any(_STEP in line for line in islice(file, 1, _MOST_LINES))
+    except OSError:
+        return False
 
 
 def _sha256(data: bytes) -> str:

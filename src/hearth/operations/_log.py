@@ -49,6 +49,9 @@ __all__ = [
 ]
 
 
+_LARGEST_HISTORY = 1 << 20
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogStatus:
     """What a log is called and how far it is: its size and root, its keys, who cosigned, and what it does not have yet.
@@ -192,14 +195,14 @@ def verify_log(
                 f"{folder}: whose log this is only a key tells that came from elsewhere; give it with --key, as "
                 "`hearth log status` of the ledger prints it"
             )
-        history = folder / "keys"
-        keys = keys.with_history(history.read_bytes() if history.is_file() else None)
+        keys = keys.with_history(_published_keys(folder / "keys"))
         report = check_log(LogFiles(folder), keys.check, since=older, believe=keys.signed, progress=progress)
         return LogVerified(report=report, folder=folder, own_key=False, compared_with_ledger=False)
     if home is None:
         raise EvidenceUsageError("there is neither a ledger nor a folder to check; name one")
     with opened_log(home) as log:
         own = keys is None or not keys.given
+        log.settle()
         checking = LogKeys.of_log(log) if own or keys is None else keys.with_history(log.history().to_bytes())
         report = check_ledger_log(log, checking.check, since=older, believe=checking.signed, progress=progress)
         notes = []
@@ -221,6 +224,14 @@ def verify_log(
         return LogVerified(
             report=report, folder=log.place.log, own_key=own, compared_with_ledger=True, notes=tuple(notes)
         )
+
+
+def _published_keys(path: Path) -> bytes | None:
+    """Read the history of a log's keys, which refuses more than it may have; None where there is none."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return file.read(_LARGEST_HISTORY + 1)
 
 
 def rotate_log_key(home: LedgerHome, key_file: Path | None = None, passphrase: str | None = None) -> LogStatus:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hearth.ledger import Ledger
     from hearth.operations._envelopes import TrustedKeys
     from hearth.operations._find import Found, JournalNote, Records
+    from hearth.operations._log_keys import LogKeys
 
 __all__ = ["UNSEALED", "Verified", "verify_all", "verify_file", "verify_found", "verify_stored"]
 
@@ -82,13 +83,15 @@ def verify_file(
     trusted: Callable[[], TrustedKeys] | None = None,
     record: Path | None = None,
     keys: Sequence[str] = (),
+    of_log: LogKeys | None = None,
     anew: Path | None = None,
 ) -> Verified:
     """Check an exported record (JSON), a journal, a dossier, or an envelope over a record; its content says which.
 
     A journal of any length takes bounded memory. `trusted` is asked whose signature counts where the file is an
     envelope (without it: the keys of the nearest ledger's policy); `record` is then the file of a record that does not
-    stand in it. `keys`, as text or files, are those that have to have signed something in a dossier; its page is made
+    stand in it. `keys`, as text or files, are those that have to have signed something in a dossier; `of_log` says
+    whose checkpoint its proof has to have, and who has to have cosigned that. Its page is made
     anew into the file `anew`, where one is named, and not compared. EvidenceUsageError where that is there, or what is
     checked is no dossier.
 
@@ -101,7 +104,7 @@ def verify_file(
             if _is_journal(start):
                 return Verified(subject=str(path), kind="journal", verdict=_journal_verdict(path))
             if start.startswith(b"<!doctype html>"):
-                return _dossier(path, start + file.read(2 * LARGEST_EXPORT), keys, anew)
+                return _dossier(path, start + file.read(2 * LARGEST_EXPORT), keys, of_log, anew)
             if anew is not None:
                 raise EvidenceUsageError(f"{path} is no dossier, so no page can be made anew from it")
             if (size := os.fstat(file.fileno()).st_size) > LARGEST_EXPORT:
@@ -136,20 +139,27 @@ def _of_a_log(data: bytes) -> str:
     return ""
 
 
-def _dossier(path: Path, page: bytes, keys: Sequence[str], anew: Path | None) -> Verified:
-    from hearth.evidence import Finding, remade_dossier, verify_dossier  # with the library for signatures
+def _dossier(path: Path, page: bytes, keys: Sequence[str], of_log: LogKeys | None, anew: Path | None) -> Verified:
+    from hearth.evidence import Finding, LogBelieved, remade_dossier, verify_dossier  # with the library for signatures
     from hearth.operations._envelopes import read_public_key
     from hearth.operations._guidance import check_guidance_anew
 
     # A verifier key (NAME+ID+KEY) is told by its form; all else is a public key, or a file with one.
     given = [text if _VKEY.fullmatch(text) else str(read_public_key(text)) for text in keys]
+    believed = None
+    if of_log is not None:
+        if not of_log.given:
+            raise EvidenceUsageError("whose log it is only a key tells: give --log-key, or a policy that names the log")
+        believed = LogBelieved(
+            lambda proof: of_log.with_history(proof.extra).check(proof.note), (*of_log.logs, *of_log.witnesses)
+        )
     remade = None
     if anew is not None:
         if os.path.lexists(anew):
             raise EvidenceUsageError(f"{anew} is there already; name another file for the page that is made anew")
         remade = remade_dossier(page)
         write_file(anew, remade)
-    found = verify_dossier(page, given, read=remade, guidance=check_guidance_anew)
+    found = verify_dossier(page, given, read=remade, guidance=check_guidance_anew, log=believed)
     bad = next(iter(found.failed), None)
     left = [f"not checked: {one.check.title}: {one.says}" for one in found.finds if one.finding is Finding.UNCHECKED]
     return Verified(

@@ -168,7 +168,7 @@ def test_a_wrong_or_missing_key_signs_nothing(logged: LoggedLedger) -> None:
     with pytest.raises(SigningError, match="private key is not there"):
         update_log(logged.ledger)
     SigningKey.generate().save(LogPlace.of(logged.home).key)
-    with pytest.raises(EvidenceError, match="not the key that signs this log"):
+    with pytest.raises(SigningError, match="not the key that signs this log"):
         update_log(logged.ledger)
     assert logged.log.log.checkpoint().size == size
 
@@ -484,7 +484,41 @@ def test_an_index_that_was_changed_gives_no_other_proof(logged: LoggedLedger) ->
 
 def test_a_log_without_its_settings_is_not_gone_on_with(logged: LoggedLedger) -> None:
     logged.log.place.settings.unlink()
-    for key, said in ((logged.key, "it has no settings any more"), (SigningKey.generate(), "not signed by the log")):
+    for key, said in ((logged.key, "a second history"), (SigningKey.generate(), "not signed by the log")):
         with pytest.raises(EvidenceError, match=said):
             LedgerLog.create(logged.ledger, origin=ORIGIN, key=key, replace=True)
     assert not logged.log.place.settings.exists()
+
+
+def test_a_journal_that_has_steps_and_no_leaf_is_not_signed(logged: LoggedLedger) -> None:
+    """A run that acted in a copy of the ledger and was killed there: its journal is put into this one."""
+    with Journal.create(logged.home.journal_path("ghost")) as journal:
+        observer = ExecutionObserver("ghost", "plan", ledger_id=logged.ledger.ledger_id, journal=journal)
+        observer.record_step_started(0, "Act")
+        journal.sync()
+    update = logged.log.update()
+    assert not update.added
+    assert "the log was not told of it" in update.problems[0]
+    assert logged.log.waiting() == (0, update.problems)
+    (problem,) = check_ledger_log(logged.log, logged.checked).problems
+    assert problem.startswith("execution_opened ghost: it has steps")
+
+
+@pytest.mark.parametrize("row", [3, 4, 999_999])
+def test_an_index_that_says_more_was_looked_at_hides_no_record(logged: LoggedLedger, row: int) -> None:
+    import sqlite3
+
+    logged.run("hidden")
+    with sqlite3.connect(logged.log.place.index) as connection:
+        connection.execute("INSERT OR REPLACE INTO rows_seen VALUES ('execution_sealed', ?)", (row,))
+    connection.close()
+    assert len(logged.log.update().added) == 1
+    assert logged.log.find(LeafKind.EXECUTION_SEALED, "hidden") is not None
+
+
+def test_a_lost_log_is_not_replaced_by_another_history_of_it(logged: LoggedLedger) -> None:
+    place = logged.log.place
+    place.root.rename(place.root.with_name("elsewhere"))
+    with pytest.raises(EvidenceError, match="a second history"):
+        LedgerLog.create(logged.ledger, origin=ORIGIN, key=logged.key, replace=True)
+    assert LedgerLog.create(logged.ledger, origin=f"{ORIGIN}/2", key=logged.key, replace=True).log.checkpoint().size

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hearth.errors import EquivocationError, EvidenceError, EvidenceUsageError
+from hearth.errors import EquivocationError, EvidenceError, EvidenceUsageError, GateRefusedError
 from hearth.evidence import (
     Checkpoint,
     KeyHistory,
     LedgerLog,
     LogProof,
+    LogTeller,
     Note,
     NoteKey,
     TransparencyLog,
@@ -234,3 +235,42 @@ def test_a_published_revocation_is_never_taken_back(tmp_path: Path) -> None:
         publish(rotated.log.log, public, denied)
     assert (public / "keys").read_bytes() == published
     rotated.logged.close()
+
+
+def test_the_leaf_of_a_change_of_keys_that_was_cut_off_is_made_up_for(
+    rotated: Rotated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(log: LedgerLog, _: object) -> None:
+        if log.history().statements:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LedgerLog, "_tell_keys", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            rotated.rotate()
+    log = LedgerLog(rotated.logged.ledger, load_log_key)
+    assert log.settings.key != rotated.first
+    before = log.log.checkpoint().size
+    for _ in range(2):
+        log.update()
+        assert [parse_leaf(entry)["kind"] for entry in log.log.entries(before)] == ["key_changed"]
+
+
+def test_a_revoked_key_signs_nothing_more_and_no_run_begins(rotated: Rotated) -> None:
+    size = rotated.log.log.checkpoint().size
+    revoke_key(rotated.log, rotated.log.settings.key, size + 1)
+    with pytest.raises(EvidenceUsageError, match="has come to its end"):
+        rotated.log.update()
+    with pytest.raises(GateRefusedError, match="nothing runs"):
+        LogTeller(rotated.logged.ledger).require_ready()
+    assert rotated.log.log.checkpoint().size == size
+
+
+def test_a_history_of_keys_that_was_set_back_is_missed_by_the_log(rotated: Rotated) -> None:
+    rotated.rotate()
+    before = (rotated.place.log / "keys").read_bytes()
+    revoke_key(rotated.log, rotated.first, 2)
+    (rotated.place.log / "keys").write_bytes(before)
+    log = LedgerLog(rotated.logged.ledger, load_log_key)
+    (problem,) = check_ledger_log(log, LogKeys((rotated.first,)).with_history(before).check).problems
+    assert "is not in the history of its keys" in problem

@@ -304,7 +304,7 @@ def test_a_run_that_is_not_the_one_that_was_opened_is_damage(home: LedgerHome) -
     """Its journal was put in the place of another's, whose opening the log has; then its record was."""
     first, other = make_sealed_record("swapped"), make_sealed_record("swapped", plan="harmless")
     path = home.journal_path("swapped")
-    path.write_bytes(journal_of(first))
+    path.write_bytes(journal_of(first).partition(b"\n")[0] + b"\n")
     log_update(home)
     path.write_bytes(journal_of(other))
     assert "another took its id" in find(fsck(home), "transparency", "swapped").what

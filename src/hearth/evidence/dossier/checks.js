@@ -428,6 +428,7 @@ async function logCheckpoint() {
 async function logWitnesses() {
   const parsed = parsedProof(proofOfLog()), { keys, quorum } = data.witnesses;
   const seen = [], raws = new Set();
+  need(Number.isInteger(quorum) && quorum >= 0, "how many witnesses are needed is not a number");
   for (const vkey of keys) {
     const key = await noteKey(vkey), found = await signedNote(parsed, key);
     if (!found) continue;
@@ -442,6 +443,7 @@ async function logWitnesses() {
 }
 
 async function provedErasures() {
+  need(Array.isArray(data.erasures), "the erasures are no list");
   if (data.proof === null) return false;
   const known = await Promise.all(data.erasures.map((one) => digest(canonical(one)))), proved = new Set();
   need(new Set(known).size === known.length, "an erasure stands twice in the file");
