@@ -80,7 +80,7 @@ class _Comparison:
         self.waiting = 0
         self._waiting: list[tuple[int, str, str]] = []
         self._digests = bytearray()
-        self._backlog = sys.maxsize
+        self._backlog, self._last_row = sys.maxsize, sys.maxsize
         self._sealed = 0
         self._backlog_end = sys.maxsize
         self._accounted = bytearray()
@@ -103,7 +103,7 @@ class _Comparison:
                 f"belong here; {_ADVICE}"
             )
         if leaf["kind"] == LeafKind.LOG_CREATED and number == 0:
-            self._backlog = backlog_of(data)
+            self._backlog, self._last_row = backlog_of(data)
         self._sealed += leaf["kind"] == LeafKind.EXECUTION_SEALED
         if self._sealed == self._backlog:
             self._backlog_end = min(self._backlog_end, number + 1)
@@ -231,8 +231,8 @@ class _Comparison:
             return True
         opened = self._index.find(LeafKind.EXECUTION_OPENED, event.name)
         if number is None:
-            return opened is not None or self._sealed < self._backlog
-        return (opened is not None and opened < number) or number < self._backlog_end
+            return opened is not None or (self._sealed < self._backlog and event.row <= self._last_row)
+        return (opened is not None and opened < number) or (number < self._backlog_end and event.row <= self._last_row)
 
     def _untold(self, event: LedgerEvent, number: int | None) -> None:
         self._say(f"{event.kind} {event.name}{'' if number is None else f' (leaf {number})'}: {NOT_TOLD}")

@@ -377,6 +377,7 @@ def _first_leaves(settings: LogSettings, ledger: Ledger) -> Iterator[bytes]:
         at=settings.created,
         log_key=str(settings.key),
         records=ledger.count(),
+        last_record=ledger.events(settings.origin).newest_record(0)[0],
     )
     yield from opened
 

@@ -181,8 +181,10 @@ class _Slice:
         opened = self._index.find(LeafKind.EXECUTION_OPENED, event.name)
         if opened is not None and self._log.entry(opened) != event.opening:
             raise _NoLeafError(f"another execution of this id was opened (leaf {opened}). {NOT_VOUCHED}")
-        if opened is None and event.acted and self._sealed() >= backlog_of(self._log.entry(0)):
-            raise _NoLeafError(NOT_TOLD)
+        if opened is None and event.acted:
+            records, last = backlog_of(self._log.entry(0))
+            if event.row > last or self._sealed() >= records:
+                raise _NoLeafError(NOT_TOLD)
         if self._told is not None:
             self._told += 1
 
@@ -194,13 +196,15 @@ class _Slice:
         return self._told
 
 
-def backlog_of(genesis: bytes) -> int:
-    """Return how many records were in the ledger when its log was made: those alone may have no opening in it.
+def backlog_of(genesis: bytes) -> tuple[int, int]:
+    """Return how many records were in the ledger when its log was made, and the newest row's number.
 
-    A log that was made before this was said takes any.
+    Those alone may have no opening in it. A log that was made before this was said takes any.
     """
-    found = parse_leaf(genesis).get("records")
-    return found if type(found) is int else sys.maxsize
+    leaf = parse_leaf(genesis)
+    found = [leaf.get(name) for name in ("records", "last_record")]
+    records, last = (one if type(one) is int else sys.maxsize for one in found)
+    return records, last
 
 
 def name_of_leaf(leaf: dict[str, Any]) -> str:

@@ -84,8 +84,7 @@ class LedgerEvents:
         """Return the greatest number that a record's row ever had, and by what a leaf names the record in this row."""
 
         def work(connection: Connection) -> tuple[int, str | None]:
-            query = "SELECT seq FROM sqlite_sequence WHERE name = 'executions'"
-            newest = connection.exec_driver_sql(query).scalar()
+            newest = connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = 'executions'").scalar()
             query = "SELECT execution_id FROM executions WHERE id = ?"
             found = connection.exec_driver_sql(query, (row,)).scalar()
             return int(newest or 0), None if found is None else named_in_leaf(str(found))
@@ -230,6 +229,8 @@ class LedgerEvents:
 def _first_line(path: Path) -> tuple[str, dict[str, Any]] | None:
     """Return the hash and the content of a journal's first entry; None where it is not whole, or not what it says."""
     try:
+        if path.is_symlink() or not path.is_file():
+            return None  # a pipe would be waited for
         with path.open("rb") as file:
             line = file.readline(_LONGEST_LINE)
         entry = strict_loads(line[_HASH + 1 :])

@@ -3,7 +3,8 @@
 A leaf has `schema`, `kind`, the log's `origin`, the `ledger_id`, `at` (when), and for its kind:
 
     log_created         log_key (the first key that signs checkpoints, as a verifier key), records (how many were in
-                        the ledger by then: so many of the first may have no leaf execution_opened)
+                        the ledger by then) and last_record (the number of the newest row: so many of the first, up to
+                        this row, may have no leaf execution_opened)
     execution_opened    execution_id, first_event_hash (that of entry 0)
     execution_sealed    execution_id, execution_hash, entries (how many), status
     approval_used       request_id, execution_id, request_sha256 (of the request's canonical bytes), decisions (the
@@ -17,6 +18,7 @@ A leaf has `schema`, `kind`, the log's `origin`, the `ledger_id`, `at` (when), a
 from __future__ import annotations
 
 import hashlib
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ __all__ = ["LEAF_SCHEMA", "LeafKind", "leaf_bytes", "named_in_leaf", "parse_leaf
 LEAF_SCHEMA = "hearth.log-leaf/1"
 _LARGEST = 65_535  # bytes of an entry (C2SP tlog-tiles, "Log Entries")
 _LONGEST_NAME = 1024
+_HASHED = re.compile("sha256:[0-9a-f]{64}")
 
 
 class LeafKind(StrEnum):
@@ -74,9 +77,13 @@ def sealed_leaf(record: ExecutionRecord, *, origin: str, ledger_id: str) -> byte
 
 
 def named_in_leaf(execution_id: str) -> str:
-    """Return how a leaf names an execution: by its id, or, where that is longer than 1,024 bytes, by its SHA-256."""
+    """Return how a leaf names an execution: by its id, or by the SHA-256 of one that is longer than 1,024 bytes.
+
+    An id that has the form of such a name is hashed, too: no two executions have one name.
+    """
     data = execution_id.encode("utf-8", "surrogatepass")
-    return execution_id if len(data) <= _LONGEST_NAME else f"sha256:{hashlib.sha256(data).hexdigest()}"
+    plain = len(data) <= _LONGEST_NAME and not _HASHED.fullmatch(execution_id)
+    return execution_id if plain else f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def parse_leaf(data: bytes) -> dict[str, Any]:

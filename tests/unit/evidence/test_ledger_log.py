@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ from hearth.evidence import (
     verify_consistency,
 )
 from hearth.ledger import Ledger, LedgerHome
-from hearth.record import LeafKind, format_time, parse_leaf, sealed_leaf, utc_now
+from hearth.record import LeafKind, format_time, named_in_leaf, parse_leaf, sealed_leaf, utc_now
 from hearth.recorder import ExecutionObserver, Journal
 from hearth.signing import SigningKey
 from tests.unit.evidence._ledgers import ORIGIN, LoggedLedger
@@ -327,7 +329,7 @@ def test_a_log_that_signed_a_run_without_its_opening_is_told_of(
 ) -> None:
     """Another program that writes to the log may sign what it likes; the check knows what was told before it acted."""
     with monkeypatch.context() as patch:
-        patch.setattr("hearth.evidence._log_intake.backlog_of", lambda _: 100)
+        patch.setattr("hearth.evidence._log_intake.backlog_of", lambda _: (100, 100))
         logged.run("ghost", told=False, log=True)
     (problem,) = check_ledger_log(logged.log, logged.checked).problems
     assert problem.startswith("execution_sealed ghost (leaf 4): it has steps, and the log was not told")
@@ -335,7 +337,8 @@ def test_a_log_that_signed_a_run_without_its_opening_is_told_of(
 
 def test_records_of_before_the_log_need_no_opening_and_no_more_than_they_were(tmp_path: Path) -> None:
     logged = LoggedLedger(tmp_path, records=2)
-    assert parse_leaf(logged.log.log.entry(0))["records"] == 2
+    first = parse_leaf(logged.log.log.entry(0))
+    assert (first["records"], first["last_record"]) == (2, 2)
     assert check_ledger_log(logged.log, logged.checked).ok
     logged.close()
 
@@ -522,3 +525,22 @@ def test_a_lost_log_is_not_replaced_by_another_history_of_it(logged: LoggedLedge
     with pytest.raises(EvidenceError, match="a second history"):
         LedgerLog.create(logged.ledger, origin=ORIGIN, key=logged.key, replace=True)
     assert LedgerLog.create(logged.ledger, origin=f"{ORIGIN}/2", key=logged.key, replace=True).log.checkpoint().size
+
+
+def test_a_pipe_among_the_journals_is_not_waited_for(logged: LoggedLedger) -> None:
+    os.mkfifo(logged.home.journals / "x.journal")
+    logged.run("next", log=True)
+    assert logged.log.find(LeafKind.EXECUTION_SEALED, "next") is not None
+
+
+def test_no_id_has_the_name_of_another_one(logged: LoggedLedger) -> None:
+    """A long id is named by its SHA-256; one that has that form is not taken for it."""
+    long = "x" * 1100
+    name = f"sha256:{hashlib.sha256(long.encode()).hexdigest()}"
+    logged.ledger.postures.lock_down(who="ann", why="before", source="test")
+    assert len({named_in_leaf(one) for one in (long, name, "short")}) == 3
+    for kind in (LeafKind.EXECUTION_SEALED,):
+        logged.run(name, log=True)
+        assert logged.log.find(kind, long) is None
+        assert parse_leaf(logged.log.prove(kind, name)[0])["execution_id"] != name
+    assert check_ledger_log(logged.log, logged.checked).ok

@@ -326,7 +326,7 @@ async function signedNote(parsed, key) { // a signature by a known key that does
   return { time };
 }
 
-const named = async (id) => (utf8.encode(id).length <= 1024 ? id : `sha256:${await digest(utf8.encode(id))}`);
+const named = async (id) => (utf8.encode(id).length <= 1024 && !/^sha256:[0-9a-f]{64}$/.test(id) ? id : `sha256:${await digest(utf8.encode(id))}`);
 const aboutLeaf = () => ({ schema: "hearth.log-leaf/1", origin: data.proof.origin, ledger_id: entries[0].details.ledger_id });
 
 async function logLeaf() {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from base64 import b64encode
 from bisect import bisect_left
@@ -102,7 +103,7 @@ def _openings(findings: Findings, facts: Facts, logged: Logged) -> None:
             what = f"execution {execution_id} is not the one that was opened (leaf {opening[0]}): another took its id"
             findings.damage("transparency", what, where=f"journals/{journal.path.name}", records=[execution_id])
     sealed = sorted(number for (kind, _), (number, _) in logged.leaves.items() if kind == "execution_sealed")
-    backlog = _backlog(logged)
+    backlog, last = _backlog(logged, "records"), _backlog(logged, "last_record")
     for execution_id, record in facts.records.items():
         name = _named(execution_id)
         ending = logged.leaves.get(("execution_sealed", name))
@@ -113,15 +114,15 @@ def _openings(findings: Findings, facts: Facts, logged: Logged) -> None:
             findings.damage("transparency", what, where=where, records=[execution_id])
         elif record.acted and (opening is None or (ending is not None and opening[0] > ending[0])):
             before = len(sealed) if ending is None else bisect_left(sealed, ending[0])
-            if before >= backlog and not (ending is None and (facts.busy or logged.behind)):
+            if (before >= backlog or record.row > last) and not (ending is None and (facts.busy or logged.behind)):
                 what = f"execution {name} has steps, and the log was not told of it before the first of them"
                 findings.damage("transparency", what, where=where, records=[execution_id])
 
 
-def _backlog(logged: Logged) -> int:
-    """Return how many records the ledger had when its log was made; any, where the log does not say."""
+def _backlog(logged: Logged, said: str) -> int:
+    """Return what the log's first leaf says of the records of before it; any, where it does not."""
     first = next((data for number, data in logged.leaves.values() if number == 0), b"{}")
-    found = load(first).get("records")
+    found = load(first).get(said)
     return found if type(found) is int else sys.maxsize
 
 
@@ -206,6 +207,7 @@ def _digest(data: object) -> str:
 
 
 def _named(execution_id: str) -> str:
-    """Return how a leaf names an execution: by its id, or by the SHA-256 of a long one."""
+    """Return how a leaf names an execution: by its id, or by the SHA-256 of a long one, or one that looks so."""
     data = execution_id.encode("utf-8", "surrogatepass")
-    return execution_id if len(data) <= _LONGEST_NAME else f"sha256:{hashlib.sha256(data).hexdigest()}"
+    plain = len(data) <= _LONGEST_NAME and not re.fullmatch("sha256:[0-9a-f]{64}", execution_id)
+    return execution_id if plain else f"sha256:{hashlib.sha256(data).hexdigest()}"
