@@ -148,11 +148,11 @@ def approved_anew(document: dict[str, Any], *names: str) -> dict[str, Any]:
     return made
 
 
-def decided_by(document: dict[str, Any], name: str, created: str) -> dict[str, Any]:
-    """Return data with an approval more, by somebody whose key was made up."""
+def decided_by(document: dict[str, Any], name: str, created: str, **said: str) -> dict[str, Any]:
+    """Return data with a decision more, by somebody whose key was made up."""
     made = copy.deepcopy(document)
     one = made["approval"]["decisions"][0]
-    says = {**one["says"], "approver": name, "created": created, "nonce": "0" * 32}
+    says = {**one["says"], "approver": name, "created": created, "nonce": "0" * 32, **said}
     made["approval"]["decisions"].append(_says(says, one, KEYS["stranger"]))
     made["policy"]["keys"].append({"name": name, "key": str(KEYS["stranger"].public), "roles": ["approver"]})
     return made

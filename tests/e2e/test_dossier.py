@@ -140,7 +140,8 @@ def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
     without = [event for event in steps if event["event_type"] != "step_failed"]
     said = ("approval", "decisions", 0, "says", "reason")
     opening = ("proof", "more", 0, "leaf")
-    decisions = ("approval", "decisions")
+    decisions, early, late = ("approval", "decisions"), "2020-01-01T00:00:00.000000Z", "2099-01-01T00:00:00.000000Z"
+    other_state = proof["more"][0]["proof"].replace("\n17\n", "\n18\n")
     made_up = dossiers.approved_anew(whole)
     other_leaf = proof["more"][0]["leaf"].replace("execution_opened", "posture_changed")
 
@@ -169,6 +170,10 @@ def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
         "left away": (fold(made_up, "proof", "more", value=[]), "log.approval"),
         "a voice twice": (dossiers.approved_anew(whole, "ann", "bob"), "approval.signatures"),
         "made up more": (dossiers.decided_by(whole, "ceo", "2020-01-01T00:00:00.000000Z"), "log.approval"),
+        "another request": (dossiers.decided_by(whole, "eve", late, request_digest="0" * 64), "approval.binding"),
+        "denied": (dossiers.decided_by(whole, "eve", early, verdict="deny"), "approval.binding"),
+        "expired": (dossiers.decided_by(whole, "eve", late, expires=early), "approval.binding"),
+        "another state": (fold(whole, "proof", "more", 0, "proof", value=other_state), "log.opening"),
         "a decision twice": (fold(whole, *decisions, value=whole["approval"]["decisions"] * 2), "log.approval"),
         "a review": (fold(whole, "approval", "reviews", value=[dossiers.review_of(whole)]), "approval.binding"),
         "another leaf": (fold(whole, "proof", "more", 0, "leaf", value=other_leaf), "log.inclusion"),
