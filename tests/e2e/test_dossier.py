@@ -140,6 +140,8 @@ def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
     without = [event for event in steps if event["event_type"] != "step_failed"]
     said = ("approval", "decisions", 0, "says", "reason")
     opening = ("proof", "more", 0, "leaf")
+    another_time = re.sub('"at":"[0-9]{4}', '"at":"2001', proof["more"][0]["leaf"])
+    signature = {"keyid": "somebody", "sig": "QUJD"}
     decisions, early, late = ("approval", "decisions"), "2020-01-01T00:00:00.000000Z", "2099-01-01T00:00:00.000000Z"
     other_state = proof["more"][0]["proof"].replace("\n17\n", "\n18\n")
     made_up = dossiers.approved_anew(whole)
@@ -152,6 +154,10 @@ def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
         "status": (fold(whole, "record", "status", value="completed"), "record.fields"),
         "error": (fold(whole, "record", "step_events", len(steps) - 1, "error_message", value=""), "record.entries"),
         "entry": (fold(whole, "record", "step_events", value=without), "record.chain"),
+        "a signature": (fold(whole, "record", "signatures", value=[signature]), "record.hash"),
+        "no signatures": (fold(whole, "record", "signatures", value={}), "record.hash"),
+        "disclosed": (fold(whole, "record", "disclosures", value=[]), "record.hash"),
+        "erased": (fold(whole, "record", "erasures", value=None), "record.hash"),
         "hash": (fold(whole, "record", "execution_hash", value="0" * 64), "record.hash"),
         "plan": (fold(whole, "plan", "plan", "description", value="harmless"), "plan.copy"),
         "approval": (fold(whole, *said, value="read with care"), "approval.signatures"),
@@ -161,7 +167,7 @@ def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
         "index": (in_proof("index 11", "index 10"), "log.inclusion"),
         "size": (in_proof("\n17\n", "\n18\n"), "log.checkpoint"),
         "log key": (fold(whole, "proof", "log_key", value=str(other)), "log.checkpoint"),
-        "opening": (fold(whole, *opening, value=proof["more"][0]["leaf"].replace("2026", "2025")), "log.opening"),
+        "opening": (fold(whole, *opening, value=another_time), "log.opening"),
         "opened later": (fold(whole, "proof", "more", 0, value=proof["more"][1]), "log.approval"),
         "another use": (fold(whole, "proof", "more", 1, "leaf", value=proof["more"][0]["leaf"]), "log.opening"),
         "approvers": (made_up, "log.approval"),

@@ -56,7 +56,9 @@ def check_fields(record: dict[str, Any]) -> str:
 
 
 def check_hash(record: dict[str, Any]) -> str:
-    """Give the execution hash anew."""
+    """Give the execution hash anew; nothing stands in the record that it does not cover."""
+    bare = record["signatures"] == [] and not record.keys() & {"disclosures", "erasures"}
+    require(bare, "the record brings signatures, disclosures or erasures, which its hash does not cover")
     found = record_hash(record)
     require(found == record["execution_hash"], f"the record has the hash {found}, and not the one that it states")
     return found

@@ -71,7 +71,8 @@ def gather(records: Records, found: Found, witnesses: Witnesses | None = None) -
         "schema": "hearth.dossier/1",
         "made_at": format_time(utc_now()),
         "made_by": f"hearth {__version__}",
-        "record": strict_loads(records.ledger.get_bytes(found.execution_id)),
+        # Signatures in a record are outside its hash, and nothing here checks them.
+        "record": {**strict_loads(records.ledger.get_bytes(found.execution_id)), "signatures": []},
         "plan": plan,
         "plan_missing": plan_missing,
         "approval": _approval(records, record),

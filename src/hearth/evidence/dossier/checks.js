@@ -142,6 +142,8 @@ async function recordFields() {
 }
 
 async function recordHash() {
+  const bare = ["disclosures", "erasures"].every((name) => !own(data.record, name)) && same(data.record.signatures, []);
+  need(bare, "the record brings signatures, disclosures or erasures, which its hash does not cover");
   const found = await digest("HEARTH-record-v1\0", canonical(without(data.record, "execution_hash", "signatures", "disclosures", "erasures")));
   need(found === data.record.execution_hash, `the record has the hash ${found}, and not the one that it states`);
   return found;
