@@ -83,11 +83,24 @@ def gathered(home: LedgerHome, execution_id: str = "the-run") -> dict[str, Any]:
         return gather(records, records.find(execution_id))
 
 
-def with_log(folder: Path, document: dict[str, Any], *, told_late: bool = False) -> dict[str, Any]:
-    """Put the record into a log of its own, among others, and have a witness see it; the opening first, or last."""
+def with_log(
+    folder: Path,
+    document: dict[str, Any],
+    *,
+    told_late: bool = False,
+    of_approval: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Put the record into a log of its own, among others, and have a witness see it; the opening first, or last.
+
+    `of_approval` are members that the leaf of the approval's use has otherwise.
+    """
     record = ExecutionRecord.from_dict(document["record"])
     about = {"origin": ORIGIN, "ledger_id": str(record.started["ledger_id"])}
-    leaves = [_opening(record, about), *_approval(document, about), sealed_leaf(record, **about)]
+    leaves = [
+        _opening(record, about),
+        *_approval(document, {**about, **(of_approval or {})}),
+        sealed_leaf(record, **about),
+    ]
     if told_late:
         leaves = [*leaves[1:], leaves[0]]
     log = TransparencyLog.create(folder / "log", folder / "signed.json", KEYS["log"], origin=ORIGIN)
@@ -114,7 +127,7 @@ def _opening(record: ExecutionRecord, about: dict[str, str]) -> bytes:
     return leaf_bytes(LeafKind.EXECUTION_OPENED, at=first.to_dict()["timestamp"], **about, **said)
 
 
-def _approval(document: dict[str, Any], about: dict[str, str]) -> list[bytes]:
+def _approval(document: dict[str, Any], about: dict[str, Any]) -> list[bytes]:
     signed = document["approval"]
     if signed is None:
         return []
@@ -126,7 +139,7 @@ def _approval(document: dict[str, Any], about: dict[str, str]) -> list[bytes]:
             hashlib.sha256(canonical_bytes(one["envelope"])).hexdigest() for one in signed["decisions"]
         ),
     }
-    return [leaf_bytes(LeafKind.APPROVAL_USED, at=signed["use"]["used"], **about, **said)]
+    return [leaf_bytes(LeafKind.APPROVAL_USED, at=signed["use"]["used"], **{**said, **about})]
 
 
 def approved_anew(document: dict[str, Any], *names: str) -> dict[str, Any]:

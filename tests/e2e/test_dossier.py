@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearth.evidence import COSIGNATURE, KeyHistory, NoteKey, make_dossier, verify_dossier
+from hearth.evidence import COSIGNATURE, KeyHistory, LogProof, NoteKey, make_dossier, verify_dossier
 from hearth.evidence import _dossier_page as dossier_page
 from hearth.evidence._dossier_show import shown
 from hearth.record import ExecutionRecord, canonical_bytes
@@ -308,6 +309,27 @@ def test_an_opening_after_the_seal_is_none(home: LedgerHome, tmp_path: Path) -> 
     assert failing(make_dossier(late)) == {"log.opening"}
 
 
+@in_a_browser
+def test_a_log_that_has_another_use_of_the_approval(
+    home: LedgerHome, tmp_path: Path, opened: Callable[..., Opened]
+) -> None:
+    document = dossiers.gathered(home)
+    (approver,) = {one["says"]["approver"] for one in document["approval"]["decisions"]}
+    later = dossiers.decided_by(document, approver, "2099-01-01T00:00:00.000000Z")
+    del later["approval"]["decisions"][0]
+    one = opened()
+    changes: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+        (document, {"ledger_id": "0" * 32}, "is of another ledger"),
+        (later, {"decisions": []}, f"the log has no approval by {approver} that was used"),
+    ]
+    for place, (data, leaf, why) in enumerate(changes):
+        page = make_dossier(dossiers.with_log(tmp_path / str(place), data, of_approval=leaf))
+        (found,) = (find.says for find in verify_dossier(page).failed if find.check.id == "log.approval")
+        assert why in found
+        assert one.show(page) == "fails"
+        assert why in one.findings()["log.approval"][1]
+
+
 def test_guidance_without_the_plan_is_the_files_own_word(whole: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "run.html"
     without = {**whole, "plan": None, "plan_missing": "nobody knows"}
@@ -349,6 +371,19 @@ def test_what_is_given_of_the_log_is_asked_of_a_dossier_as_of_a_proof(whole: dic
     )
     file.write_bytes(make_dossier({**whole, "proof": None, "proof_missing": "lost"}))
     assert "a log's key was given" in " ".join(hearth("verify", str(file), *given, code=5).output.split())
+
+
+def test_the_key_in_the_file_is_one_of_the_logs_history(whole: dict[str, Any]) -> None:
+    """A stranger signs the log's checkpoint, too, and is named as its key."""
+    stranger = dossiers.KEYS["stranger"]
+    proof = LogProof.parse(whole["proof"]["proof"].encode())
+    history = KeyHistory(NoteKey.parse(whole["proof"]["log_key"])).to_bytes()
+    both = replace(proof, note=proof.note.signed(dossiers.ORIGIN, stranger), extra=history)
+    made = dossiers.fold(whole, "proof", "proof", value=both.to_bytes().decode())
+    assert failing(make_dossier(made)) == set()
+    made = dossiers.fold(made, "proof", "log_key", value=str(NoteKey(dossiers.ORIGIN, stranger.public)))
+    (found,) = verify_dossier(make_dossier(made)).failed
+    assert "is none of its history" in found.says
 
 
 @in_a_browser

@@ -28,7 +28,7 @@ home = LedgerHome(Path(sys.argv[1]))
 with Ledger.open(home) as ledger, Journal.create(home.journal_path("run")) as journal:
     observer = ExecutionObserver("run", "plan", live_mode="DRY_RUN", ledger_id=ledger.ledger_id, journal=journal)
     journal.sync()
-    LogTeller(ledger).opened()
+    LogTeller(ledger).opened("run")
     with observer.step(0, "Act"):
         pass
     observer.mark_completed()

@@ -55,7 +55,7 @@ for number in range(int(sys.argv[5])):
             with Journal.create(home.journal_path(run)) as journal:
                 observer = ExecutionObserver(run, "plan", ledger_id=ledger.ledger_id, journal=journal)
                 journal.sync()
-                LogTeller(ledger).opened()
+                LogTeller(ledger).opened(run)
                 note("opened", run)
                 with observer.step(0, "Act"):
                     pass

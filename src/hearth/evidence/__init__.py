@@ -19,16 +19,11 @@ if TYPE_CHECKING:
     from hearth.evidence._key_history import KeyHistory
     from hearth.evidence._key_statement import KeyStatement
     from hearth.evidence._ledger_check import check_ledger_log
-    from hearth.evidence._ledger_log import (
-        LOG_PASSPHRASE_VARIABLE,
-        LedgerLog,
-        LogUpdate,
-        load_log_key,
-        update_log,
-    )
+    from hearth.evidence._ledger_log import LedgerLog, LogUpdate, update_log
     from hearth.evidence._log import TransparencyLog
     from hearth.evidence._log_check import LogReport, check_log
     from hearth.evidence._log_files import LogFiles
+    from hearth.evidence._log_key import LOG_PASSPHRASE_VARIABLE, load_log_key
     from hearth.evidence._log_place import LogPlace, LogSettings
     from hearth.evidence._log_rotation import revoke_key, rotate_key
     from hearth.evidence._log_teller import LogTeller
@@ -162,7 +157,7 @@ __getattr__, __dir__ = lazy_names(
         "KeyHistory": "_key_history",
         "KeyStatement": "_key_statement",
         "LARGEST_ENVELOPE": "_statement",
-        "LOG_PASSPHRASE_VARIABLE": "_ledger_log",
+        "LOG_PASSPHRASE_VARIABLE": "_log_key",
         "LedgerLog": "_ledger_log",
         "LogFiles": "_log_files",
         "LogPlace": "_log_place",
@@ -198,7 +193,7 @@ __getattr__, __dir__ = lazy_names(
         "is_dossier": "_dossier_data",
         "kept_note": "_kept_note",
         "leaf_hash": "_merkle",
-        "load_log_key": "_ledger_log",
+        "load_log_key": "_log_key",
         "LogBelieved": "_dossier_keys",
         "UncheckedError": "_dossier_keys",
         "made_by_this_version": "_dossier_page",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from hearth.evidence._checkpoint import Checkpoint
 from hearth.evidence._leaf_index import IndexIsWrongError, LeafIndex
 from hearth.evidence._log import TransparencyLog
 from hearth.evidence._log_intake import LogIntake, name_of_leaf
+from hearth.evidence._log_key import load_log_key
 from hearth.evidence._log_lock import locked
 from hearth.evidence._log_place import LogPlace, LogSettings
 from hearth.evidence._log_rotation import finish_change, read_history
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from hearth.ledger import Ledger
     from hearth.signing import SigningKey
 
-__all__ = ["LOG_PASSPHRASE_VARIABLE", "LedgerLog", "LogUpdate", "load_log_key", "update_log"]
-
-LOG_PASSPHRASE_VARIABLE = "HEARTH_LOG_PASSPHRASE"  # noqa: S105 - the name of a variable
+__all__ = ["LedgerLog", "LogUpdate", "update_log"]
 
 _MOST_INDEXED = 20_000  # leaves, while others wait
 _PAUSE = 0.05  # seconds, in which others come to their turn
@@ -44,9 +42,13 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class LogUpdate:
-    """What an update added to the log; `problems` are the events that could not become leaves, and why."""
+    """What an update added to the log; `problems` are the events that could not become leaves, and why.
+
+    `open` are the executions that are open, and that the log tells of, by their names in leaves.
+    """
 
     added: range
+    open: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
 
 
@@ -185,7 +187,7 @@ class LedgerLog:
             if progress is not None:
                 progress(intake.end - (start or 0))
             time.sleep(_PAUSE)
-        return LogUpdate(range(start or 0, intake.end), tuple(intake.problems.values()))
+        return LogUpdate(range(start or 0, intake.end), frozenset(intake.open), tuple(intake.problems.values()))
 
     def waiting(self) -> tuple[int, tuple[str, ...]]:
         """Return how many events have no leaf yet, and which cannot have one, and why; nothing is added.
@@ -255,10 +257,14 @@ class LedgerLog:
             pass
 
     def require_ready(self) -> None:
-        """Raise SigningError, or EvidenceUsageError, where nothing can be signed: no key, or a log that has ended."""
+        """Raise SigningError, or EvidenceUsageError, where nothing can be signed: no key, or a log that has ended.
+
+        EvidenceBusyError where others keep it to themselves.
+        """
         self.signing_key()
-        self._require_finished()
-        self._require_valid()
+        with locked(self.place.root):
+            self._require_finished()
+            self._require_valid()
 
     # --- inside
 
@@ -340,23 +346,6 @@ def _lost(place: LogPlace, noted: str) -> EvidenceError:
         "taken away, or moved. Bring it back from a backup; where it is lost for good, `hearth log init --replace` "
         "makes another one, and the ledger keeps that there was this one"
     )
-
-
-def load_log_key(path: Path) -> SigningKey:
-    """Read a log's private key; a passphrase comes from `HEARTH_LOG_PASSPHRASE`. SigningError."""
-    from hearth.signing import SigningKey
-
-    def passphrase() -> str:
-        if LOG_PASSPHRASE_VARIABLE not in os.environ:
-            raise SigningError(f"{path}: the log's key has a passphrase; set {LOG_PASSPHRASE_VARIABLE}")
-        return os.environ[LOG_PASSPHRASE_VARIABLE]
-
-    if not path.exists():
-        raise SigningError(
-            f"the log's private key is not there ({path}): bring your copy of it back. A backup has no keys, and "
-            "another key cannot go on with this log (`hearth log status` names the one that signs)"
-        )
-    return SigningKey.load(path, passphrase)
 
 
 def update_log(ledger: Ledger, *, whole: bool = True) -> LogUpdate | None:

@@ -45,6 +45,7 @@ class LogIntake:
 
     def __init__(self, events: LedgerEvents) -> None:
         self.problems: dict[tuple[str, str], str] = {}
+        self.open: set[str] = set()  # those that the log tells of
         self.end = 0
         self._events = events
         self._looked: dict[str, int] = {}
@@ -61,6 +62,7 @@ class LogIntake:
             for event in self._events.opened(lambda _: False):  # those that the log knows, too: are they the same?
                 try:
                     taking.take(event)
+                    self.open.add(event.name)
                 except _NoLeafError as problem:
                     self._note(event, problem)
             taking.flush()  # a record looks for its opening in the log

@@ -5,9 +5,19 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from hearth.errors import EvidenceUsageError, GateRefusedError, HearthError, RecorderUnfitError, SigningError
-from hearth.evidence._ledger_log import LedgerLog, load_log_key, update_log
+from hearth.errors import (
+    EvidenceBusyError,
+    EvidenceError,
+    EvidenceUsageError,
+    GateRefusedError,
+    HearthError,
+    RecorderUnfitError,
+    SigningError,
+)
+from hearth.evidence._ledger_log import LedgerLog, update_log
+from hearth.evidence._log_key import load_log_key
 from hearth.evidence._log_place import LogPlace
+from hearth.record import named_in_leaf
 
 if TYPE_CHECKING:
     from hearth.evidence._ledger_log import LogUpdate
@@ -27,24 +37,27 @@ class LogTeller:
     def require_ready(self) -> None:
         """Raise GateRefusedError where nothing could be signed: no key, one that is revoked, a log that is unfinished.
 
-        Whatever else is wrong with the log a run's record is to say.
+        So it does where others keep the log busy. Whatever else is wrong with the log a run's record is to say.
         """
         if not LogPlace.of(self._ledger.home).exists:
             return
         try:
             LedgerLog(self._ledger, load_log_key).require_ready()
-        except (SigningError, EvidenceUsageError) as error:
+        except (SigningError, EvidenceUsageError, EvidenceBusyError) as error:
             raise GateRefusedError(f"nothing runs, for the transparency log could not tell of it: {error}") from error
         except (HearthError, OSError):
             return
 
-    def opened(self) -> None:
+    def opened(self, execution_id: str) -> None:
         """Take up that a run is open, before it acts; RecorderUnfitError where that fails: no evidence, no action.
 
         Of a long backlog no more than a second's worth is taken up with it.
         """
         try:
-            _warn_of(update_log(self._ledger, whole=False))
+            update = update_log(self._ledger, whole=False)
+            if update is not None and named_in_leaf(execution_id) not in update.open:
+                raise EvidenceError("; ".join(update.problems) or "its journal is not among those of the ledger")
+            _warn_of(update)
         except (HearthError, OSError) as error:
             what = f"the transparency log cannot tell of this run, so no step starts: {error}"
             raise RecorderUnfitError(what) from error

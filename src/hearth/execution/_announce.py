@@ -18,7 +18,8 @@ class Announcement:
     `tell` raises RecorderUnfitError where it cannot: the run is sealed then, and no step starts.
     """
 
-    def __init__(self, journal: JournalSink | None, tell: Callable[[], object] | None) -> None:
+    def __init__(self, execution_id: str, journal: JournalSink | None, tell: Callable[[str], object] | None) -> None:
+        self._execution_id = execution_id
         self._journal = journal
         self._tell = tell
 
@@ -30,7 +31,7 @@ class Announcement:
             if tell is not None:
                 if self._journal is not None:
                     self._journal.sync()
-                tell()
+                tell(self._execution_id)
             check(step)
 
         return both

@@ -59,11 +59,11 @@ class ApprovalExecutor:
     `runs_folder` takes the private copies of inputs while a run lasts, `locks_folder` counts runs against the plan's
     `concurrency`, `plan_copy` is the SHA-256 (hex) of the copy that is kept of the plan (entry 0 names it), `policy`
     says what STAGING may act on, `approval` is what lets it run (an `ApprovalGuard`, without which nothing runs LIVE on
-    a ledger; otherwise it may be a mapping, which entry 0 repeats), `announce` is called before the first step, `keep`
-    takes each sealed record, with the values that the plan marks as disclosable beside it; results and errors carry it
-    without them. With a `sandbox` the tasks of a plan run in sandboxes: a DRY_RUN then previews, else what a step did
-    is compared and committed. Without, they run on the host, observed where that can be had (`InPlaceSteps`);
-    `in_place` says that this was asked for.
+    a ledger; otherwise it may be a mapping, which entry 0 repeats), `announce` is called with the run's id before the
+    first step, `keep` takes each sealed record, with the values that the plan marks as disclosable beside it; results
+    and errors carry it without them. With a `sandbox` the tasks of a plan run in sandboxes: a DRY_RUN then previews,
+    else what a step did is compared and committed. Without, they run on the host, observed where that can be had
+    (`InPlaceSteps`); `in_place` says that this was asked for.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ApprovalExecutor:
         plan_copy: str | None = None,
         policy: Policy | None = None,
         keep: Callable[[ExecutionRecord], None] | None = None,
-        announce: Callable[[], object] | None = None,
+        announce: Callable[[str], object] | None = None,
         sandbox: Sandboxing | None = None,
         in_place: bool = False,
     ) -> None:
@@ -176,7 +176,7 @@ class ApprovalExecutor:
                 redactor=prepared.redactor,
             )
             listener.tell("run_started", plan, execution_id)
-            told = Announcement(journal, self._announce).before(prepared.check)
+            told = Announcement(execution_id, journal, self._announce).before(prepared.check)
             run = Run(
                 prepared.steps,
                 prepared.runner,
