@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["IndexIsWrongError", "LeafIndex"]
 
-_VERSION = 1
+_VERSION = 2
+# To count the leaves each time would read all of a large index; a row that somebody removes lowers the number.
 _SCHEMA = """
 CREATE TABLE leaves (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL);
 CREATE INDEX leaves_by_name ON leaves (kind, name);
 CREATE TABLE rows_seen (kind TEXT PRIMARY KEY, row INTEGER NOT NULL);
+CREATE TABLE counted (leaves INTEGER NOT NULL);
+CREATE TRIGGER leaf_removed AFTER DELETE ON leaves BEGIN UPDATE counted SET leaves = leaves - 1; END;
+INSERT INTO counted VALUES (0);
 """
 
 
@@ -60,6 +64,7 @@ class LeafIndex:
                 connection.executescript(f"BEGIN; {dropped}{_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
             connection.execute("SELECT number, kind, name FROM leaves LIMIT 1").fetchall()
             connection.execute("SELECT kind, row FROM rows_seen LIMIT 1").fetchall()
+            connection.execute("SELECT leaves FROM counted").fetchall()
         except BaseException:
             connection.close()
             raise
@@ -74,10 +79,13 @@ class LeafIndex:
         """Return the number of the first leaf of this kind and name."""
         return self._number("SELECT min(number) FROM leaves WHERE kind = ? AND name = ?", kind, name)
 
-    def count(self, kind: str | None = None) -> int:
-        """Return how many leaves there are, of a kind or in all."""
-        if kind is None:
-            return self._number("SELECT count(*) FROM leaves") or 0
+    @property
+    def counted(self) -> int:
+        """How many leaves were added and not removed: with none missing, its size."""
+        return self._number("SELECT sum(leaves) FROM counted") or 0
+
+    def count(self, kind: str) -> int:
+        """Return how many leaves there are of a kind."""
         return self._number("SELECT count(*) FROM leaves WHERE kind = ?", kind) or 0
 
     def repeated(self) -> list[tuple[int, int]]:
@@ -95,10 +103,12 @@ class LeafIndex:
 
     def add(self, leaves: Iterable[tuple[int, str, str]], seen: Iterable[tuple[str, int]] = ()) -> None:
         """Add leaves (number, kind, name) and the rows that were looked at, together."""
+        added = list(leaves)
         with _read():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.executemany("INSERT OR REPLACE INTO leaves VALUES (?, ?, ?)", leaves)
+                self._connection.executemany("INSERT INTO leaves VALUES (?, ?, ?)", added)
+                self._connection.execute("UPDATE counted SET leaves = leaves + ?", (len(added),))
                 self._connection.executemany("INSERT OR REPLACE INTO rows_seen VALUES (?, ?)", seen)
                 self._connection.execute("COMMIT")
             except BaseException:

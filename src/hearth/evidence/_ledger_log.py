@@ -330,8 +330,8 @@ class LedgerLog:
         It is all of the log, where the index is new.
         """
         size = self.log.checkpoint().size
-        if index.size > size or index.count() != index.size:
-            raise IndexIsWrongError(f"it has {index.count()} leaves up to {index.size}, and the log {size}")
+        if index.size > size or index.counted != index.size:
+            raise IndexIsWrongError(f"it has {index.counted} leaves up to {index.size}, and the log {size}")
         start = index.size
         end = min(size, start + _MOST_INDEXED)
         if start < end:

@@ -107,7 +107,16 @@ def test_any_two_states_are_consistent(logged: LoggedLedger) -> None:
     verify_consistency(before.size, after.size, before.root, after.root, proof)
 
 
-@pytest.mark.parametrize("damage", ["gone", "garbage", "ahead", "of another version"])
+_CHANGED = {
+    "ahead": "INSERT INTO leaves VALUES (99, 'execution_sealed', 'run-1')",
+    "of another version": "PRAGMA user_version = 9",
+    "a leaf less": "DELETE FROM leaves WHERE name = 'run-1'",
+    "not counted": "DELETE FROM counted",
+    "a table less": "DROP TABLE counted",
+}
+
+
+@pytest.mark.parametrize("damage", ["gone", "garbage", *_CHANGED])
 def test_the_index_is_made_anew_from_the_log(logged: LoggedLedger, damage: str) -> None:
     path = logged.log.place.index
     if damage == "gone":
@@ -118,11 +127,7 @@ def test_the_index_is_made_anew_from_the_log(logged: LoggedLedger, damage: str) 
         import sqlite3
 
         connection = sqlite3.connect(path)
-        connection.execute(
-            "INSERT INTO leaves VALUES (99, 'execution_sealed', 'run-1')"
-            if damage == "ahead"
-            else "PRAGMA user_version = 9"
-        )
+        connection.execute(_CHANGED[damage])
         connection.commit()
         connection.close()
     assert not logged.log.update().added
