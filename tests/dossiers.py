@@ -38,6 +38,7 @@ __all__ = [
     "run",
     "signed",
     "span",
+    "with_data",
     "with_log",
 ]
 
@@ -236,14 +237,18 @@ def fold(document: dict[str, Any], *path: str | int, value: Any) -> dict[str, An
 
 def resealed(page: bytes, document: dict[str, Any]) -> bytes:
     """Return the page with other data and, as an attacker would, their SHA-256 made anew beside them; nothing else."""
+    return with_data(page, embedded_text(document).encode())
+
+
+def with_data(page: bytes, data: bytes) -> bytes:
+    """Return the page with these data, canonical or not."""
     first, last = span(page)
-    data = embedded_text(document)
     after = page[last:]
     seal = re.search(rb'id="dossier-seal">([^\n]*?)</script>', after)
     assert seal is not None
     said = json.loads(seal[1])
-    said["sha256"] = hashlib.sha256(data.encode()).hexdigest()
-    return page[:first] + data.encode() + after[: seal.start(1)] + embedded_text(said).encode() + after[seal.end(1) :]
+    said["sha256"] = hashlib.sha256(data).hexdigest()
+    return page[:first] + data + after[: seal.start(1)] + embedded_text(said).encode() + after[seal.end(1) :]
 
 
 def signed(document: dict[str, Any]) -> bytes:

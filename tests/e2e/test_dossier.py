@@ -218,6 +218,34 @@ def test_what_was_changed_with_care_is_seen_by_the_check_for_it(
 
 
 @in_a_browser
+def test_what_programs_would_read_otherwise_is_refused(
+    whole: dict[str, Any], intact: bytes, opened: Callable[..., Opened]
+) -> None:
+    first, last = dossiers.span(intact)
+    data, one = intact[first:last], opened()
+    quorum = b'"quorum":1}}'
+    assert data.count(quorum) == 1
+    for number in (b"1.0", b"1e0", b"-0", b"9007199254740993", b"9007199254740992", b"100000000000000000000", b"1e999"):
+        page = dossiers.with_data(intact, data.replace(quorum, b'"quorum":%s}}' % number))
+        assert "data.canonical" in failing(page), number
+        assert one.show(page) == "fails", number
+        assert one.findings()["data.canonical"][0] == "fails", number
+    version = whole["made_by"].encode()
+    for text in (rb"\ud800", rb"\\\udfff", rb"\ud83d\ude00", rb"\u0041", rb"\uD800"):
+        page = dossiers.with_data(intact, data.replace(b'"made_by":"', b'"made_by":"' + text))
+        assert "data.canonical" in failing(page), text
+        assert one.show(page) == "fails", text
+        assert one.findings()["data.canonical"][0] == "fails", text
+    page = dossiers.with_data(intact, data.replace(version, rb"\\ud800"))
+    assert "data.canonical" not in failing(page), "a text of a backslash and letters"
+    one.show(page)
+    assert one.findings()["data.canonical"][0] == "holds"
+    twice = dossiers.with_data(intact, data.replace(quorum, b'"quorum":1,"quorum":1}}'))
+    assert {"data.canonical"} <= failing(twice)
+    assert one.show(twice) == "fails"
+
+
+@in_a_browser
 @pytest.mark.parametrize(
     "was, is_now",
     [

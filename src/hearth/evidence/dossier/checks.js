@@ -32,6 +32,7 @@ async function dataBytes() {
 async function dataCanonical() {
   const found = JSON.parse(text);
   need(embedded(found) === text, "the data are not in canonical form");
+  need(!/(?:^|[^\\])(?:\\\\)*\\ud[89a-f][0-9a-f]{2}/.test(text), "a text in the data has half of a character");
   need(found.schema === "hearth.dossier/1" && same(Object.keys(found).sort(byUnits), MEMBERS), "they are not a dossier's");
   data = found;
   const report = data.record.side_effects_report;

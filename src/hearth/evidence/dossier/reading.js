@@ -17,6 +17,8 @@ const byUnits = (one, other) => (one < other ? -1 : one > other ? 1 : 0); // Jav
 function canonical(value) {
   if (value === null || typeof value !== "object") {
     need(typeof value !== "number" || Number.isFinite(value), "a number is beyond all numbers");
+    const exact = !Number.isInteger(value) || Number.isSafeInteger(value) || Math.abs(value) >= 1e21; // then with an exponent
+    need(exact, "a whole number is beyond ±(2^53 - 1), and other programs would read another one");
     return JSON.stringify(value);
   }
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
