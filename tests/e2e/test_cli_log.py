@@ -98,6 +98,22 @@ def test_a_published_log_is_checked_without_the_ledger(folder: Path) -> None:
     assert not document("log", "verify", "public", "--key", vkey, "--json", code=5)["ok"]
 
 
+def test_what_is_published_has_a_folder_of_its_own(folder: Path) -> None:
+    """A web server shows all that is in a folder: neither the ledger nor a private key may be there."""
+    inside, key_file = folder / ".hearth/transparency", folder / "keys/log.pem"
+    before = {path: path.stat().st_mode for path in (folder / ".hearth").rglob("*")}
+    for place in (folder, folder / ".hearth", inside, inside / "log", inside / "log/public"):
+        told = hearth("log", "publish", str(place), code=2).stderr
+        assert "name a folder for the log alone" in " ".join(told.split())
+    assert {path: path.stat().st_mode for path in (folder / ".hearth").rglob("*")} == before
+    key_file.parent.mkdir()
+    hearth("log", "rotate", "--key", str(key_file), code=0)
+    assert "the log's private key in it" in " ".join(hearth("log", "publish", "keys", code=2).stderr.split())
+    hearth("log", "publish", "public", code=0)
+    told = hearth("verify", "public", code=2).stderr
+    assert "`hearth log verify public --key VKEY`" in " ".join(told.split())
+
+
 def test_a_proof_and_a_dossier_are_held_against_the_published_log(folder: Path) -> None:
     """Each holds by itself in a second history, too; that it is of the one that all see only this tells."""
     vkey = key()

@@ -12,7 +12,7 @@ from hearth.cli._errors import Exit
 from hearth.cli._json import json_option, print_json
 from hearth.cli._options import EXECUTION, log_key_options
 from hearth.cli._tombstone import show_tombstone
-from hearth.errors import ExecutionNotFoundError, ExecutionPurgedError
+from hearth.errors import ExecutionNotFoundError, ExecutionPurgedError, LedgerNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     Check = Callable[[str], Verified]
 
 __all__ = ["verify"]
+
+
+_IS_FOLDER = (
+    "{0} is a folder, and no record; the published log in a folder is checked with `hearth log verify {0} --key VKEY`"
+)
 
 
 class SubjectType(click.ParamType[str]):
@@ -203,10 +208,16 @@ def _verify_one(
     if anew is not None:
         raise click.UsageError(f"--anew is of a dossier, and {subject} is no file")
     if path.parent != Path() or path.suffix in {".json", ".journal", ".dsse"}:
-        what = "is a folder, and no record" if path.is_dir() else "is not there"
-        raise ExecutionNotFoundError(f"the file {subject} {what}")
-    with settings.records() as records:
-        return verify_found(records, records.find(subject))
+        raise ExecutionNotFoundError(
+            _IS_FOLDER.format(subject) if path.is_dir() else f"the file {subject} is not there"
+        )
+    try:
+        with settings.records() as records:
+            return verify_found(records, records.find(subject))
+    except (ExecutionNotFoundError, LedgerNotFoundError):
+        if path.is_dir():
+            raise ExecutionNotFoundError(_IS_FOLDER.format(subject)) from None
+        raise
 
 
 def _verify_all(settings: Settings, *, quiet: bool, as_json: bool) -> int:

@@ -258,11 +258,28 @@ def publish_log(home: LedgerHome, folder: Path) -> Published:
     """Bring the log up to date and write it into a folder that any web server can serve; see `hearth.evidence.publish`.
 
     Besides tiles and checkpoint the folder holds the history of the log's keys, where there is one (`keys`).
+    EvidenceUsageError for a folder with which the ledger, or the log's private key, would be served.
     """
     with opened_log(home) as log:
+        _require_apart(folder, home, log.settings.key_file)
         log.update()
         with log.place.publishing():
             return publish(log.log, folder, log.history())
+
+
+def _require_apart(folder: Path, home: LedgerHome, key_file: Path) -> None:
+    target, root = folder.resolve(), home.root.resolve()
+    if target.is_relative_to(root):
+        what = "lies in the ledger's own folder"
+    elif root.is_relative_to(target):
+        what = f"has the ledger in it ({root})"
+    elif key_file.resolve().is_relative_to(target):
+        what = f"has the log's private key in it ({key_file})"
+    else:
+        return
+    raise EvidenceUsageError(
+        f"{folder} {what}, and a web server shows all that is there: name a folder for the log alone"
+    )
 
 
 def prove_execution(home: LedgerHome, execution_id: str) -> tuple[bytes, LogProof]:
