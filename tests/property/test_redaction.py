@@ -92,7 +92,9 @@ class Shapes:
         )
 
     def header(self) -> str:
-        name = self.one_of("Authorization", "authorization", "Cookie", "Set-Cookie", "Proxy-Authorization")
+        name = self.one_of(
+            "Authorization", "authorization", "Cookie", "Set-Cookie", "X-Rate-Cookie", "Proxy-Authorization"
+        )
         kind = self.one_of("", "Bearer ", "Basic ", "token ", "Digest\t")
         return f"{name}{self.blank()}:{self.blank()}{kind}{self.value()}"
 

@@ -62,7 +62,7 @@ def _tells_before_colon(text: str, shape: str) -> bool:
     while position >= 0:
         backwards = text[max(0, position + 1 - _LONGEST_KEY) : position + 1][::-1]
         key = _KEY.match(backwards)
-        if key is not None and (len(key[0]) >= _LONGEST_KEY or is_telling(key[0][::-1].lstrip(_NO_BEGINNING))):
+        if key is not None and (len(key[0]) >= _LONGEST_KEY or _tells(key[0][::-1].lstrip(_NO_BEGINNING))):
             return True
         position = shape.find("a:", position + 2)
     return False
@@ -94,4 +94,9 @@ def _shows_sign(text: str) -> bool:
         return True
     if "</" in text and any(is_telling(tag["key"]) for tag in TAG.finditer(text)):
         return True
-    return any(is_telling(key) for key in _TOLD.findall(text))
+    return any(_tells(key) for key in _TOLD.findall(text))
+
+
+def _tells(key: str) -> bool:
+    """Whether what stands behind this key may be a secret. A header `Cookie` holds one whatever words are before it."""
+    return is_telling(key) or key[-6:].lower() == "cookie"
