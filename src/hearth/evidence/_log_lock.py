@@ -16,21 +16,25 @@ if TYPE_CHECKING:
 
 __all__ = ["locked"]
 
-_PATIENCE = 10.0
+_PATIENCE = 60.0  # seconds, as with the ledger: many processes on a slow disk take their time, and nobody queues
 _PAUSE = 0.005
 
 
 @contextmanager
-def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
-    """Hold the folder's lock; EvidenceBusyError when others have held it for ten seconds. It ends with the process."""
+def locked(folder: Path, name: str = ".lock", *, patience: float | None = None) -> Iterator[None]:
+    """Hold the folder's lock; it ends with the process.
+
+    EvidenceBusyError when others have held it for a minute, or for `patience` seconds.
+    """
+    patience = _PATIENCE if patience is None else patience
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
     descriptor = os.open(folder / name, flags, 0o600)
     try:
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + patience
         while not try_lock(descriptor):
             if time.monotonic() > end:
                 raise EvidenceBusyError(
-                    f"another process has been writing in {folder} for {_PATIENCE:g} seconds; try it again"
+                    f"another process has been writing in {folder} for {patience:g} seconds; try it again"
                 )
             time.sleep(_PAUSE)
         yield

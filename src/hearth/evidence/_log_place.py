@@ -65,7 +65,7 @@ class LogPlace:
         return self.settings.exists()
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep others from adding to the log; EvidenceBusyError where one has been at it for ten seconds."""
+        """Keep others from adding to the log; EvidenceBusyError where one has been at it for a minute."""
         return locked(self.root)
 
     def publishing(self) -> AbstractContextManager[None]:

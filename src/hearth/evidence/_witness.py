@@ -32,6 +32,7 @@ _LARGEST = 1 << 20
 _SIZE_TYPE = "text/x.tlog.size"
 _LONGEST_WHY = 1000  # characters
 _LONGEST_TOLD = 200
+_PATIENCE = 10.0  # seconds; whoever asks does not wait much longer
 _MOST_CONFLICTS = 1000  # of one log: a single one is proof enough
 
 
@@ -94,7 +95,7 @@ class Witness:
         known = {(key.name, key.key_id) for key in signed}
         note = Note(note.text, tuple(one for one in note.signatures if (one.name, one.key_id) in known))
         files = self._files(checkpoint.origin)
-        with locked(files.folder):
+        with locked(files.folder, patience=_PATIENCE):
             answer = self._compared(files, old, proof, note, checkpoint)
         return replace(answer, origin=checkpoint.origin, size=checkpoint.size)
 
