@@ -86,7 +86,7 @@ class NetworkWatch(Watch):
         return _PATIENCE if self._waiting else None
 
     def look(self) -> None:
-        """Look at one call, or go on with one. Raises nothing."""
+        """Look at one call, or go on with one. UnansweredError where that cannot be."""
         for descriptor, event in self._ready.poll(0, 1):
             if descriptor in self._waiting:
                 self._make(self._taken(descriptor))

@@ -8,6 +8,7 @@ made by `hearth.observe._network_watch` instead.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import socket
@@ -23,7 +24,7 @@ from hearth.observe._seccomp import WATCHED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CHANGED", "HostServices", "Watch", "sent_to"]
+__all__ = ["CHANGED", "HostServices", "UnansweredError", "Watch", "sent_to"]
 
 _RECEIVE, _SEND, _IS_VALID, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082102, 0x40082104  # linux/seccomp.h
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
@@ -87,6 +88,19 @@ class HostServices:
                     yield words
 
 
+class UnansweredError(Exception):
+    """A call of a step cannot be answered, and would wait for ever.
+
+    Whoever listens has to end: with the listener each such call fails, and so does the step.
+    """
+
+
+def _require_over(error: OSError) -> None:
+    """Raise UnansweredError but where the caller is dead, or has its answer."""
+    if error.errno not in {errno.ENOENT, errno.EINPROGRESS}:
+        raise UnansweredError(f"the listener does not work: {error.strerror}") from error
+
+
 class Watch:
     """Looks at the calls that a listener tells of; `proc` is the host's /proc, and `network` whether its network is."""
 
@@ -117,12 +131,15 @@ class Watch:
         """See to what is waited for."""
 
     def look(self) -> None:
-        """Look at one call, and let it go on. Raises nothing."""
+        """Look at one call, and let it go on. UnansweredError where that cannot be."""
         buffer = bytearray(_NOTIFICATION.size)
         try:
             _ioctl(self._listener, _RECEIVE, buffer)
-        except OSError:
-            return  # whoever called is dead
+        except InterruptedError:
+            return  # it still waits, and is told of again
+        except OSError as error:
+            _require_over(error)
+            return
         ident, pid, _, number, architecture, _, *arguments = _NOTIFICATION.unpack(buffer)
         try:
             self._look_at(ident, pid, number, architecture, arguments)
@@ -146,14 +163,21 @@ class Watch:
 
     def _go_on(self, ident: int) -> None:
         """Let the caller make its call; one that has been answered already is not asked for again."""
-        with suppress(OSError):
-            _ioctl(self._listener, _SEND, bytearray(_RESPONSE.pack(ident, 0, 0, _CONTINUE)))
+        self._send(_RESPONSE.pack(ident, 0, 0, _CONTINUE))
 
     def _answer(self, ident: int, value: int) -> None:
         """Have the caller's call return this, without being made; a negative number is an error's."""
-        with suppress(OSError):
-            response = _RESPONSE.pack(ident, max(value, 0), min(value, 0), 0)
-            _ioctl(self._listener, _SEND, bytearray(response))
+        self._send(_RESPONSE.pack(ident, max(value, 0), min(value, 0), 0))
+
+    def _send(self, response: bytes) -> None:
+        while True:
+            try:
+                _ioctl(self._listener, _SEND, bytearray(response))
+            except InterruptedError:
+                continue
+            except OSError as error:
+                _require_over(error)
+            return
 
     def _waits(self, ident: int) -> bool:
         """Whether the caller still waits: else its number may be another's by now, and what was read is not its."""

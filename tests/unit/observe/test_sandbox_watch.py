@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hearth.observe import _sandbox_watch
 from hearth.observe._sandbox import Layout, SandboxServer
-from hearth.observe._sandbox_watch import HostServices
+from hearth.observe._sandbox_watch import HostServices, UnansweredError, Watch
 from tests import overlays
 from tests.unit.observe.test_sandbox import run
 
@@ -40,6 +42,33 @@ def program(folder: Path, text: str) -> str:
     path = folder / "program.py"
     path.write_text(text)
     return f"{sys.executable} -I {path}"
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EBADF, errno.EINTR, errno.ENOENT, errno.EINPROGRESS])
+def test_a_listener_that_does_not_work_is_given_up(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """A call that nobody answers would wait for ever: who listens ends, and with the listener the call fails."""
+    failed = 0
+
+    def ioctl(_: int, request: int, argument: bytearray | int) -> None:
+        nonlocal failed
+        if request in failing and (code != errno.EINTR or not failed):
+            failed += 1
+            raise OSError(code, os.strerror(code))
+        assert argument
+
+    failing: set[int] = set()
+    monkeypatch.setattr(_sandbox_watch, "_ioctl", ioctl)
+    services = HostServices()
+    services.close()
+    watch = Watch(-1, -1, services, network=False)
+    for request in (_sandbox_watch._RECEIVE, _sandbox_watch._SEND):
+        failing, failed = {request}, 0
+        if code in {errno.EIO, errno.EBADF}:
+            with pytest.raises(UnansweredError, match="the listener does not work"):
+                watch.look()
+        else:
+            watch.look()
+        assert failed == 1
 
 
 def test_what_listens_on_the_host_is_known() -> None:
