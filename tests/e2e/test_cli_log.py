@@ -214,6 +214,26 @@ def test_no_step_sees_the_logs_key_wherever_it_lies(folder: Path) -> None:
     assert (folder / "secret/log.pem").read_bytes().startswith(b"-----BEGIN PRIVATE KEY")
 
 
+def test_the_status_says_when_nothing_can_be_signed(folder: Path) -> None:
+    """And not only the next run does."""
+    file = folder / ".hearth/transparency/key.pem"
+    assert document("log", "status", "--json")["cannot_sign"] == ""
+    for damage, words in ((None, "the log's private key is not there"), (b"nothing", "no private key")):
+        whole = file.read_bytes()
+        file.unlink()
+        if damage is not None:
+            file.write_bytes(damage)
+            file.chmod(0o600)
+        told = " ".join(hearth("log", "status", code=0).stdout.split())
+        assert "no run starts: " in told
+        assert words in told
+        refused = hearth("run", "plan.yaml", *LIVE, "--id", "none", code=3)
+        assert words in " ".join(refused.stderr.split())
+        file.write_bytes(whole)
+    file.chmod(0o600)
+    assert "no run starts" not in hearth("log", "status", code=0).stdout
+
+
 def test_an_id_that_is_a_secret_is_refused(folder: Path) -> None:
     """It would be shown everywhere, and published for ever."""
     refused = hearth("run", "plan.yaml", "--id", "ghp_" + "a1B2" * 9, code=3)

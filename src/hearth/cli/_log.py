@@ -264,3 +264,5 @@ def _describe(settings: Settings, found: LogStatus) -> None:
         screen.line((f"{count(found.waiting, 'event')} not in it yet; `hearth log update`", "yellow"), indent=2)
     for problem in found.problems:
         screen.line(("cannot be in it: ", "bold red"), problem, indent=2)
+    if found.cannot_sign:
+        screen.line(("no run starts: ", "bold red"), found.cannot_sign, indent=2)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hearth.errors import EvidenceError, EvidenceUsageError, HearthError
+from hearth.errors import EvidenceBusyError, EvidenceError, EvidenceUsageError, HearthError, SigningError
 from hearth.evidence import (
     LedgerLog,
     LogFiles,
@@ -56,7 +56,8 @@ _LARGEST_HISTORY = 1 << 20
 class LogStatus:
     """What a log is called and how far it is: its size and root, its keys, who cosigned, and what it does not have yet.
 
-    `waiting` are the events that are not in it; `problems` those that cannot be.
+    `waiting` are the events that are not in it; `problems` those that cannot be. `cannot_sign` says why nothing can be
+    signed from here, and no run starts: its key is not there, is another one or is revoked, or a passphrase is missing.
     """
 
     folder: Path
@@ -68,6 +69,7 @@ class LogStatus:
     cosigned_by: tuple[str, ...]
     waiting: int
     problems: tuple[str, ...]
+    cannot_sign: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -81,6 +83,7 @@ class LogStatus:
             "cosigned_by": list(self.cosigned_by),
             "waiting": self.waiting,
             "problems": list(self.problems),
+            "cannot_sign": self.cannot_sign,
         }
 
 
@@ -171,7 +174,18 @@ def log_status(home: LedgerHome) -> LogStatus:
             cosigned_by=tuple(dict.fromkeys(one.name for one in note.signatures if one.key_id not in own)),
             waiting=waiting,
             problems=problems,
+            cannot_sign=_why_unready(log),
         )
+
+
+def _why_unready(log: LedgerLog) -> str:
+    try:
+        log.require_ready()
+    except (SigningError, EvidenceUsageError) as error:
+        return str(error)
+    except EvidenceBusyError:
+        pass  # others sign at this moment
+    return ""
 
 
 def verify_log(
