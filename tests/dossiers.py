@@ -15,7 +15,15 @@ from hearth.evidence._dossier_data import embedded_text
 from hearth.operations import Records, initialise, load_key, run_plan
 from hearth.operations._dossier import gather
 from hearth.plan import load_plan
-from hearth.record import ExecutionRecord, LeafKind, canonical_bytes, leaf_bytes, sealed_leaf
+from hearth.record import (
+    ExecutionRecord,
+    LeafKind,
+    canonical_bytes,
+    entry_hash,
+    leaf_bytes,
+    record_hash,
+    sealed_leaf,
+)
 from hearth.security import LiveMode
 from hearth.signing import Envelope, SigningKey
 from tests import approving
@@ -30,6 +38,7 @@ __all__ = [
     "ORIGIN",
     "approved_anew",
     "bare",
+    "chained_anew",
     "decided_by",
     "fold",
     "gathered",
@@ -233,6 +242,18 @@ def fold(document: dict[str, Any], *path: str | int, value: Any) -> dict[str, An
         inner = inner[part]
     inner[path[-1]] = value
     return changed
+
+
+def chained_anew(document: dict[str, Any]) -> dict[str, Any]:
+    """Return data whose record has the hashes that belong to its entries, and no proof that it was always so."""
+    made = copy.deepcopy({**document, "proof": None, "proof_missing": "lost"})
+    record, previous = made["record"], "0" * 64
+    lists = (record["marks"], record["step_events"], record["side_effects_report"]["side_effects_observed"])
+    for entry in sorted((entry for entries in lists for entry in entries), key=lambda one: one["sequence"]):
+        entry["previous_event_hash"] = previous
+        entry["event_hash"] = previous = entry_hash(entry)
+    record["execution_hash"] = record_hash(record)
+    return made
 
 
 def resealed(page: bytes, document: dict[str, Any]) -> bytes:

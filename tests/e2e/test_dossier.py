@@ -7,6 +7,7 @@ import random
 import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,15 @@ from hypothesis import strategies as st
 from hearth.evidence import COSIGNATURE, KeyHistory, LogProof, NoteKey, make_dossier, verify_dossier
 from hearth.evidence import _dossier_page as dossier_page
 from hearth.evidence._dossier_show import shown
-from hearth.record import ExecutionRecord, canonical_bytes
+from hearth.record import (
+    ExecutionRecord,
+    ExecutionStatus,
+    Origin,
+    SealCause,
+    SideEffectCategory,
+    _structure,
+    canonical_bytes,
+)
 from hearth.recorder import ExecutionObserver
 from hearth.rollback import RollbackPlanner
 from tests import dossiers
@@ -27,7 +36,6 @@ from tests.e2e.in_browser import in_a_browser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from hearth.ledger import LedgerHome
     from tests.e2e.in_browser import Opened
@@ -152,7 +160,14 @@ def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
     def in_proof(was: str, is_now: str) -> dict[str, Any]:
         return fold(whole, "proof", "proof", value=proof["proof"].replace(was, is_now))
 
+    def entry(name: str, value: object) -> dict[str, Any]:
+        return dossiers.chained_anew(fold(whole, "record", "step_events", 1, name, value=value))
+
     return {
+        "words": (entry("event_type", "step_skipped"), "record.chain"),
+        "types": (entry("step_name", []), "record.chain"),
+        "times": (entry("timestamp", "2026-02-30T10:00:00.000000Z"), "record.chain"),
+        "no reviews": (fold(whole, "approval", "reviews", value={}), "approval.binding"),
         "status": (fold(whole, "record", "status", value="completed"), "record.fields"),
         "error": (fold(whole, "record", "step_events", len(steps) - 1, "error_message", value=""), "record.entries"),
         "entry": (fold(whole, "record", "step_events", value=without), "record.chain"),
@@ -296,6 +311,28 @@ def test_a_page_of_another_version_is_not_believed_and_made_anew(whole: dict[str
     file.write_bytes(b"<!doctype html>\n<p>Verified")
     hearth("verify", str(file), "--anew", str(tmp_path / "none"), code=5)
     assert not (tmp_path / "none").exists()
+
+
+def test_the_page_knows_the_members_and_words_of_a_record_as_python_does() -> None:
+    """The two verifiers are to refuse the same, so that neither says of a record what the other does not."""
+    text = (Path(dossier_page.__file__).parent / "dossier/forms.js").read_text("utf-8")
+
+    def listed(name: str) -> set[str]:
+        found = re.search(rf"\b{name}(?: =|:) (\[[^\]]*\])", text)
+        assert found is not None, name
+        return set(json.loads(found[1]))
+
+    assert listed("RECORD") == _structure._RECORD
+    assert listed("REPORT") == _structure._REPORT
+    assert listed("SNAPSHOT") == _structure._SNAPSHOT
+    assert listed("BASE") == _structure._BASE
+    assert listed("CAUSES") == set(SealCause)
+    for name, words in {"category": SideEffectCategory, "origin": Origin, "status": ExecutionStatus}.items():
+        assert listed(name) == set(words)
+    for kind, allowed in _structure._KEYS.items():
+        where, *more = re.search(rf"\b{kind}: (\[[^\]]*\])", text)[1].strip("[]").replace('"', "").split(", ")  # type: ignore[index]
+        assert (where == "marks") == (kind in _structure._MARK_TYPES)
+        assert _structure._BASE | set(more) == allowed[0]
 
 
 def test_guidance_is_worked_out_anew(whole: dict[str, Any], tmp_path: Path) -> None:

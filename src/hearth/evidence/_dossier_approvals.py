@@ -32,6 +32,8 @@ def signatures(document: dict[str, Any], keys: DossierKeys) -> str:
     """Verify each envelope with the keys that the policy trusted."""
     signed_for_run(document)
     known = {one["name"]: PublicKey.parse(one["key"]) for one in document["policy"]["keys"]}
+    distinct = all(isinstance(name, str) for name in known) and len(known) == len(document["policy"]["keys"])
+    require(distinct, "a name stands twice among the keys, or is none")
     said, strangers = [], []
     voices: dict[bytes, str] = {}
     for what, signed in _all_signed(document):
@@ -121,6 +123,8 @@ def signed_for_run(document: dict[str, Any]) -> dict[str, Any]:
     if signed["request"] is None:
         unchecked(signed["missing"] or "what was signed is not in the file")
     require(signed["missing"] == "", "what was signed is in the file, and is said to be missing")
+    lists = all(isinstance(signed[name], list) for name in ("decisions", "reviews"))
+    require(lists, "the decisions, or the reviews, are no list")
     return dict(signed)
 
 

@@ -30,7 +30,7 @@ __all__ = ["frame", "made_by_this_version", "make_dossier", "render_page"]
 
 _HERE = Path(__file__).parent
 _FOLDER = _HERE / "dossier"
-_SCRIPTS = ("reading.js", "checks.js", "main.js")
+_SCRIPTS = ("reading.js", "forms.js", "checks.js", "main.js")
 _MADE_BY = ("_dossier_page.py", "_dossier_view.py", "_dossier_show.py", "_dossier_checks.py")
 _POLICY = (
     "default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'"

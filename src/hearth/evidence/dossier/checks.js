@@ -99,6 +99,7 @@ function statusOfSteps(started) { // what a completed execution deserves: every 
 }
 
 async function recordChain() {
+  recordForm(data.record);
   let previous = GENESIS, steppedBack = 0, time = "";
   const last = entries.length - 1;
   entries.forEach((entry, place) => {
@@ -115,6 +116,7 @@ async function recordChain() {
     list.forEach((entry, place) => need(!place || list[place - 1].sequence < entry.sequence, `entry ${entry.sequence} is out of place`));
   }
   const said = entries[last].details;
+  marksForm(entries[0].details, said);
   need(said.number_of_entries === entries.length, `the seal counts ${said.number_of_entries} entries, but there are ${entries.length}`);
   const fits = { completed: ["completed", "completed_partial"], failed: ["failed"] }[said.cause] || ["incomplete"];
   need(fits.includes(said.status), `the seal's status ${said.status} does not go with its cause ${said.cause}`);
@@ -171,12 +173,14 @@ function signedForRun() {
   need(isObject(data.approval), "the record names an approval that is not in the file");
   if (data.approval.request === null) unchecked(data.approval.missing || "what was signed is not in the file");
   need(data.approval.missing === "", "what was signed is in the file, and is said to be missing");
+  need(Array.isArray(data.approval.decisions) && Array.isArray(data.approval.reviews), "the decisions, or the reviews, are no list");
   return { named, ...data.approval };
 }
 
 async function approvalSignatures() {
   const { request, decisions, reviews } = signedForRun();
   const known = data.policy.keys.map((one) => ({ name: one.name, raw: publicKey(one.key) }));
+  need(known.every((one) => isText(one.name)) && new Set(known.map((one) => one.name)).size === known.length, "a name stands twice among the keys, or is none");
   const all = [["request", request], ...decisions.map((one) => ["decision", one]), ...reviews.map((one) => ["review", one])];
   const said = [], strangers = [], voices = new Map();
   for (const [what, signed] of all) {
