@@ -152,12 +152,15 @@ def _approval(document: dict[str, Any], about: dict[str, Any]) -> list[bytes]:
     return [leaf_bytes(LeafKind.APPROVAL_USED, at=signed["use"]["used"], **{**said, **about})]
 
 
-def approved_anew(document: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return data whose request and decision were made up with keys of their own; with `names` one key says all."""
+def approved_anew(document: dict[str, Any], *names: str, mark: bytes = b"") -> dict[str, Any]:
+    """Return data whose request and decision were made up with keys of their own; with `names` one key says all.
+
+    `mark` stands before what the request says, where it is signed.
+    """
     made = copy.deepcopy(document)
     signed = made["approval"]
     asked = {**signed["request"]["says"], "reason": "nobody asked for this"}
-    signed["request"] = _says(asked, signed["request"], KEYS["stranger"])
+    signed["request"] = _says(asked, signed["request"], KEYS["stranger"], mark)
     digest = hashlib.sha256(canonical_bytes(asked)).hexdigest()
     decided = {**signed["decisions"][0]["says"], "request_digest": digest}
     approvers = names or (decided["approver"],)
@@ -191,8 +194,8 @@ def review_of(document: dict[str, Any]) -> dict[str, Any]:
     return {**made, "envelope": json.loads(envelope.to_json())}
 
 
-def _says(says: dict[str, Any], was: dict[str, Any], key: SigningKey) -> dict[str, Any]:
-    envelope = Envelope.sign(canonical_bytes(says), was["envelope"]["payloadType"], key)
+def _says(says: dict[str, Any], was: dict[str, Any], key: SigningKey, mark: bytes = b"") -> dict[str, Any]:
+    envelope = Envelope.sign(mark + canonical_bytes(says), was["envelope"]["payloadType"], key)
     return {"envelope": json.loads(envelope.to_json()), "says": says}
 
 

@@ -150,6 +150,7 @@ def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
     without = [event for event in steps if event["event_type"] != "step_failed"]
     said = ("approval", "decisions", 0, "says", "reason")
     opening = ("proof", "more", 0, "leaf")
+    envelope = ("approval", "request", "envelope")
     another_time = re.sub('"at":"[0-9]{4}', '"at":"2001', proof["more"][0]["leaf"])
     signature = {"keyid": "somebody", "sig": "QUJD"}
     decisions, early, late = ("approval", "decisions"), "2020-01-01T00:00:00.000000Z", "2099-01-01T00:00:00.000000Z"
@@ -167,6 +168,10 @@ def _forged(whole: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
         "words": (entry("event_type", "step_skipped"), "record.chain"),
         "types": (entry("step_name", []), "record.chain"),
         "times": (entry("timestamp", "2026-02-30T10:00:00.000000Z"), "record.chain"),
+        "a truth": (fold(whole, "manifests", 0, "step_index", value=False), "manifests"),
+        "a truth in a hint": (fold(whole, "rollback", "rollback_hints", 0, "step_index", value=False), "rollback.plan"),
+        "a mark": (dossiers.approved_anew(whole, mark=b"\xef\xbb\xbf"), "approval.signatures"),
+        "no text": (fold(whole, *envelope, "signatures", 0, "keyid", value=None), "approval.signatures"),
         "no reviews": (fold(whole, "approval", "reviews", value={}), "approval.binding"),
         "status": (fold(whole, "record", "status", value="completed"), "record.fields"),
         "error": (fold(whole, "record", "step_events", len(steps) - 1, "error_message", value=""), "record.entries"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hearth.errors import EvidenceError
 from hearth.evidence._dossier_keys import require, unchecked
 from hearth.evidence._dossier_plan import started_of
-from hearth.record import canonical_bytes
+from hearth.record import canonical_bytes, same_json
 from hearth.signing import Envelope, PublicKey
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def bindings(document: dict[str, Any]) -> str:
         "emergency": named["kind"] == "emergency",
     }
     for name, value in pairs.items():
-        require(asked[name] == value, f"the request is not for this run: {name} differs")
+        require(same_json(asked[name], value), f"the request is not for this run: {name} differs")
     digest = hashlib.sha256(canonical_bytes(asked)).hexdigest()
     approvers = []
     for one in signed["decisions"]:

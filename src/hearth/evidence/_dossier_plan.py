@@ -8,7 +8,7 @@ from typing import Any
 from hearth.errors import EvidenceError
 from hearth.evidence._dossier_keys import require, unchecked
 from hearth.evidence._dossier_record import entries_of
-from hearth.record import canonical_bytes
+from hearth.record import canonical_bytes, same_json
 
 __all__ = ["check_guidance", "check_manifests", "check_plan", "started_of"]
 
@@ -48,7 +48,7 @@ def check_manifests(document: dict[str, Any]) -> str:
     named = _named(document)
     held = folded = 0
     require(
-        [(one["of"], one["step_index"], one["sha256"]) for one in document["manifests"]] == named,
+        same_json([(one["of"], one["step_index"], one["sha256"]) for one in document["manifests"]], named),
         "the manifests are not those that the record names",
     )
     for one in document["manifests"]:
@@ -58,7 +58,9 @@ def check_manifests(document: dict[str, Any]) -> str:
             continue
         data = canonical_bytes(one["document"])
         require(hashlib.sha256(data).hexdigest() == one["sha256"], f"the manifest {one['sha256']} was changed")
-        require((one["bytes"], one["missing"]) == (len(data), ""), "what is said of a manifest is not what it is")
+        require(
+            same_json((one["bytes"], one["missing"]), (len(data), "")), "what is said of a manifest is not what it is"
+        )
         held += 1
     if not named:
         return "the record names none"
@@ -83,19 +85,19 @@ def check_guidance(document: dict[str, Any]) -> str:
     """Compare each hint of the scaffold with the plan's own words."""
     scaffold, kept, record = document["rollback"], document["plan"], document["record"]
     for name in ("execution_id", "plan_id", "status"):
-        require(scaffold[name] == record[name], f"the guidance is for another execution: {name} differs")
+        require(same_json(scaffold[name], record[name]), f"the guidance is for another execution: {name} differs")
     hints = scaffold["rollback_hints"]
     if kept is None and hints:
         unchecked("the plan is not in the file, so its guidance cannot be compared")
     steps = kept["plan"]["steps"] if kept is not None else []
     for hint in hints:
         index = hint["step_index"]
-        require(0 <= index < len(steps), f"there is no step {index}, but guidance for it")
+        require(type(index) is int and 0 <= index < len(steps), f"there is no step {index}, but guidance for it")
         said = steps[index]["rollback"]
         defaults = {"actions": [], "required_inputs": [], "risks": [], "estimated_duration": ""}
         for name in _HINT:
             require(
-                hint[name] == said.get(name, defaults.get(name)),
+                same_json(hint[name], said.get(name, defaults.get(name))),
                 f"the guidance for step {index} is not the plan's: {name} differs",
             )
     return f"{len(hints)} hints" if hints else "no hint is given"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hearth.errors import EvidenceError
 from hearth.evidence import UncheckedError, made_by_this_version
 from hearth.operations._plans import parse_kept
-from hearth.record import ExecutionRecord, canonical_bytes
+from hearth.record import ExecutionRecord, canonical_bytes, same_json
 from hearth.rollback import RollbackPlanner
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ def check_guidance_anew(document: Mapping[str, Any]) -> str:
     given, record = document["rollback"], ExecutionRecord.from_dict(document["record"])
     kept = None if document["plan"] is None else parse_kept(canonical_bytes(document["plan"]), "")
     made = RollbackPlanner.plan_rollback(record, None if kept is None else kept.hints).to_dict()
-    if made == given:
+    if same_json(made, given):
         return "worked out anew from record and plan"
     without = RollbackPlanner.plan_rollback(record).to_dict()
-    if given == {**without, "warnings": [*given["warnings"][:1], *without["warnings"]]}:
+    if same_json(given, {**without, "warnings": [*given["warnings"][:1], *without["warnings"]]}):
         raise UncheckedError(f"no hint of the plan is given, and why is the file's own word: {given['warnings'][0]}")
     if not made_by_this_version(document):
         raise UncheckedError("another version worked it out, and this one would do so otherwise")
-    differ = sorted(name for name in made.keys() | given.keys() if made.get(name) != given.get(name))
+    differ = sorted(name for name in made.keys() | given.keys() if not same_json(made.get(name), given.get(name)))
     raise EvidenceError(f"the guidance is not what follows from record and plan: {', '.join(differ)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hearth.record._canonical import canonical_bytes, common_bytes
+from hearth.record._canonical import canonical_bytes, common_bytes, same_json
 from hearth.record._chain import ChainCheck, ChainFault
 from hearth.record._effect import SideEffect, SideEffectReport
 from hearth.record._encoder import TextEncoder, cut_text, make_details_encoder, make_text_encoder
@@ -82,6 +82,7 @@ __all__ = [
     "printable",
     "record_hash",
     "refuse_entry",
+    "same_json",
     "sealed_leaf",
     "secret_arguments",
     "strict_loads",

@@ -16,7 +16,7 @@ import rfc8785
 
 from hearth.errors import RecordError
 
-__all__ = ["canonical_bytes", "common_bytes", "common_float", "is_common"]
+__all__ = ["canonical_bytes", "common_bytes", "common_float", "is_common", "same_json"]
 
 OPTIONS = (
     orjson.OPT_SORT_KEYS
@@ -71,3 +71,8 @@ def canonical_bytes(tree: Any) -> bytes:  # noqa: ANN401 - a JSON tree
     except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError and rfc8785's errors are ValueErrors
         message = f"no canonical JSON form: {error}"
         raise RecordError(message) from error
+
+
+def same_json(one: Any, other: Any) -> bool:  # noqa: ANN401 - JSON trees
+    """Whether two JSON trees are the same in their canonical form: `true` is not 1 there, and 1.0 is."""
+    return canonical_bytes(one) == canonical_bytes(other)

@@ -85,11 +85,16 @@ const keyId = async (raw) => `${(await digest(raw)).slice(0, 16)}…`;
 function parsedEnvelope(envelope) {
   need(isObject(envelope) && same(Object.keys(envelope).sort(), ["payload", "payloadType", "signatures"]), "an envelope has not the form of one");
   need(Array.isArray(envelope.signatures) && envelope.signatures.length > 0, "an envelope has no signature");
+  need(envelope.signatures.length <= 64, "an envelope has more than 64 signatures");
   const payload = fromBase64(envelope.payload);
   const kind = utf8.encode(envelope.payloadType);
   const signed = joined(`DSSEv1 ${kind.length} `, kind, ` ${payload.length} `, payload); // the encoding that is signed
-  const signatures = envelope.signatures.map((one) => ({ keyid: one.keyid || "", value: fromBase64(one.sig) }));
-  return { payload: new TextDecoder("utf-8", { fatal: true }).decode(payload), kind: envelope.payloadType, signed, signatures };
+  const signatures = envelope.signatures.map((one) => {
+    need(isObject(one) && Object.keys(one).every((name) => name === "sig" || name === "keyid"), "a signature of an envelope has other members");
+    need(!own(one, "keyid") || typeof one.keyid === "string", "a keyid of an envelope is not a text");
+    return { keyid: own(one, "keyid") ? one.keyid : "", value: fromBase64(one.sig) };
+  });
+  return { payload: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(payload), kind: envelope.payloadType, signed, signatures };
 }
 
 async function signedBy(envelope, raw) {
