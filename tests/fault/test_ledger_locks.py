@@ -43,7 +43,7 @@ def open_and_close(home: LedgerHome) -> None:
         read_all,
         fsck,
         verify_log,
-        lambda home: publish_log(home, home.root / "p"),
+        lambda home: publish_log(home, home.root.parent / "public"),
     ],
     ids=["open", "records", "fsck", "log verify", "publish"],
 )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from hearth.errors import EvidenceError, EvidenceUsageError, SigningError
+from hearth.errors import EvidenceError, EvidenceUsageError, RecordError, SigningError
 from hearth.evidence._checkpoint import Checkpoint
 from hearth.evidence._leaf_index import IndexIsWrongError, LeafIndex
 from hearth.evidence._log import TransparencyLog
@@ -20,7 +19,7 @@ from hearth.evidence._log_lock import locked
 from hearth.evidence._log_place import LogPlace, LogSettings
 from hearth.evidence._log_rotation import finish_change, read_history
 from hearth.evidence._note import Note, NoteKey
-from hearth.record import LeafKind, format_time, leaf_bytes, named_in_leaf, parse_leaf, utc_now
+from hearth.record import LeafKind, format_time, leaf_bytes, named_in_leaf, parse_leaf, strict_loads, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -375,11 +374,11 @@ def _has_leaves(place: LogPlace) -> bool:
     """Whether the log in a place has any, as far as anything there says; a crash may have left one that has none."""
     settings = LogSettings.load(place)
     try:
-        if json.loads(settings.signed_file.read_bytes())["size"]:
+        if strict_loads(settings.signed_file.read_bytes())["size"]:
             return True
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, RecordError, LookupError, TypeError):
         return True
     try:
         return bool(Checkpoint.parse(Note.parse((place.log / "checkpoint").read_bytes()).text).size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Self
 
-from hearth.errors import EvidenceError
+from hearth.errors import EvidenceError, HearthError
 from hearth.evidence._checkpoint import Checkpoint
 from hearth.evidence._growing_tiles import GrowingTiles
 from hearth.evidence._log_files import LogFiles
@@ -14,6 +14,7 @@ from hearth.evidence._merkle import EMPTY_ROOT, consistency_proof, inclusion_pro
 from hearth.evidence._note import Note, NoteKey
 from hearth.evidence._proof import LogProof
 from hearth.evidence._tiles import TILE_WIDTH, TileHashes, bundle_path, split_bundle, tile_path, tile_sizes
+from hearth.record import strict_loads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -211,11 +212,13 @@ class TransparencyLog:
 
     def _last_signed(self) -> Checkpoint | None:
         try:
-            document = json.loads(self._signed.read_bytes())
-            return Checkpoint(str(document["origin"]), int(document["size"]), bytes.fromhex(document["root"]))
+            document = strict_loads(self._signed.read_bytes())
+            # By its own words: a size that is no whole number is none of a checkpoint's.
+            size = document["size"] if type(document["size"]) is int else -1
+            return Checkpoint(str(document["origin"]), size, bytes.fromhex(document["root"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, HearthError, ValueError, LookupError, TypeError) as error:
             raise EvidenceError(
                 f"{self._signed}, which says how far the log was signed, cannot be read: {error}"
             ) from None

@@ -119,7 +119,10 @@ def _differing(files: LogFiles, tiles: GrowingTiles, *, last: bool) -> list[str]
             wrong.append(f"{path} is missing; `hearth log publish` of an intact log writes it anew")
             continue
         if found != content:
-            wrong.append(f"{path} is not what the entries give: the file was changed")
+            wrong.append(
+                f"{path} is not what the entries give: the file was changed; take it away, and `hearth log publish` of "
+                "an intact log writes it anew"
+            )
     return wrong
 
 
@@ -131,5 +134,6 @@ def _entries(files: LogFiles, size: int) -> Iterator[bytes]:
             yield from split_bundle(files.read(path), width)
         except FileNotFoundError:
             raise EvidenceError(
-                f"{path}, a bundle of the log's entries, is missing; bring it back from a copy"
+                f"{path}, a bundle of the log's entries, is missing; bring it back from a copy, or have `hearth log "
+                "publish` of an intact log write it anew"
             ) from None

@@ -45,6 +45,13 @@ class LogFiles:
             raise EvidenceError(f"{self.folder / path} has more than {_LARGEST:,} bytes, as no file of a log has")
         return data
 
+    def length(self, path: str) -> int | None:
+        """Return how many bytes a file has; None where there is none."""
+        try:
+            return (self.folder / path).stat().st_size
+        except OSError:
+            return None
+
     def write(self, files: Iterable[tuple[str, bytes]]) -> None:
         """Write files, each whole or not at all, all of them durable when this returns. OSError as the system says."""
         named: list[tuple[Path, Path]] = []

@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from hearth.errors import EvidenceError, EvidenceUsageError
+from hearth.errors import EvidenceError, EvidenceUsageError, RecordError
 from hearth.evidence._log_files import LogFiles
 from hearth.evidence._log_lock import locked
 from hearth.evidence._note import NoteKey
+from hearth.record import strict_loads
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -107,7 +108,7 @@ class LogSettings:
             raise EvidenceUsageError(
                 "this ledger has no transparency log; `hearth log init` makes one, with a key of its own"
             ) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, RecordError, ValueError, LookupError, TypeError) as error:
             raise EvidenceError(f"{place.settings}, the log's settings, cannot be read: {error}") from None
 
     def save(self, place: LogPlace) -> None:
@@ -129,7 +130,7 @@ class LogSettings:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    document = json.loads(path.read_bytes())
+    document = strict_loads(path.read_bytes())
     if not isinstance(document, dict) or set(document) != _MEMBERS or document["schema"] != _SCHEMA:
         raise ValueError(f"it is not of the schema {_SCHEMA}")
     if not document["keys"] or any(not str(key).startswith(f"{document['origin']}+") for key in document["keys"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from hearth.errors import EvidenceError
@@ -35,7 +36,7 @@ class Published:
 
 
 def publish(log: TransparencyLog, folder: Path, history: KeyHistory | None = None) -> Published:
-    """Bring a folder to the log's present state; what is there and complete is not written again.
+    """Bring a folder to the log's present state; what is there and complete, by its size, is not written again.
 
     The `history` of the log's keys stands beside the checkpoint (`keys`), where any was changed, and is written before
     it. EvidenceError where the folder holds a log, or a history of keys, that this one does not continue, and
@@ -52,7 +53,8 @@ def publish(log: TransparencyLog, folder: Path, history: KeyHistory | None = Non
     keys = _continued_keys(folder / "keys", history)
     written = 0
     batch: list[tuple[str, bytes]] = []
-    for path in _paths(before, now.size):
+    lost = (path for path in _paths(0, before) if _is_full(path) and target.length(path) != files.length(path))
+    for path in chain(lost, _paths(before, now.size)):
         content = files.read(path)
         try:
             if target.read(path) == content:
@@ -71,9 +73,15 @@ def publish(log: TransparencyLog, folder: Path, history: KeyHistory | None = Non
 
 def _continued(log: TransparencyLog, target: LogFiles, now: Checkpoint) -> int:
     try:
-        there = Checkpoint.parse(Note.parse(target.read("checkpoint")).text)
+        note = Note.parse(target.read("checkpoint"))
     except FileNotFoundError:
         return 0
+    there = Checkpoint.parse(note.text)
+    if there.origin == now.origin and not _signed(log, note):
+        raise EvidenceError(
+            f"the checkpoint in {target.folder} is not signed by the log: it was changed, and proves nothing. Take it "
+            "away, and publish again"
+        )
     if there.origin != now.origin or there.size > now.size:
         raise EvidenceError(
             f"{target.folder} holds the log {there.origin} with {there.size} entries, and this is {now.origin} with "
@@ -110,6 +118,17 @@ def _continued_keys(path: Path, history: KeyHistory | None) -> list[tuple[str, b
         error.args = (f"{path} has another history of the log's keys: {error}; {advice}",)
         raise
     return [(path.name, data)]
+
+
+def _signed(log: TransparencyLog, note: Note) -> bool:
+    try:
+        return log.is_signed(note)
+    except EvidenceError:  # by one of its keys, and not this
+        return False
+
+
+def _is_full(path: str) -> bool:
+    return ".p/" not in path
 
 
 def _paths(before: int, size: int) -> Iterator[str]:
