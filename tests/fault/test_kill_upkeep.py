@@ -1,4 +1,4 @@
-"""kill -9 in the middle of a purge, a backup or a restore: each ends with fsck, and what was promised is there."""
+"""kill -9 in a purge, an erasure, a backup or a restore: each ends with fsck, and what was promised is there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hearth.ledger import Ledger, LedgerHome
-from hearth.operations import back_up, fsck, initialise, purge, restore_backup
+from hearth.operations import back_up, fsck, initialise, log_init, purge, redact, restore_backup, verify_log
+from hearth.record import Redactor
+from hearth.recorder import ExecutionObserver
 from tests.unit.ledger._records import make_sealed_record
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ from datetime import timedelta
 from pathlib import Path
 import sqlalchemy.dialects.sqlite, sqlalchemy.connectors.asyncio
 from hearth.ledger import Ledger, LedgerHome
-from hearth.operations import back_up, fsck, purge, restore_backup
+from hearth.operations import back_up, fsck, purge, redact, restore_backup
 
 what, folder, seeds = sys.argv[1], Path(sys.argv[2]), range(int(sys.argv[3]))
 
@@ -34,6 +36,8 @@ def victim(seed):
     home = LedgerHome(folder / f"{seed}" / ".hearth")
     if what == "purge":
         purge(home, older_than=timedelta(seconds=1), reason="kill -9")
+    elif what == "redact":
+        redact(home, "told", ["/details/customer"], reason="kill -9")
     elif what == "backup":
         back_up(home, folder / f"{seed}" / "backup.tar")
     else:
@@ -101,7 +105,7 @@ def purges(template: LedgerHome, folder: Path, moments: int) -> None:
         home = LedgerHome(folder / str(seed) / ".hearth")
         report = fsck(home)
         assert report.ok, report.findings
-        assert {finding.kind for finding in report.findings} <= {"orphan", "leftover"}
+        assert {finding.kind for finding in report.findings} <= {"orphan", "leftover", "erased"}
         with Ledger.open(home) as ledger:
             left, gone = set(ledger.iterate_ids()), {one["execution_id"] for one in ledger.retention.tombstones()}
         assert not left & gone
@@ -115,6 +119,50 @@ def purges(template: LedgerHome, folder: Path, moments: int) -> None:
         assert fsck(home).findings == ()
         shutil.rmtree(folder / str(seed))
     spread(len(states), moments * 2)
+
+
+CUSTOMER = "Wendeltreppe-41"
+
+
+def disclosing(home: LedgerHome) -> None:
+    """Have a ledger keep a log, and values beside a record, with others around them."""
+    for name, value in (("told", CUSTOMER), ("other", "Hauptplatz-3")):
+        observer = ExecutionObserver(name, "p", redactor=Redactor(disclosable=("customer",)))
+        for step in range(20):
+            observer.record_step_started(step, "Ask", {"customer": f"{value} {step} " + "x" * 200})
+            observer.record_step_completed(step, "Ask")
+        observer.mark_completed()
+        with Ledger.open(home) as ledger:
+            ledger.store(observer.get_execution_record("DRY_RUN").with_disclosures(observer.disclosures))
+    log_init(home)
+
+
+def erasures(template: LedgerHome, folder: Path, moments: int) -> None:
+    disclosing(template)
+    for seed in (*range(moments), "whole", "measured"):
+        shutil.copytree(template.root, folder / str(seed) / ".hearth")
+    kill("redact", folder, moments)
+    erased = 0
+    for seed in range(moments):
+        home = LedgerHome(folder / str(seed) / ".hearth")
+        report = fsck(home)
+        assert {finding.kind for finding in report.findings} <= {"erased", "log", "leftover"}, report.findings
+        with Ledger.open(home) as ledger:
+            left, said = ledger.disclosures("told"), ledger.erasures.of("told")
+        assert (len(left), len(said)) in {(20, 0), (0, 1)}, "a value went without a word, or a word came without it"
+        if said:
+            erased += 1
+        else:
+            redact(home, "told", ["/details/customer"], reason="the same again comes to its end")
+        fsck(home, repair=True)
+        verdict = verify_log(home)
+        assert verdict.ok, verdict.report.problems
+        assert fsck(home).findings == ()
+        held = b"".join(path.read_bytes() for path in home.root.rglob("*") if path.is_file())
+        assert CUSTOMER.encode() not in held
+        assert held.count(b"Hauptplatz-3") == 20
+        shutil.rmtree(folder / str(seed))
+    spread(erased, moments)
 
 
 def backups(template: LedgerHome, folder: Path, moments: int) -> None:
@@ -155,6 +203,10 @@ def test_killed_purges(template: LedgerHome, tmp_path: Path) -> None:
     purges(template, tmp_path / "p", 20)
 
 
+def test_killed_erasures(template: LedgerHome, tmp_path: Path) -> None:
+    erasures(template, tmp_path / "e", 20)
+
+
 def test_killed_backups(template: LedgerHome, tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     backups(template, tmp_path / "b", 20)
@@ -166,7 +218,7 @@ def test_killed_restores(template: LedgerHome, tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("kind", [purges, backups, restores])
+@pytest.mark.parametrize("kind", [purges, erasures, backups, restores])
 def test_two_hundred_moments(kind: object, template: LedgerHome, tmp_path: Path) -> None:
     (tmp_path / "k").mkdir()
     kind(template, tmp_path / "k", 200)  # type: ignore[operator]
@@ -177,6 +229,8 @@ import sys
 from pathlib import Path
 from hearth.execution import ContentStore
 from hearth.ledger import Ledger, LedgerHome
+from hearth.record import Redactor
+from hearth.recorder import ExecutionObserver
 from tests.unit.ledger._records import make_sealed_record
 home, name, number = LedgerHome(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
 store = ContentStore(home.outputs)

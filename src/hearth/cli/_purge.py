@@ -118,4 +118,9 @@ def _print(screen: Screen, report: PurgeReport) -> None:
         )
         screen.line((left, "yellow"))
     if not report.emptied:
-        screen.line(("a reader kept the write-ahead log from being emptied; `hearth purge` it again later", "yellow"))
+        screen.line(
+            (
+                "bytes of it may be in the database's files, in use or without room, until `hearth fsck --repair` runs",
+                "yellow",
+            )
+        )

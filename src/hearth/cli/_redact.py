@@ -72,6 +72,9 @@ def redact(
         screen.line(path_of(one), indent=2)
     if not dry_run and not found.emptied:
         screen.line(
-            ("the database is in use: bytes may be in its files until `hearth purge` or `redact` runs again", "yellow"),
+            (
+                "bytes of it may be in the database's files, in use or without room, until `hearth fsck --repair` runs",
+                "yellow",
+            ),
             indent=2,
         )

@@ -24,6 +24,7 @@ from hearth.errors import LedgerError
 from hearth.ledger import Ledger
 from hearth.operations._archive import MANIFEST, SCHEMA, read_archive
 from hearth.operations._backup_log import copy_log
+from hearth.operations._emptying import is_emptying_due
 from hearth.operations._upkeep import upkeep
 from hearth.record import canonical_bytes, format_time, percent_encode, utc_now
 
@@ -120,7 +121,7 @@ def _write(
     log = copy_log(home, scratch)
     journals = _whole_lines(home, scratch)
     database = scratch / "ledger.db"
-    stored = _copy_database(home.database, database)
+    stored = _copy_database(home.database, database, anew=is_emptying_due(home))
     _add_file(add, "ledger.db", database)
     for name, copy in journals.items():
         if name.removesuffix(".journal") not in stored:
@@ -160,8 +161,11 @@ def _whole_lines(home: LedgerHome, scratch: Path) -> dict[str, Path]:
     return copies
 
 
-def _copy_database(source: Path, target: Path) -> set[str]:
-    """Copy the database as it stands in one moment; return the encoded ids of the records that are in it."""
+def _copy_database(source: Path, target: Path, *, anew: bool) -> set[str]:
+    """Copy the database as it stands in one moment; return the encoded ids of the records that are in it.
+
+    `anew`: bytes of what was erased may still be in it, and are not to be in the copy.
+    """
     target.touch(mode=0o600)
     reading = sqlite3.connect(f"{source.as_uri()}?mode=rw", uri=True, timeout=60.0)
     try:
@@ -170,6 +174,8 @@ def _copy_database(source: Path, target: Path) -> set[str]:
             reading.backup(writing, pages=-1)
             # The copy belongs to nobody yet: without a log beside it, it is one file.
             writing.execute("PRAGMA journal_mode = DELETE").fetchall()
+            if anew:
+                writing.execute("VACUUM")
             ids = {str(row[0]) for row in writing.execute("SELECT execution_id FROM executions")}
             writing.execute("PRAGMA journal_mode = WAL").fetchall()
         finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hearth.errors import ExecutionPurgedError, GateRefusedError, LedgerError, RecordError
 from hearth.execution import load_policy
 from hearth.ledger import Ledger
+from hearth.operations._emptying import emptying
 from hearth.operations._fsck._canonical import DIGEST
 from hearth.operations._fsck._kept import content_digests, plan_digests
 from hearth.operations._log_follows import log_follows
@@ -105,17 +106,18 @@ def purge(
         if dry_run or not facts:
             return PurgeReport(records=tuple(outcomes[name] for name in chosen))
         _note_files(home, facts)
-        for done, (name, fact) in enumerate(facts.items(), 1):
-            try:
-                tombstone = ledger.retention.purge(fact, by=person(), reason=reason.strip())
-            except LedgerError as error:
-                outcomes[name] = Purged(execution_id=name, outcome="refused", why=str(error))
-            else:
-                outcomes[name] = Purged(execution_id=name, outcome="purged", tombstone=tombstone)
-            if progress is not None:
-                progress("records purged", done)
+        with emptying(home, ledger) as files:
+            for done, (name, fact) in enumerate(facts.items(), 1):
+                try:
+                    tombstone = ledger.retention.purge(fact, by=person(), reason=reason.strip())
+                except LedgerError as error:
+                    outcomes[name] = Purged(execution_id=name, outcome="refused", why=str(error))
+                else:
+                    outcomes[name] = Purged(execution_id=name, outcome="purged", tombstone=tombstone)
+                if progress is not None:
+                    progress("records purged", done)
+            emptied = files.finish()
         gone = {name for name, outcome in outcomes.items() if outcome.outcome == "purged"}
-        emptied = not gone or ledger.retention.empty()
         removed, left = _remove_files(home, [facts[name] for name in facts if name in gone])
     return PurgeReport(records=tuple(outcomes[name] for name in chosen), removed=removed, left=left, emptied=emptied)
 

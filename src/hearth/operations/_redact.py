@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hearth.errors import GateRefusedError, LedgerError
 from hearth.ledger import Ledger
+from hearth.operations._emptying import emptying, is_emptying_due
 from hearth.operations._log_follows import log_follows
 from hearth.operations._people import person
 from hearth.operations._upkeep import upkeep
@@ -61,12 +62,13 @@ def redact(
         chosen = tuple(one for one in there if any(_matches(one, path) for path in paths))
         left = tuple(one for one in there if one not in chosen)
         if not chosen:
-            raise LedgerError(_nothing(full, there, len(ledger.erasures.of(full))))
+            raise LedgerError(_nothing(full, there, len(ledger.erasures.of(full)), due=is_emptying_due(home)))
         if dry_run:
             return Redacted(execution_id=full, erased=chosen, left=left, erasure=None, emptied=False)
         places = [(one.sequence, one.pointer, one.digest) for one in chosen]
-        erasure = ledger.erasures.erase(full, places, by=person(), reason=Redactor().text(reason.strip()))
-        emptied = ledger.retention.empty()
+        with emptying(home, ledger) as files:
+            erasure = ledger.erasures.erase(full, places, by=person(), reason=Redactor().text(reason.strip()))
+            emptied = files.finish()
     return Redacted(execution_id=full, erased=chosen, left=left, erasure=erasure, emptied=emptied)
 
 
@@ -83,9 +85,10 @@ def _matches(one: ErasedValue, path: str) -> bool:
     return any(fnmatch.fnmatchcase(name, path) for name in (path_of(one), one.pointer))
 
 
-def _nothing(execution_id: str, there: list[ErasedValue], before: int) -> str:
+def _nothing(execution_id: str, there: list[ErasedValue], before: int, *, due: bool) -> str:
     if there:
         named = ", ".join(path_of(one) for one in there[:8])
         return f"no disclosed value of {execution_id} stands at such a path; there are: {named}"
     again = "; what there was is erased already" if before else ""
+    again += ", and bytes of it may be in the database's files until `hearth fsck --repair`" if before and due else ""
     return f"the ledger holds no disclosed value of {execution_id}{again}"

@@ -37,6 +37,7 @@ _ASIDE = re.compile(r"plans/[0-9a-f]{64}\.json\.changed-[0-9a-f]{8}")
 _ASIDE_BY_PURGE = re.compile(r"(?:outputs|inputs)/purged/([0-9a-f]{64})|plans/purged-([0-9a-f]{64})\.json")
 _FOLDER_OF_RUN = re.compile(r"runs/(.+)\.[^./]+")
 _MOMENT = 60  # seconds
+_EMPTYING = "locks/emptying"
 _SANDBOXES = re.compile(r"sandboxes/[^/]+|runs/(new-)?hearth-[^/.]+")
 
 
@@ -69,6 +70,9 @@ def _left(
         if name.startswith("journals/") and live(path.with_name(path.name.removesuffix(".recovering"))):
             return True
         findings.leftover("leftover", "a draft of a process that is gone", where=name, mend=Mend("remove", name))
+    elif name == _EMPTYING:
+        what = "of what was erased or purged, bytes may still be in the database's files"
+        findings.leftover("erased", what, where="ledger.db", mend=Mend("empty", name))
     elif (run := _FOLDER_OF_RUN.fullmatch(name)) and path.is_dir():
         if run[1] not in waiting:
             what = "private copies of inputs, of a run that is over"

@@ -41,8 +41,13 @@ def repair(root: Path, wanted: Sequence[tuple[Finding, Mend]]) -> list[str]:
                 _put_back(root, mend.subject)
             elif mend.action == "remove" and not mend.subject.startswith(KEPT):
                 _remove(root / mend.subject)
+            elif mend.action == "empty":
+                _empty_database(root / "ledger.db")
+                _remove(root / mend.subject)
         except OSError as error:
             failed.append(f"{mend.subject}: {error.strerror}")
+        except sqlite3.Error as error:
+            failed.append(f"the database could not be emptied of what was erased: {error}")
     return failed
 
 
@@ -53,6 +58,18 @@ def _mend_database(path: Path, mends: list[Mend]) -> None:
         for mend in sorted(mends, key=lambda mend: mend.action == "reindex"):
             _mend(connection, mend)
         connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+def _empty_database(path: Path) -> None:
+    """Write the database anew, without the bytes of what was erased, and cut its write-ahead log."""
+    connection = connect(path, write=True)
+    try:
+        connection.execute("ROLLBACK")  # neither can be done within a transaction
+        connection.execute("VACUUM")
+        if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            raise sqlite3.OperationalError("somebody reads in it; run `hearth fsck --repair` again later")
     finally:
         connection.close()
 
