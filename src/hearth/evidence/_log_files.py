@@ -7,6 +7,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
+from hearth._directory import sync_directory
 from hearth.errors import EvidenceError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class LogFiles:
                 draft.unlink(missing_ok=True)
             raise
         for folder in folders:
-            _sync_folder(folder)
+            sync_directory(folder)
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files that nothing needs any more, and the folders of partial tiles that are empty then."""
@@ -92,13 +93,3 @@ class LogFiles:
             self._make_folders(folder.parent, seen)
             folder.mkdir(mode=self._modes[1], exist_ok=True)
         seen[folder] = None
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,13 +10,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hearth._directory import sync_directory
 from hearth.errors import EvidenceError
 from hearth.evidence._checkpoint import Checkpoint
 from hearth.evidence._log_files import LogFiles
 from hearth.evidence._log_lock import locked
 from hearth.evidence._merkle import verify_consistency
 from hearth.evidence._note import COSIGNATURE, Note, NoteKey
-from hearth.recorder import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

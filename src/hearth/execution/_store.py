@@ -9,6 +9,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from hearth._directory import sync_directory
 from hearth.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -103,13 +104,8 @@ class ContentStore:
             return False
 
     def _sync(self, folder: Path) -> None:
-        if not self.durable or os.name != "posix":
-            return
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        if self.durable:
+            sync_directory(folder)
 
 
 class ContentWriter:

@@ -11,7 +11,7 @@ from hearth.errors import LedgerError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["create_private_file", "keep_private", "private_folder", "sync_folder"]
+__all__ = ["create_private_file", "keep_private", "private_folder"]
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -45,14 +45,3 @@ def keep_private(path: Path) -> None:
     status = path.stat()
     if os.name == "posix" and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & _OTHERS:
         path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
-
-
-def sync_folder(path: Path) -> None:
-    """Make new names in a folder durable, where the platform can (Windows cannot open folders)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,10 +10,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hearth._directory import sync_directory
 from hearth.errors import LedgerDamagedError, LedgerError, LedgerNotFoundError
 from hearth.ledger._database import APPLICATION_ID, Database, is_busy
 from hearth.ledger._layout import CONSTRAINTS, LAYOUT
-from hearth.ledger._private import create_private_file, keep_private, sync_folder
+from hearth.ledger._private import create_private_file, keep_private
 from hearth.ledger._tables import ledger_meta
 from hearth.record import format_time, utc_now
 
@@ -165,7 +166,7 @@ def create_database(home: LedgerHome) -> None:
                 message = f"{home.database}: the new ledger could not be written out; check the free space of its disk"
                 raise LedgerError(message)
             _link(draft, home.database)
-            sync_folder(home.root)
+            sync_directory(home.root)
         finally:
             for path in (draft, *(draft.with_name(draft.name + ending) for ending in _COMPANIONS)):
                 path.unlink(missing_ok=True)

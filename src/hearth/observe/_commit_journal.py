@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
+from hearth._directory import sync_directory
 from hearth.errors import ObservationError
 from hearth.observe._change import Change
 from hearth.observe._commit_state import Remembered
@@ -140,7 +141,7 @@ class CommitJournal:
             self._write(b"".join(self._line(one) for one in (self.header, *(one.to_dict() for one in self.actions))))
             os.fsync(self._descriptor)
             waiting.rename(path)
-            _sync(folder)
+            sync_directory(folder)
         except BaseException:
             self.close()
             with suppress(FileNotFoundError):
@@ -195,7 +196,7 @@ class CommitJournal:
     def remove(self) -> None:
         """Remove the journal, of which nothing is left to do, and close it."""
         self.path.unlink()
-        _sync(self.path.parent)
+        sync_directory(self.path.parent)
         self.close()
 
     def close(self) -> None:
@@ -288,11 +289,3 @@ def _values_to_dict(values: Mapping[str, bytes]) -> dict[str, str]:
 
 def _values_from_dict(values: Mapping[str, str]) -> dict[str, bytes]:
     return {key: base64.b64decode(value, validate=True) for key, value in values.items()}
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from hearth._directory import sync_directory
 from hearth.errors import LedgerError
 from hearth.ledger import Ledger
 from hearth.operations._archive import MANIFEST, SCHEMA, read_archive
@@ -203,12 +204,7 @@ def _publish(draft: Path, path: Path) -> None:
         raise LedgerError(f"{path} is there already; a backup is never overwritten") from None
     except OSError:  # a file system without hard links
         draft.rename(path)
-    if os.name == "posix":
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    sync_directory(path.parent)
 
 
 def _digest(file: BinaryIO) -> tuple[str, int]:

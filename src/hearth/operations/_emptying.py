@@ -6,8 +6,8 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from hearth._directory import sync_directory
 from hearth.errors import HearthError, LedgerError
-from hearth.recorder import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,11 +15,11 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hearth._directory import sync_directory
 from hearth.errors import LedgerError, RecordError
 from hearth.operations._write import write_whole
 from hearth.plan import Secrets, load_tasks
 from hearth.record import Redactor, canonical_bytes, strict_loads, thaw
-from hearth.recorder import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hearth._directory import sync_directory
 from hearth.errors import LedgerError
 from hearth.ledger import Ledger, LedgerHome
 from hearth.operations._archive import read_archive
@@ -101,20 +102,10 @@ def _publish(draft: Path, target: Path) -> None:
     if target.is_dir():
         target.rmdir()  # of an empty folder only
     draft.rename(target)
-    _sync(target.parent)
+    sync_directory(target.parent)
 
 
 def _sync_all(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         if path.is_dir():
-            _sync(path)
-
-
-def _sync(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync_directory(path)

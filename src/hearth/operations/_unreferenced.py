@@ -7,7 +7,6 @@ holds its slot or has left its journal or its record by then; one that comes lat
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 import time
@@ -15,6 +14,7 @@ from base64 import b64decode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hearth._directory import sync_directory
 from hearth.errors import LedgerError
 from hearth.execution import running_executions
 from hearth.operations._fsck._canonical import DIGEST, load
@@ -81,7 +81,7 @@ def remove_unreferenced(root: Path, names: Iterable[str]) -> tuple[list[str], li
             continue
         aside[name] = _put_aside(name, path)
     for folder in {path.parent for path in aside.values()}:
-        _sync(folder)
+        sync_directory(folder)
     kept = referenced(root, filter(None, (digests[name] for name in aside)))
     running = _running(root)
     removed = []
@@ -91,8 +91,8 @@ def remove_unreferenced(root: Path, names: Iterable[str]) -> tuple[list[str], li
         else:
             path.unlink(missing_ok=True)
             removed.append(name)
-    for folder in {(root / name).parent for name in files}:
-        _sync(folder)
+    for folder in filter(Path.is_dir, {(root / name).parent for name in files}):
+        sync_directory(folder)
     return removed, [name for name in files if name not in removed]
 
 
@@ -194,13 +194,3 @@ def _put_back(path: Path, target: Path) -> None:
     else:
         target.parent.mkdir(mode=0o700, exist_ok=True)
         path.replace(target)
-
-
-def _sync(folder: Path) -> None:
-    if os.name != "posix" or not folder.is_dir():
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hearth.recorder._directory import sync_directory
 from hearth.recorder._journal import Journal
 from hearth.recorder._known_end import KnownEnd
 from hearth.recorder._lock import try_lock
@@ -22,7 +21,6 @@ __all__ = [
     "journal_is_live",
     "read_journal",
     "recover_journal",
-    "sync_directory",
     "try_lock",
     "verify_journal",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from hearth._directory import sync_directory
 from hearth.errors import JournalLockedError, RecorderError
-from hearth.recorder._directory import sync_directory
 from hearth.recorder._lock import lock_soon
 
 if TYPE_CHECKING:

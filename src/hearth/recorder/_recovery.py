@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hearth._directory import sync_directory
 from hearth.errors import JournalDamagedError, JournalLockedError, RecorderError
 from hearth.record import (
     ExecutionRecord,
@@ -26,7 +27,6 @@ from hearth.record import (
     hash_entry_bytes,
     utc_now,
 )
-from hearth.recorder._directory import sync_directory
 from hearth.recorder._known_end import end_steps
 from hearth.recorder._lock import lock_soon, try_lock
 from hearth.recorder._reading import Scan, scan_journal

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import os
+import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from cryptography.exceptions import InternalError, InvalidSignature, Unsupported
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from hearth._directory import sync_directory
 from hearth.errors import SigningError
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ class SigningKey:
         return cls(key)
 
     def save(self, path: Path | str, passphrase: str | None = None) -> None:
-        """Write a new PKCS #8 PEM file, mode 0600, durable; one that exists is never overwritten."""
+        """Write a new PKCS #8 PEM file, 0600, durable, whole or not at all; one that exists is never overwritten."""
         path = Path(path)
         if passphrase is not None and not 0 < len(passphrase.encode()) <= _LONGEST_PASSPHRASE:
             raise SigningError(f"a passphrase has 1 to {_LONGEST_PASSPHRASE} bytes")
@@ -138,11 +140,7 @@ class SigningKey:
             encryption = serialization.BestAvailableEncryption(passphrase.encode())
         data = self._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
+            _write_new(path, data)
         except FileExistsError:
             raise SigningError(
                 f"{path} is there already; a key is never overwritten: `hearth keygen --trust` trusts that one in a "
@@ -160,6 +158,27 @@ class SigningKey:
 
     def __reduce__(self) -> str:
         raise TypeError("a private key is not pickled")
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Write it under another name first: half a key, as a crash leaves it, would stand in the way of every later one."""
+    draft = path.with_name(f".key.{secrets.token_hex(4)}.new")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        try:
+            os.link(draft, path, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except (OSError, NotImplementedError):  # a file system without hard links: take the name, then fill it
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600))
+            draft.replace(path)
+        sync_directory(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _read_private(path: Path) -> bytes:

@@ -61,6 +61,38 @@ def test_a_key_is_read_back_and_nobody_else_can(tmp_path: Path) -> None:
     assert SigningKey.load(tmp_path / "a.pem").public == key.public
 
 
+def test_half_a_key_never_takes_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever finds a file takes it for a key: after a crash, or on a full disk, there is none."""
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for name, call, error in (("fsync", full, SigningError), ("link", killed, KeyboardInterrupt)):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, call)
+            with pytest.raises(error):
+                SigningKey.generate().save(tmp_path / "a.pem")
+        assert list(tmp_path.iterdir()) == []
+    SigningKey.generate().save(tmp_path / "a.pem")
+
+
+def test_a_key_is_written_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", none)
+    key = SigningKey.generate()
+    key.save(tmp_path / "a.pem")
+    assert SigningKey.load(tmp_path / "a.pem").public == key.public
+    assert stat.S_IMODE((tmp_path / "a.pem").stat().st_mode) == 0o600
+    with pytest.raises(SigningError, match="never overwritten"):
+        SigningKey.generate().save(tmp_path / "a.pem")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pem"]
+
+
 def test_a_passphrase_is_needed_and_has_to_be_right(tmp_path: Path) -> None:
     key = SigningKey.generate()
     key.save(tmp_path / "a.pem", "correct horse")

@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hearth._directory import sync_directory
 from hearth.errors import TaskError
 from hearth.execution._task import TaskEffect
 from hearth.execution.tasks._clean import clean
 from hearth.execution.tasks._describe import size
-from hearth.execution.tasks._files import check_unchanged, keep, locate, replace, sync_folder
+from hearth.execution.tasks._files import check_unchanged, keep, locate, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,8 +107,8 @@ class Change:
             origin.unlink()
             self.effects.pop()
         self._tell(target, f"moved {what}", before, moved.told(), origin=(origin, moved, None))
-        sync_folder(target.parent)
-        sync_folder(origin.parent)
+        sync_directory(target.parent)
+        sync_directory(origin.parent)
 
     def _delete(self, name: str) -> None:
         target, before = self._begin(name)
@@ -121,7 +122,7 @@ class Change:
         target.unlink()
         self.details |= {"after": None, "changed": True}
         self._tell(target, f"deleted {name} ({size(before.size)})", before, None)
-        sync_folder(target.parent)
+        sync_directory(target.parent)
 
     def _set_mode(self, name: str, mode: int) -> None:
         target = locate(name, self._context.cwd, follow=self._follow)
@@ -178,7 +179,7 @@ class Change:
             more = "" if added is None else f"{size(added)} more, "
             now = f"{more}{size(after.size)}{_was(before) if added is None else ''}"
             self._tell(target, f"{verb} {self._name_of(target)} ({now})", before, after.told())
-        sync_folder(target.parent)
+        sync_directory(target.parent)
 
     def _replace_by(
         self,
@@ -214,7 +215,7 @@ class Change:
                     details={"path": self._shown(str(path))},
                 )
             )
-            sync_folder(path.parent)
+            sync_directory(path.parent)
 
     def _source(self, name: str) -> Path:
         """Return the file to read: the private copy of an input, else the file itself."""

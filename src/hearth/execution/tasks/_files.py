@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hearth.execution._store import ContentStore
     from hearth.record import Redactor
 
-__all__ = ["FileState", "keep", "locate", "replace", "sync_folder"]
+__all__ = ["FileState", "keep", "locate", "replace"]
 
 LARGEST_KEPT = 256 << 20
 _PIECE = 64 << 10
@@ -200,17 +200,6 @@ def check_unchanged(target: Path, before: FileState | None) -> None:
         now = None
     if now != (before.mark if before is not None else None):
         raise TaskError(f"{target} was changed by somebody else meanwhile; nothing was done to it")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in a folder durable, where the platform can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _mark(status: os.stat_result) -> tuple[int, ...]:

@@ -181,7 +181,7 @@ class TestAtOnceOrNotAtAll:
         def fail(folder: Path) -> None:
             raise OSError(5, "Input/output error", str(folder))
 
-        monkeypatch.setattr(_change, "sync_folder", fail)
+        monkeypatch.setattr(_change, "sync_directory", fail)
         result = bench.run("file", params)
         assert result.error == f"{bench.folder}: Input/output error"
         assert effects(result) == [(effect, True)]
