@@ -8,6 +8,7 @@ from hearth._lazy import lazy_names
 
 if TYPE_CHECKING:
     from hearth.evidence._checkpoint import Checkpoint
+    from hearth.evidence._checkpoint_file import read_checkpoint
     from hearth.evidence._cosigning import CosignFailure, CosignResult, cosign
     from hearth.evidence._dossier_checks import DossierVerdict, Finding
     from hearth.evidence._dossier_data import is_dossier
@@ -120,6 +121,7 @@ __all__ = [
     "name_of_leaf",
     "node_hash",
     "publish",
+    "read_checkpoint",
     "remade_dossier",
     "request_timestamp",
     "revoke_key",
@@ -201,6 +203,7 @@ __getattr__, __dir__ = lazy_names(
         "name_of_leaf": "_log_intake",
         "node_hash": "_merkle",
         "publish": "_publish",
+        "read_checkpoint": "_checkpoint_file",
         "request_timestamp": "_timestamp",
         "root_from_inclusion": "_merkle",
         "sign_statement": "_statement",

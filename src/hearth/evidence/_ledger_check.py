@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearth.errors import EvidenceError, RecordError
+from hearth.evidence._checkpoint_file import read_checkpoint
 from hearth.evidence._leaf_index import LeafIndex
 from hearth.evidence._log_check import LogReport, check_log
 from hearth.evidence._log_intake import NOT_TOLD, backlog_of, name_of_leaf
 from hearth.evidence._log_lock import locked
 from hearth.evidence._log_snapshot import LogSnapshot
 from hearth.evidence._merkle import consistency_proof, leaf_hash, verify_consistency
-from hearth.evidence._note import Note
 from hearth.evidence._tiles import TileHashes
 from hearth.ledger import LEAVES_OF_ROWS
 from hearth.record import LeafKind, parse_leaf
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from hearth.evidence._checkpoint import Checkpoint
     from hearth.evidence._ledger_log import LedgerLog
+    from hearth.evidence._note import Note
     from hearth.ledger import LedgerEvent
 
 __all__ = ["check_ledger_log"]
@@ -140,7 +141,7 @@ class _Comparison:
         """
         files = self._log.log.files
         try:
-            now = verify(Note.parse(files.read("checkpoint")))
+            now = verify(read_checkpoint(files))
             if now.size > before.size:
                 hashes = TileHashes(now.size, files.read)
                 proof = consistency_proof(before.size, now.size, hashes)

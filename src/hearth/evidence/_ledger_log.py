@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hearth.errors import EvidenceError, EvidenceUsageError, RecordError, SigningError
 from hearth.evidence._checkpoint import Checkpoint
+from hearth.evidence._checkpoint_file import read_checkpoint
 from hearth.evidence._leaf_index import IndexIsWrongError, LeafIndex
 from hearth.evidence._log import TransparencyLog
+from hearth.evidence._log_files import LogFiles
 from hearth.evidence._log_intake import LogIntake, name_of_leaf
 from hearth.evidence._log_key import load_log_key
 from hearth.evidence._log_lock import locked
 from hearth.evidence._log_place import LogPlace, LogSettings
 from hearth.evidence._log_rotation import finish_change, read_history
-from hearth.evidence._note import Note, NoteKey
+from hearth.evidence._note import NoteKey
 from hearth.record import LeafKind, format_time, leaf_bytes, named_in_leaf, parse_leaf, strict_loads, utc_now
 
 if TYPE_CHECKING:
@@ -381,7 +383,7 @@ def _has_leaves(place: LogPlace) -> bool:
     except (OSError, RecordError, LookupError, TypeError):
         return True
     try:
-        return bool(Checkpoint.parse(Note.parse((place.log / "checkpoint").read_bytes()).text).size)
+        return bool(Checkpoint.parse(read_checkpoint(LogFiles(place.log)).text).size)
     except FileNotFoundError:
         return False
     except (OSError, EvidenceError):

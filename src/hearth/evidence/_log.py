@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from hearth.errors import EvidenceError, HearthError
 from hearth.evidence._checkpoint import Checkpoint
+from hearth.evidence._checkpoint_file import CHECKPOINT, read_checkpoint
 from hearth.evidence._growing_tiles import GrowingTiles
 from hearth.evidence._log_files import LogFiles
 from hearth.evidence._log_lock import locked
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from hearth.signing import PublicKey, SigningKey
 
 __all__ = ["TransparencyLog"]
-
-_CHECKPOINT = "checkpoint"
 
 
 class TransparencyLog:
@@ -49,7 +48,7 @@ class TransparencyLog:
         log = cls(folder, signed, lambda: key, (key.public,))
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(folder):
-            if (folder / _CHECKPOINT).exists():
+            if (folder / CHECKPOINT).exists():
                 raise EvidenceError(f"there is a log in {folder} already")
             last = log._last_signed()
             if last is not None and last.size:
@@ -62,7 +61,7 @@ class TransparencyLog:
     @property
     def exists(self) -> bool:
         """Whether there is a log in the folder."""
-        return (self.files.folder / _CHECKPOINT).exists()
+        return (self.files.folder / CHECKPOINT).exists()
 
     def checkpoint(self) -> Checkpoint:
         """Return the present state; EvidenceError where it is not signed by the log's key, or older than one signed."""
@@ -81,7 +80,10 @@ class TransparencyLog:
     def is_signed(self, note: Note) -> bool:
         """Whether a note is signed by one of the log's keys, in the name of the log that it is a checkpoint of."""
         origin = Checkpoint.parse(note.text).origin
-        return bool(note.verified_by([NoteKey(origin, public) for public in self._publics]))
+        try:
+            return bool(note.verified_by([NoteKey(origin, public) for public in self._publics]))
+        except EvidenceError:  # a signature that says to be of one of them is not
+            return False
 
     def append(self, entries: Iterable[bytes]) -> range:
         """Add entries; return their indexes. OSError and EvidenceError leave the log as it was."""
@@ -175,14 +177,17 @@ class TransparencyLog:
 
     def _read_note(self) -> Note:
         try:
-            return Note.parse(self.files.read(_CHECKPOINT))
+            return read_checkpoint(self.files)
         except FileNotFoundError:
             raise EvidenceError(f"there is no log in {self.files.folder}; make one with `hearth log init`") from None
 
     def _verified(self, note: Note) -> Checkpoint:
         found = Checkpoint.parse(note.text)
         if not self.is_signed(note):
-            raise EvidenceError(f"the checkpoint in {self.files.folder} is not signed by the log's key")
+            raise EvidenceError(
+                f"the checkpoint in {self.files.folder} is not signed by the log's key: it was changed. Bring it back "
+                "from a copy of the log"
+            )
         last = self._last_signed()
         if last is None:
             raise EvidenceError(
@@ -229,7 +234,7 @@ class TransparencyLog:
         told = {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()}
         self._signed.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         LogFiles(self._signed.parent).write([(self._signed.name, json.dumps(told).encode())])
-        self.files.write([(_CHECKPOINT, note.to_bytes())])
+        self.files.write([(CHECKPOINT, note.to_bytes())])
 
     def publish_note(self, note: Note) -> None:
         """Add the cosignatures of a note to the published checkpoint; one of the same witness takes the other's place.
@@ -250,7 +255,7 @@ class TransparencyLog:
             signed |= {(one.name, one.key_id): one for one in note.signatures if one.name != checkpoint.origin}
             data = Note(state, tuple(signed.values())).to_bytes()
             self._verified(Note.parse(data))  # it has to be readable, too: there is a limit to signatures
-            self.files.write([(_CHECKPOINT, data)])
+            self.files.write([(CHECKPOINT, data)])
 
 
 def _superseded(before: int, after: int) -> Iterator[str]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hearth.errors import EvidenceError
+from hearth.evidence._checkpoint_file import CHECKPOINT, read_checkpoint
 from hearth.evidence._growing_tiles import GrowingTiles
-from hearth.evidence._note import Note
 from hearth.evidence._tiles import TILE_WIDTH, bundle_path, split_bundle
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from hearth.evidence._checkpoint import Checkpoint
     from hearth.evidence._log_files import LogFiles
+    from hearth.evidence._note import Note
 
 __all__ = ["LogReport", "check_log"]
 
@@ -52,11 +53,7 @@ def check_log(
     elsewhere. `entry` is given each entry with its number. Memory is bounded. EvidenceError where there is no
     checkpoint, or one that nobody known signed.
     """
-    try:
-        note = Note.parse(files.read("checkpoint"))
-    except FileNotFoundError:
-        raise EvidenceError(f"there is no log in {files.folder}: it has no checkpoint") from None
-    checkpoint = verify(note)
+    checkpoint = _present(files, verify)
     older = None if since is None else _older(since, believe or verify)
     problems = _set_back(checkpoint, older)
     tiles = GrowingTiles(0, files.read)
@@ -86,6 +83,19 @@ def check_log(
             "now, and were signed anew. Both checkpoints are signed by the log's key: keep them, they prove it"
         )
     return LogReport(checkpoint, tuple(problems))
+
+
+def _present(files: LogFiles, verify: Callable[[Note], Checkpoint]) -> Checkpoint:
+    try:
+        note = read_checkpoint(files)
+    except FileNotFoundError:
+        raise EvidenceError(f"there is no log in {files.folder}: it has no checkpoint") from None
+    try:
+        return verify(note)
+    except EvidenceError as error:
+        if type(error) is not EvidenceError:
+            raise  # it says more than that this note does not count
+        raise EvidenceError(f"{files.folder / CHECKPOINT}: {error}") from None
 
 
 def _older(since: Note, verify: Callable[[Note], Checkpoint]) -> Checkpoint:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hearth.evidence._checkpoint import Checkpoint
+from hearth.evidence._checkpoint_file import CHECKPOINT, parse_checkpoint
 from hearth.evidence._log_files import LogFiles
-from hearth.evidence._note import Note
 from hearth.evidence._tiles import TILE_WIDTH, bundle_path, split_bundle, tile_path, tile_sizes
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["LogSnapshot"]
 
 _TRIES = 100
-_CHECKPOINT = "checkpoint"
 
 
 class LogSnapshot(LogFiles):
@@ -28,10 +27,10 @@ class LogSnapshot(LogFiles):
     def __init__(self, files: LogFiles) -> None:
         super().__init__(files.folder)
         for _ in range(_TRIES):
-            data = files.read(_CHECKPOINT)
-            self.note = Note.parse(data)
+            data = files.read(CHECKPOINT)
+            self.note = parse_checkpoint(files, data)
             self.size = Checkpoint.parse(self.note.text).size
-            self._kept = {_CHECKPOINT: data}
+            self._kept = {CHECKPOINT: data}
             for path in _unfinished(self.size):
                 try:
                     self._kept[path] = files.read(path)
@@ -39,7 +38,7 @@ class LogSnapshot(LogFiles):
                     break  # it has grown since, or the file is missing
             else:
                 return
-            if files.read(_CHECKPOINT) == data:
+            if files.read(CHECKPOINT) == data:
                 return
 
     def read(self, path: str) -> bytes:

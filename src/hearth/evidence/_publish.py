@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from hearth.errors import EvidenceError
 from hearth.evidence._checkpoint import Checkpoint
+from hearth.evidence._checkpoint_file import read_checkpoint
 from hearth.evidence._key_history import KeyHistory
 from hearth.evidence._log_files import LogFiles
 from hearth.evidence._log_snapshot import LogSnapshot
 from hearth.evidence._merkle import verify_consistency
-from hearth.evidence._note import Note
 from hearth.evidence._tiles import TILE_WIDTH, bundle_path, tile_path, tile_sizes
 
 if TYPE_CHECKING:
@@ -73,11 +73,11 @@ def publish(log: TransparencyLog, folder: Path, history: KeyHistory | None = Non
 
 def _continued(log: TransparencyLog, target: LogFiles, now: Checkpoint) -> int:
     try:
-        note = Note.parse(target.read("checkpoint"))
+        note = read_checkpoint(target)
     except FileNotFoundError:
         return 0
     there = Checkpoint.parse(note.text)
-    if there.origin == now.origin and not _signed(log, note):
+    if there.origin == now.origin and not log.is_signed(note):
         raise EvidenceError(
             f"the checkpoint in {target.folder} is not signed by the log: it was changed, and proves nothing. Take it "
             "away, and publish again"
@@ -118,13 +118,6 @@ def _continued_keys(path: Path, history: KeyHistory | None) -> list[tuple[str, b
         error.args = (f"{path} has another history of the log's keys: {error}; {advice}",)
         raise
     return [(path.name, data)]
-
-
-def _signed(log: TransparencyLog, note: Note) -> bool:
-    try:
-        return log.is_signed(note)
-    except EvidenceError:  # by one of its keys, and not this
-        return False
 
 
 def _is_full(path: str) -> bool:

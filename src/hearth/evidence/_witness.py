@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hearth._directory import sync_directory
 from hearth.errors import EvidenceError
 from hearth.evidence._checkpoint import Checkpoint
+from hearth.evidence._checkpoint_file import read_checkpoint
 from hearth.evidence._log_files import LogFiles
 from hearth.evidence._log_lock import locked
 from hearth.evidence._merkle import verify_consistency
@@ -110,7 +111,7 @@ class Witness:
     ) -> WitnessAnswer:
         """Hold the checkpoint against the latest one, and make it that: nobody else does so meanwhile."""
         try:
-            latest = Note.parse(files.read("checkpoint"))
+            latest = read_checkpoint(files)
             known: Checkpoint | None = Checkpoint.parse(latest.text)
         except FileNotFoundError:
             latest, known = note, None

@@ -61,12 +61,12 @@ def notes_on_log(home: LedgerHome) -> tuple[str, ...]:
     """Return what a restored log needs, or what has to be known before it is added to; nothing where there is none."""
     if not (home.root / "transparency").is_dir():
         return ()
-    from hearth.evidence import Checkpoint, LogPlace, LogSettings, Note
+    from hearth.evidence import Checkpoint, LogFiles, LogPlace, LogSettings, read_checkpoint
 
     place = LogPlace.of(home)
     try:
         settings = LogSettings.load(place)
-        size = Checkpoint.parse(Note.parse((place.log / "checkpoint").read_bytes()).text).size
+        size = Checkpoint.parse(read_checkpoint(LogFiles(place.log)).text).size
     except (EvidenceError, OSError) as error:
         return (f"the transparency log cannot be read: {error}",)
     notes = []

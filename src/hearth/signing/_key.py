@@ -161,7 +161,7 @@ class SigningKey:
 
 
 def _write_new(path: Path, data: bytes) -> None:
-    """Write it under another name first: half a key, as a crash leaves it, would stand in the way of every later one."""
+    """Write it under another name first: half a key, as a crash leaves it, would be in the way of every later one."""
     draft = path.with_name(f".key.{secrets.token_hex(4)}.new")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
