@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -23,22 +23,21 @@ from hearth.operations import (
     rotate_log_key,
     verify_log,
 )
+from tests.fault._victims import GROUNDS
 from tests.unit.ledger._records import make_sealed_record
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-# One process loads everything once and forks a victim for each moment.
+ROOT = Path(__file__).parents[2]
 DRIVER = """
-import os, random, signal, sys, time
+import sys
 from pathlib import Path
 from hearth.ledger import Ledger, LedgerHome
 from hearth.operations import log_status, publish_log, revoke_log_key, rotate_log_key
+from tests.fault._victims import kill_at_moments
 
-folder, seeds = Path(sys.argv[1]), range(int(sys.argv[2]))
+folder = Path(sys.argv[1])
 
-def victim(name):
-    home, public = LedgerHome(folder / name / ".hearth"), folder / name / "public"
+def work(ground):
+    home, public = LedgerHome(folder / ground / ".hearth"), folder / ground / "public"
     rotate_log_key(home)
     publish_log(home, public)
     with Ledger.open(home) as ledger:
@@ -49,28 +48,7 @@ def victim(name):
     revoke_log_key(home, str(before.keys[-1]), before.size)
     publish_log(home, public)
 
-victim("whole")
-started = time.monotonic()
-victim("measured")
-longest = (time.monotonic() - started) * 1.2
-
-for seed in seeds:
-    begun, ready = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(ready, b"!")
-            victim(str(seed))
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-        finally:
-            os._exit(0)
-    os.close(ready)
-    os.read(begun, 1)
-    os.close(begun)
-    time.sleep(random.Random(seed).uniform(0.0, longest))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+kill_at_moments(work, int(sys.argv[2]), stretch=1.2)
 """
 
 
@@ -90,10 +68,10 @@ def changes_of_keys(tmp_path: Path, moments: int) -> None:
     first = NoteKey.parse(str(log_init(home).keys[0]))
     publish_log(home, tmp_path / "template" / "public")
     folder = tmp_path / "k"
-    for seed in (*range(moments), "whole", "measured"):
+    for seed in (*range(moments), *GROUNDS):
         shutil.copytree(tmp_path / "template", folder / str(seed))
     driver = [sys.executable, "-W", "ignore", "-c", DRIVER, str(folder), str(moments)]
-    done = subprocess.run(driver, capture_output=True, text=True, check=False, timeout=60 + moments * 5)
+    done = subprocess.run(driver, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60 + moments * 5)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", done.stderr
     states: Counter[int] = Counter()

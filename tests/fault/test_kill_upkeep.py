@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,58 +14,35 @@ from hearth.ledger import Ledger, LedgerHome
 from hearth.operations import back_up, fsck, initialise, log_init, purge, redact, restore_backup, verify_log
 from hearth.record import Redactor
 from hearth.recorder import ExecutionObserver
+from tests.fault._victims import GROUNDS
 from tests.unit.ledger._records import make_sealed_record
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ROOT = Path(__file__).parents[2]
 RECORDS = 10
 MANY = 100
-# One process loads everything once and forks a victim for each moment.
 DRIVER = """
-import os, random, shutil, signal, sys, time
+import sys
 from datetime import timedelta
 from pathlib import Path
 import sqlalchemy.dialects.sqlite, sqlalchemy.connectors.asyncio
-from hearth.ledger import Ledger, LedgerHome
-from hearth.operations import back_up, fsck, purge, redact, restore_backup
+from hearth.ledger import LedgerHome
+from hearth.operations import back_up, purge, redact, restore_backup
+from tests.fault._victims import kill_at_moments
 
-what, folder, seeds = sys.argv[1], Path(sys.argv[2]), range(int(sys.argv[3]))
+what, folder = sys.argv[1], Path(sys.argv[2])
 
-def victim(seed):
-    home = LedgerHome(folder / f"{seed}" / ".hearth")
+def work(ground):
+    home = LedgerHome(folder / ground / ".hearth")
     if what == "purge":
         purge(home, older_than=timedelta(seconds=1), reason="kill -9")
     elif what == "redact":
         redact(home, "told", ["/details/customer"], reason="kill -9")
     elif what == "backup":
-        back_up(home, folder / f"{seed}" / "backup.tar")
+        back_up(home, folder / ground / "backup.tar")
     else:
-        restore_backup(folder / "backup.tar", folder / f"{seed}" / "restored")
+        restore_backup(folder / "backup.tar", folder / ground / "restored")
 
-# Once wholly, on a ledger of its own: everything is loaded then, and how long it takes is known.
-victim("whole")
-started = time.monotonic()
-victim("measured")
-longest = (time.monotonic() - started) * 1.75
-
-for seed in seeds:
-    begun, ready = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(ready, b"!")
-            victim(seed)
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-        finally:
-            os._exit(0)
-    os.close(ready)
-    os.read(begun, 1)
-    os.close(begun)
-    time.sleep(random.Random(seed).uniform(0.0, longest))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+kill_at_moments(work, int(sys.argv[3]), stretch=1.75)
 """
 
 
@@ -86,7 +63,7 @@ def template(tmp_path: Path) -> LedgerHome:
 
 def kill(what: str, folder: Path, moments: int) -> None:
     driver = [sys.executable, "-W", "ignore", "-c", DRIVER, what, str(folder), str(moments)]
-    done = subprocess.run(driver, capture_output=True, text=True, check=False, timeout=60 + moments * 5)
+    done = subprocess.run(driver, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60 + moments * 5)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", done.stderr
 
@@ -97,7 +74,7 @@ def spread(different: int, moments: int) -> None:
 
 
 def purges(template: LedgerHome, folder: Path, moments: int) -> None:
-    for seed in (*range(moments), "whole", "measured"):
+    for seed in (*range(moments), *GROUNDS):
         shutil.copytree(template.root, folder / str(seed) / ".hearth")
     kill("purge", folder, moments)
     states = set()
@@ -139,7 +116,7 @@ def disclosing(home: LedgerHome) -> None:
 
 def erasures(template: LedgerHome, folder: Path, moments: int) -> None:
     disclosing(template)
-    for seed in (*range(moments), "whole", "measured"):
+    for seed in (*range(moments), *GROUNDS):
         shutil.copytree(template.root, folder / str(seed) / ".hearth")
     kill("redact", folder, moments)
     erased = 0
@@ -166,7 +143,7 @@ def erasures(template: LedgerHome, folder: Path, moments: int) -> None:
 
 
 def backups(template: LedgerHome, folder: Path, moments: int) -> None:
-    for seed in (*range(moments), "whole", "measured"):
+    for seed in (*range(moments), *GROUNDS):
         (folder / str(seed)).mkdir(parents=True)
         (folder / str(seed) / ".hearth").symlink_to(template.root)
     kill("backup", folder, moments)
@@ -184,7 +161,7 @@ def backups(template: LedgerHome, folder: Path, moments: int) -> None:
 
 def restores(template: LedgerHome, folder: Path, moments: int) -> None:
     back_up(template, folder / "backup.tar")
-    for seed in (*range(moments), "whole", "measured"):
+    for seed in (*range(moments), *GROUNDS):
         (folder / str(seed)).mkdir()
     kill("restore", folder, moments)
     there = 0
