@@ -138,3 +138,18 @@ def test_what_was_refused_leaves_nothing_to_do(home: LedgerHome) -> None:
         erase(home)
     assert fsck(home).findings == ()
     assert readable(home, f"{SECRET} 3 ")
+
+
+def test_without_room_to_write_it_anew_what_was_erased_is_erased(
+    home: LedgerHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: LedgerRetention) -> bool:
+        raise LedgerError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LedgerRetention, "empty", full)
+        done = redact(home, "run-3", PATHS, reason="they asked")
+    assert done.erasure is not None
+    assert not done.emptied
+    assert [one.kind for one in fsck(home).findings] == ["erased"]
+    assert fsck(home, repair=True).findings == ()
