@@ -233,6 +233,19 @@ def test_a_disk_that_is_full_leaves_the_log_as_it_was(place: Place, monkeypatch:
     assert place.log.append([b"two"]) == range(1, 2)
 
 
+def test_what_is_superseded_may_stay(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who adds to a log is never told that nothing was added when all of it is signed and published."""
+    place.log.append([b"one"])
+
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LogFiles, "remove", refuse)
+        assert place.log.append([b"two"]) == range(1, 2)
+    assert list(place.opened().entries()) == [b"one", b"two"]
+
+
 def test_a_note_of_what_was_signed_that_was_set_back_is_no_leave_to_sign_less(place: Place) -> None:
     """Else one fork could be signed after another: the note says how far, and never less than the log itself."""
     place.log.append(b"old %d" % number for number in range(5))
