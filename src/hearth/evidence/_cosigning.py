@@ -132,9 +132,14 @@ class _Asking:
             signature = self._ask()
             LogFiles(self.folder).write([(self.memory, _with(self.note, signature).to_bytes())])
         except _RefusedError as error:
-            kept = self._keep_proof() if error.alarm else None
             why = f"the witness {self.witness} {error}"
-            return CosignFailure(self.witness, f"{why}; both are kept in {kept}" if kept else why, error.alarm, kept)
+            if not error.alarm:
+                return CosignFailure(self.witness, why)
+            kept = self._keep_proof()
+            other = self.remembered is not None and self.remembered.text != self.note.text
+            what = "what it cosigned last, as far as is known here, and this one are" if other else "this checkpoint is"
+            why = f"{why}; {what} kept in {kept}: hold them against the checkpoint that its operator has"
+            return CosignFailure(self.witness, why, alarm=True, kept=kept)
         except (EvidenceError, OSError) as error:
             return CosignFailure(self.witness, f"the witness {self.witness} could not be asked: {error}")
         return signature

@@ -87,7 +87,7 @@ class TransparencyLog:
             return False
 
     def append(self, entries: Iterable[bytes]) -> range:
-        """Add entries; return their indexes. EvidenceError leaves the log as it was; OSError with all of them or none."""
+        """Add entries; return their indexes. EvidenceError adds none, OSError all or none."""
         with locked(self.files.folder):
             note = self._read_note()
             before = self._verified(note)

@@ -43,7 +43,8 @@ def check_noted_log(root: Path, connection: sqlite3.Connection, findings: Findin
     if not noted:
         return
     if len(noted) > 1:
-        findings.note(f"the ledger had {len(noted) - 1} logs before its present one, which took the place of lost ones")
+        before = "a log" if len(noted) == 2 else f"{len(noted) - 1} logs"  # noqa: PLR2004 - one, and that of now
+        findings.note(f"the ledger had {before} before its present one, which took the place of what was lost")
     where = "transparency/settings.json"
     if not (root / where).exists():
         what = f"the ledger has a log, which began with the key {noted[-1]}, and it was taken away"
