@@ -45,13 +45,34 @@ def run_over(
         os.chown(here / "up", status.st_uid, status.st_gid)
     document = {"root": root, "mounts": {"t": str(tree)}, "readonly": {}, "failed": {}}
     (state / layer / "mounts.json").write_text(json.dumps(document))
+
+    def over() -> Any:
+        _mount(tree, state, layer, below, root=root, index=index)
+        os.chdir(tree)
+        return work()
+
+    return _forked(over)
+
+
+def run_as_ordinary_user(work: Callable[[], Any]) -> Any:
+    """Run `work` in a forked process without privileges over the host, and return what it returned.
+
+    As root, some calls leave more behind than an ordinary user's: truncating a file keeps its set-user-ID bit.
+    """
+
+    def within() -> Any:
+        _enter_user_namespace(0)
+        return work()
+
+    return _forked(within)
+
+
+def _forked(work: Callable[[], Any]) -> Any:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(reading)
-            _mount(tree, state, layer, below, root=root, index=index)
-            os.chdir(tree)
             answer: tuple[bool, Any] = (True, work())
         except BaseException:  # noqa: BLE001 - it is raised in the parent
             answer = (False, traceback.format_exc())
@@ -67,14 +88,20 @@ def run_over(
     return value
 
 
-def _mount(tree: Path, state: Path, layer: str, below: tuple[str, ...], *, root: bool, index: bool) -> None:
+def _enter_user_namespace(more: int) -> None:
     uid, gid = os.geteuid(), os.getegid()
+    _done(ctypes.CDLL(None, use_errno=True).unshare(_NEWUSER | more), "unshare")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+
+
+def _mount(tree: Path, state: Path, layer: str, below: tuple[str, ...], *, root: bool, index: bool) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    _done(libc.unshare(_NEWNS | (0 if root else _NEWUSER)), "unshare")
-    if not root:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    if root:
+        _done(libc.unshare(_NEWNS), "unshare")
+    else:
+        _enter_user_namespace(_NEWNS)
     _done(libc.mount(None, b"/", None, ctypes.c_ulong(_REC | _PRIVATE), None), "mount --make-rprivate")
     os.chdir(state)
     lower = ":".join([*(f"{one}/t/up" for one in reversed(below)), str(tree)])
