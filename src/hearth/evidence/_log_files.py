@@ -19,8 +19,7 @@ __all__ = ["LogFiles"]
 _PATH = re.compile(
     r"checkpoint|tile/(?:[0-9]|[1-5][0-9]|6[0-3]|entries)/(?:x[0-9]{3}/)*[0-9]{3}(?:\.p/[1-9][0-9]{0,2})?"
 )
-
-
+_DRAFT = re.compile(r"\.[^/]+\.[0-9a-f]{8}\.new")
 _LARGEST = 256 * (2 + 65_535)  # a full bundle of entries, each as large as one may be
 
 
@@ -84,6 +83,12 @@ class LogFiles:
             path.unlink(missing_ok=True)
             if path.parent.name.endswith(".p") and not any(path.parent.iterdir()):
                 path.parent.rmdir()
+
+    def clear_drafts(self) -> None:
+        """Remove what a process left that died while it wrote here; only while nobody else writes."""
+        for path in self.folder.rglob(".*.new"):
+            if _DRAFT.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
     def _make_folders(self, folder: Path, seen: dict[Path, None]) -> None:
         """Make a folder and those above it; what got a new name is to be synced."""

@@ -40,7 +40,7 @@ def publish(log: TransparencyLog, folder: Path, history: KeyHistory | None = Non
 
     The `history` of the log's keys stands beside the checkpoint (`keys`), where any was changed, and is written before
     it. EvidenceError where the folder holds a log, or a history of keys, that this one does not continue, and
-    EquivocationError where both cannot be true; OSError as the system says.
+    EquivocationError where both cannot be true; OSError as the system says. Nobody else may publish there meanwhile.
     """
     log.checkpoint()  # one that was set back is refused
     files = LogSnapshot(log.files)
@@ -50,6 +50,7 @@ def publish(log: TransparencyLog, folder: Path, history: KeyHistory | None = Non
     folder.mkdir(parents=True, exist_ok=True)
     target = LogFiles(folder, public=True)
     before = _continued(log, target, now)
+    target.clear_drafts()
     keys = _continued_keys(folder / "keys", history)
     written = 0
     batch: list[tuple[str, bytes]] = []

@@ -57,6 +57,21 @@ def test_a_crash_at_any_file_leaves_a_folder_that_holds(tmp_path: Path, monkeypa
     assert left > 3
 
 
+def test_what_a_dead_process_left_goes_and_what_is_of_others_stays(tmp_path: Path) -> None:
+    key = SigningKey.generate()
+    log = TransparencyLog.create(tmp_path / "log", tmp_path / "signed.json", key, origin=ORIGIN)
+    log.append(b"old %d" % number for number in range(300))
+    public = tmp_path / "public"
+    publish(log, public)
+    drafts = [public / ".checkpoint.01234567.new", public / "tile/0/001.p/.44.89abcdef.new"]
+    others = [public / ".well-known.new", public / "index.html", public / "tile/0/.note.txt"]
+    for path in (*drafts, *others):
+        path.write_bytes(b"half")
+    publish(log, public)
+    assert not any(path.exists() for path in drafts)
+    assert all(path.exists() for path in others)
+
+
 def test_what_is_lost_of_the_folder_comes_back(tmp_path: Path) -> None:
     """A file that is missing or cut is written anew by the next publishing, whether the log has grown or not."""
     key = SigningKey.generate()
